@@ -1,0 +1,104 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+
+	"github.com/containerd/errdefs"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+)
+
+// ErrTagMoved is returned for a timestamp tag that names another image
+// already. FreeTimestamp finds the next that is free.
+var ErrTagMoved = errors.New("a timestamp tag never moves")
+
+// errBadContent is content that is not what its digest says.
+var errBadContent = errors.New("content does not match its digest")
+
+// failure is a request that the registry did not fulfil. Its text holds no
+// secret, which is why the error it was made of is not kept: only its kind is.
+type failure struct {
+	text string
+	kind error // an errdefs kind, or of this package
+}
+
+func (f *failure) Error() string { return f.text }
+func (f *failure) Unwrap() error { return f.kind }
+
+// stopped is the error of a request that its context ended.
+func (r *Registry) stopped(ctx context.Context, doing string) error {
+	return fmt.Errorf("%s on registry %q: %w", doing, r.Address(), context.Cause(ctx))
+}
+
+// explain says what was tried how often on which host, why it did not work
+// and what to do about it.
+func (r *Registry) explain(doing string, attempts int, err error) error {
+	kind, advice := r.diagnose(err)
+	text := fmt.Sprintf("%s on registry %q: ", doing, r.Address())
+	if attempts > 1 {
+		text += fmt.Sprintf("tried %d times: ", attempts)
+	}
+	text += r.secrets.scrub(err.Error())
+	if advice != "" {
+		text += "; " + advice
+	}
+	return &failure{text: text, kind: kind}
+}
+
+// diagnose finds the kind of an error and what a user can do about it.
+func (r *Registry) diagnose(err error) (kind error, advice string) {
+	var (
+		answer *transport.Error
+		dns    *net.DNSError
+		asked  *url.Error
+	)
+	switch {
+	case errors.As(err, &answer):
+		return r.diagnoseAnswer(answer)
+	case isDistrusted(err):
+		return errdefs.ErrUnavailable, fmt.Sprintf(
+			"if the certificate is right, put its authority's into /etc/docker/certs.d/%s/ca.crt", r.host)
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return errdefs.ErrUnavailable, errPlainHTTP.Error() + ": give the registry a certificate"
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return errdefs.ErrUnavailable, "check REGISTRY_HOSTNAME"
+	case errors.Is(err, errBadContent):
+		return errdefs.ErrDataLoss, "the registry's storage or a proxy before it is damaged"
+	case errors.As(err, &asked):
+		return errdefs.ErrUnavailable, "check that the registry runs, is reachable from here and is the one in REGISTRY_HOSTNAME"
+	}
+	return kindOf(err), ""
+}
+
+func (r *Registry) diagnoseAnswer(answer *transport.Error) (kind error, advice string) {
+	switch status := answer.StatusCode; {
+	case isNotFound(answer):
+		return errdefs.ErrNotFound, ""
+	case status == http.StatusUnauthorized:
+		return errdefs.ErrUnauthenticated, fmt.Sprintf(
+			"set REGISTRY_USERNAME and REGISTRY_PASSWORD, or run docker login %s", r.host)
+	case status == http.StatusForbidden:
+		return errdefs.ErrPermissionDenied, "this login lacks the right: ask who runs the registry, or use another"
+	case status == http.StatusMethodNotAllowed:
+		return errdefs.ErrNotImplemented, "the registry has this switched off, or is too old for it"
+	case status == http.StatusTooManyRequests:
+		return errdefs.ErrResourceExhausted, "the registry limits requests: wait, or log in"
+	case status >= http.StatusInternalServerError:
+		return errdefs.ErrUnavailable, "the registry itself is in trouble: see its log"
+	}
+	return nil, ""
+}
+
+// kindOf keeps of an error what callers branch on.
+func kindOf(err error) error {
+	for _, kind := range []error{ErrTagMoved, errdefs.ErrNotFound, errdefs.ErrInvalidArgument} {
+		if errors.Is(err, kind) {
+			return kind
+		}
+	}
+	return nil
+}

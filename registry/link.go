@@ -1,0 +1,82 @@
+package registry
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/containerd/containerd/v2/pkg/atomicfile"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// link gives a repository a blob without copying it: one that the storage has
+// already, or that is a file on the same filesystem, which is hard-linked.
+// Neither containerd nor the registry ever writes into such a file, they only
+// make and remove names. False means that the blob must be uploaded.
+//
+// Reference for the layout: the package comment of pathFor in
+// github.com/distribution/distribution/v3/registry/storage/paths.go.
+func (e *embedded) link(repository string, desc ocispec.Descriptor, blobPath func(digest.Digest) (string, bool)) bool {
+	storage := filepath.Join(e.root, "docker/registry/v2")
+	algorithm, hex := desc.Digest.Algorithm().String(), desc.Digest.Encoded()
+	data := filepath.Join(storage, "blobs", algorithm, hex[:2], hex, "data")
+	if !hasSize(data, desc.Size) {
+		if blobPath == nil {
+			return false
+		}
+		source, ok := blobPath(desc.Digest)
+		if !ok || !hasSize(source, desc.Size) || hardLink(source, data) != nil {
+			return false
+		}
+	}
+	entry := filepath.Join(storage, "repositories", repository, "_layers", algorithm, hex, "link")
+	return writeOnce(entry, []byte(desc.Digest)) == nil
+}
+
+func hasSize(file string, size int64) bool {
+	info, err := os.Stat(file)
+	return err == nil && info.Mode().IsRegular() && info.Size() == size
+}
+
+// hardLink makes a durable second name.
+func hardLink(source, target string) error {
+	if err := os.MkdirAll(filepath.Dir(target), 0o700); err != nil {
+		return err
+	}
+	if err := os.Link(source, target); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(filepath.Dir(target))
+}
+
+// writeOnce writes a file whose content never changes, unless it is there.
+func writeOnce(name string, data []byte) error {
+	if _, err := os.Stat(name); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		return err
+	}
+	file, err := atomicfile.New(name, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err := file.Write(data); err != nil {
+		return errors.Join(err, file.Cancel())
+	}
+	if err := file.Close(); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(name))
+}
+
+// syncDir makes the names in a directory durable.
+func syncDir(name string) error {
+	dir, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}

@@ -1,0 +1,102 @@
+package registry
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+)
+
+// do makes a request, which must be harmless to repeat, until it succeeds,
+// fails for a lasting reason or was made often enough. doing completes the
+// sentence of the error.
+func (r *Registry) do(ctx context.Context, doing string, request func() error) error {
+	wait := r.backoff
+	for attempt := 1; ; attempt++ {
+		err := request()
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return r.stopped(ctx, doing)
+		}
+		if attempt >= r.attempts || !isTransient(err) {
+			return r.explain(doing, attempt, err)
+		}
+		r.log.Debug("registry request goes again", "doing", doing, "attempt", attempt,
+			"wait", wait, "cause", r.secrets.scrub(err.Error()))
+		select {
+		case <-ctx.Done():
+			return r.stopped(ctx, doing)
+		case <-time.After(wait):
+		}
+		wait *= 2
+	}
+}
+
+// isTransient says whether the same request may succeed a moment later.
+func isTransient(err error) bool {
+	var answer *transport.Error
+	if errors.As(err, &answer) {
+		return isTransientAnswer(answer)
+	}
+	var (
+		dns    *net.DNSError
+		dialed *net.OpError
+		asked  *url.Error
+	)
+	switch {
+	case isDistrusted(err), errors.Is(err, http.ErrSchemeMismatch):
+		return false
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return false
+	case errors.Is(err, errBadContent), errors.Is(err, io.ErrUnexpectedEOF):
+		return true
+	case errors.Is(err, context.Canceled):
+		return true // another push's: the caller looked at its own context
+	}
+	return errors.As(err, &dialed) || errors.As(err, &asked)
+}
+
+func isTransientAnswer(answer *transport.Error) bool {
+	for _, diagnostic := range answer.Errors {
+		switch diagnostic.Code {
+		case transport.BlobUploadUnknownErrorCode, transport.BlobUploadInvalidErrorCode:
+			return true // the registry lost the upload, by a restart for example
+		}
+	}
+	switch answer.StatusCode {
+	case http.StatusRequestTimeout, http.StatusTooManyRequests:
+		return true
+	case http.StatusNotImplemented, http.StatusHTTPVersionNotSupported:
+		return false
+	}
+	return answer.StatusCode >= 499 // nginx: the client went away
+}
+
+// isDistrusted says whether TLS found the wrong certificate.
+func isDistrusted(err error) bool {
+	var (
+		verification *tls.CertificateVerificationError
+		authority    x509.UnknownAuthorityError
+		hostname     x509.HostnameError
+		invalid      x509.CertificateInvalidError
+	)
+	return errors.As(err, &verification) || errors.As(err, &authority) ||
+		errors.As(err, &hostname) || errors.As(err, &invalid)
+}
+
+// isNotFound says whether the registry answered that the thing is not there.
+func isNotFound(err error) bool {
+	var answer *transport.Error
+	return errdefs.IsNotFound(err) ||
+		errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound && !isTransientAnswer(answer)
+}
