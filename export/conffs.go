@@ -1,0 +1,132 @@
+package export
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/opencontainers/go-digest"
+)
+
+// DefaultConffsLimit is the size in bytes that a conffs may have. A guest
+// holds the archive and what it unpacks to in memory.
+const DefaultConffsLimit = 50 << 20
+
+// ConffsOptions say what a conffs may hold.
+type ConffsOptions struct {
+	// MaxSize of the archive in bytes (conffs_max_size); 0 is
+	// DefaultConffsLimit.
+	MaxSize int64
+	// Log gets the warning about an archive that holds nothing; nil is silent.
+	Log *slog.Logger
+}
+
+// A ConffsReport tells what a conffs holds.
+type ConffsReport struct {
+	Path    string
+	Size    int64 // bytes of the archive
+	Digest  digest.Digest
+	Content int64 // bytes of the files in it
+	Files   int   // that are no directories and no deletions
+	Deleted int   // names that the master has and the host has not
+	// Empty tells that the host is as its master.
+	Empty bool
+	// Largest are the files that take most, largest first, at most ten.
+	Largest []SizedFile
+}
+
+// A SizedFile is a path in an archive and the bytes of its content.
+type SizedFile struct {
+	Path string
+	Size int64
+}
+
+// Conffs compresses the tar stream that diff writes into out. The same stream
+// gives the same bytes. Out appears whole or not at all: an archive that is
+// too large, or that holds kernel modules, is an error that names the files.
+func Conffs(ctx context.Context, out string,
+	diff func(ctx context.Context, w io.Writer) error, o ConffsOptions,
+) (report ConffsReport, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("packing %q: %w", out, err)
+		}
+	}()
+	file, err := createOutput(out)
+	if err != nil {
+		return ConffsReport{}, err
+	}
+	defer file.discard()
+
+	limit := cmp.Or(o.MaxSize, DefaultConffsLimit)
+	hash := digest.SHA256.Digester()
+	archive := &limited{w: io.MultiWriter(file, hash.Hash()), left: limit}
+	seen, err := compress(ctx, archive, diff)
+	if err != nil {
+		return ConffsReport{}, err
+	}
+	if err := seen.check(); err != nil {
+		return ConffsReport{}, err
+	}
+	if archive.left < 0 {
+		return ConffsReport{}, fmt.Errorf("the archive has %s, more than conffs_max_size allows (%s); its largest files: %s; "+
+			"exclude them with conffs_exclude, move them to a stage of the master, or raise conffs_max_size",
+			mebibytes(limit-archive.left), mebibytes(limit), seen.largestText())
+	}
+	report = seen.report()
+	report.Path, report.Digest = out, hash.Digest()
+	if report.Empty && o.Log != nil {
+		o.Log.Warn("the host does not differ from its master: its conffs is empty", "path", out)
+	}
+	report.Size, err = file.commit()
+	return report, err
+}
+
+// compress writes what diff writes, compressed, and counts it on the way.
+func compress(ctx context.Context, w io.Writer, diff func(context.Context, io.Writer) error) (*census, error) {
+	var seen census
+	read, write := io.Pipe()
+	counted := make(chan error, 1)
+	go func() {
+		err := seen.read(read)
+		read.CloseWithError(err) // a stream that is no tar ends diff
+		counted <- err
+	}()
+	// The header stays empty, without name and date.
+	z := gzip.NewWriter(w)
+	err := diff(ctx, io.MultiWriter(z, write))
+	write.CloseWithError(err)
+	if counting := <-counted; err == nil {
+		err = counting // else it is what ended diff, or diff's own
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := z.Close(); err != nil {
+		return nil, err
+	}
+	return &seen, ctx.Err()
+}
+
+// Limited writes as long as there is room and counts on after that, so that
+// the largest files of a stream are known and the disk is not filled.
+type limited struct {
+	w    io.Writer
+	left int64 // negative by what did not fit
+}
+
+func (l *limited) Write(b []byte) (int, error) {
+	l.left -= int64(len(b))
+	if l.left < 0 {
+		return len(b), nil
+	}
+	return l.w.Write(b)
+}
+
+func mebibytes(n int64) string {
+	return strings.TrimSuffix(fmt.Sprintf("%.1f", float64(n)/(1<<20)), ".0") + " MiB"
+}

@@ -1,0 +1,146 @@
+package export
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// A Release is what a run built of a master. What it leaves out is taken from
+// the release that is served.
+type Release struct {
+	Master string
+	// Timestamp of the run, see TimestampFormat. Where a release has it
+	// already, the next free second is taken.
+	Timestamp string
+	// Tool is the program that built it, with its version.
+	Tool   string
+	Kernel *BuiltKernel           // nil: not built
+	Rootfs *BuiltRootfs           // nil: not built
+	Conffs map[string]BuiltConffs // by host; those that were built
+	// Hosts are all that the master has: conffs of others are not taken from
+	// the release before. nil takes them all.
+	Hosts []string
+}
+
+// A BuiltKernel is a kernel and the initramfs made for it.
+type BuiltKernel struct {
+	Version            string // as uname -r has it
+	Vmlinuz, Initramfs string // paths
+}
+
+// A BuiltRootfs is what Rootfs made.
+type BuiltRootfs struct {
+	Path    string
+	Image   digest.Digest // of the master's image it was packed from
+	Kernels []string      // of the RootfsReport
+}
+
+// A BuiltConffs is what Conffs made for one host.
+type BuiltConffs struct {
+	Path   string
+	Image  digest.Digest // of the host's image
+	Master digest.Digest // of the master's image it was cut on
+}
+
+// check refuses what no release can be made of, before a tree is touched.
+func (r Release) check() error {
+	if err := errors.Join(checkMaster(r.Master), checkTimestamp(r.Timestamp)); err != nil {
+		return err
+	}
+	if r.Kernel != nil {
+		if err := checkVersion(r.Kernel.Version); err != nil {
+			return err
+		}
+	}
+	for host := range r.Conffs {
+		if _, err := ConffsName(host); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// whole tells that nothing is taken from the release before.
+func (r Release) whole() bool {
+	built := func(host string) bool { _, ok := r.Conffs[host]; return ok }
+	return r.Kernel != nil && r.Rootfs != nil && r.Hosts != nil &&
+		!slices.ContainsFunc(r.Hosts, func(host string) bool { return !built(host) })
+}
+
+// A draft is a release that is not in the tree yet: its manifest, and where
+// the bytes of its files are now.
+type draft struct {
+	Manifest
+	sources map[string]string // paths by file name; none for what is pooled already
+}
+
+// newDraft joins what was built with what the release before has; before may
+// be nil.
+func newDraft(r Release, before *Published) (*draft, error) {
+	d := &draft{
+		Manifest: Manifest{Master: r.Master, Timestamp: r.Timestamp, Tool: r.Tool, Hosts: map[string]ConffsEntry{}},
+		sources:  map[string]string{},
+	}
+	if before == nil && (r.Kernel == nil || r.Rootfs == nil) {
+		return nil, errors.New("nothing was published of it yet, and a release is whole: " +
+			"build its rootfs and its initramfs too (vauban build " + r.Master + " --stage all)")
+	}
+	if before != nil {
+		d.take(r, before)
+	}
+	return d, d.add(r)
+}
+
+// take fills the draft with what the release before has.
+func (d *draft) take(r Release, before *Published) {
+	d.Kernel = before.Kernel
+	d.Rootfs = before.Rootfs
+	d.sources[rootfsName] = filepath.Join(before.Dir, rootfsName)
+	for host, entry := range before.Hosts {
+		if r.Hosts == nil || slices.Contains(r.Hosts, host) {
+			d.Hosts[host] = entry
+			d.sources[entry.Name] = filepath.Join(before.Dir, entry.Name)
+		}
+	}
+}
+
+// add puts what was built in its place.
+func (d *draft) add(r Release) (err error) {
+	if k := r.Kernel; k != nil {
+		d.Kernel.Version = k.Version
+		if d.Kernel.Vmlinuz, err = d.file(k.Vmlinuz, vmlinuzName); err != nil {
+			return err
+		}
+		if d.Kernel.Initramfs, err = d.file(k.Initramfs, initramfsName); err != nil {
+			return err
+		}
+	}
+	if b := r.Rootfs; b != nil {
+		d.Rootfs = RootfsEntry{Image: b.Image, Kernels: b.Kernels}
+		if d.Rootfs.File, err = d.file(b.Path, rootfsName); err != nil {
+			return err
+		}
+	}
+	for host, b := range r.Conffs {
+		name, err := ConffsName(host)
+		if err != nil {
+			return err
+		}
+		entry := ConffsEntry{Image: b.Image, Master: b.Master}
+		if entry.File, err = d.file(b.Path, name); err != nil {
+			return fmt.Errorf("conffs of %q: %w", host, err)
+		}
+		d.Hosts[host] = entry
+	}
+	return nil
+}
+
+// file reads a built file and notes where it is.
+func (d *draft) file(path, name string) (File, error) {
+	d.sources[name] = path
+	return describe(path, name)
+}

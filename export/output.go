@@ -1,0 +1,135 @@
+package export
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// tempMark is part of the name of everything that is not finished.
+const tempMark = ".tmp-"
+
+// An output is a file that gets its name only when it is whole.
+type output struct {
+	*os.File
+	path string
+}
+
+// createOutput opens a temporary file beside path and removes those that dead
+// writers of the same path left. A writer that lives holds a lock on its file.
+func createOutput(path string) (*output, error) {
+	dir, base := filepath.Split(path)
+	prefix := "." + base + tempMark
+	if err := sweepOutputs(filepath.Clean(dir), prefix); err != nil {
+		return nil, err
+	}
+	for {
+		f, err := os.CreateTemp(filepath.Clean(dir), prefix)
+		if err != nil {
+			return nil, err
+		}
+		// Another writer may have swept the file before it was locked.
+		err = flock(f, syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil && sameFile(f) {
+			return &output{File: f, path: path}, nil
+		}
+		f.Close()
+		if err != nil && !errors.Is(err, syscall.EWOULDBLOCK) {
+			os.Remove(f.Name())
+			return nil, fmt.Errorf("locking %q: %w", f.Name(), err)
+		}
+	}
+}
+
+// commit gives the file its name, on disk, and returns its size in bytes.
+func (o *output) commit() (int64, error) {
+	info, err := o.Stat()
+	if err != nil {
+		return 0, err
+	}
+	if err := o.Chmod(0o644); err != nil {
+		return 0, err
+	}
+	if err := o.Sync(); err != nil {
+		return 0, err
+	}
+	if err := os.Rename(o.Name(), o.path); err != nil {
+		return 0, err
+	}
+	return info.Size(), syncDir(filepath.Dir(o.path))
+}
+
+// discard ends an output; what was not committed is removed.
+func (o *output) discard() {
+	os.Remove(o.Name()) // gone after a commit
+	o.Close()
+}
+
+// sweepOutputs removes files in dir with the prefix whose writer is dead.
+func sweepOutputs(dir, prefix string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if len(e.Name()) <= len(prefix) || e.Name()[:len(prefix)] != prefix || !e.Type().IsRegular() {
+			continue
+		}
+		if err := removeUnlocked(filepath.Join(dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func removeUnlocked(path string) error {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if flock(f, syscall.LOCK_EX|syscall.LOCK_NB) != nil {
+		return nil // its writer lives
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// sameFile tells whether f still has the name it was opened with.
+func sameFile(f *os.File) bool {
+	a, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	b, err := os.Lstat(f.Name())
+	return err == nil && os.SameFile(a, b)
+}
+
+func flock(f *os.File, how int) error {
+	for {
+		if err := syscall.Flock(int(f.Fd()), how); err != syscall.EINTR {
+			return err
+		}
+	}
+}
+
+// syncDir makes names that were added to or moved in a directory last.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil {
+		return fmt.Errorf("syncing %q: %w", dir, err)
+	}
+	return nil
+}

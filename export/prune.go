@@ -1,0 +1,170 @@
+package export
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Pruned are what Prune removed.
+type Pruned struct {
+	Releases []string // timestamps, newest first
+	Pool     []string // file names
+}
+
+// Prune removes the releases of master except the newest ones, as many as keep
+// says, and the one served. Then it removes the kernels and initramfs that no
+// release of any master uses any more. A machine that is booting one of the
+// removed releases fails: keep those that boot entries may name.
+func Prune(ctx context.Context, dir, master string, keep int, o TreeOptions) (pruned Pruned, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("pruning %q in %q: %w", master, dir, err)
+		}
+	}()
+	if err := checkMaster(master); err != nil {
+		return pruned, err
+	}
+	t, err := openTree(ctx, dir, false, o)
+	if err != nil {
+		return pruned, err
+	}
+	defer t.close()
+	if err := t.clean(master); err != nil {
+		return pruned, err
+	}
+	if pruned.Releases, err = t.pruneReleases(ctx, master, keep); err != nil {
+		return pruned, err
+	}
+	pruned.Pool, err = t.prunePool(ctx)
+	return pruned, err
+}
+
+func (t *tree) pruneReleases(ctx context.Context, master string, keep int) (removed []string, err error) {
+	all, _, err := timestamps(t.path(master))
+	if err != nil {
+		return nil, err
+	}
+	current, err := served(t.path(master))
+	if err != nil {
+		return nil, err // without knowing what is served, nothing is old
+	}
+	for _, timestamp := range all[min(max(keep, 0), len(all)):] {
+		if timestamp == current {
+			continue
+		}
+		if err := t.step(ctx, "remove release"); err != nil {
+			return removed, err
+		}
+		if err := t.removeRelease(master, timestamp); err != nil {
+			return removed, err
+		}
+		removed = append(removed, timestamp)
+	}
+	return removed, nil
+}
+
+// prunePool removes the files of the pool that no release links to.
+func (t *tree) prunePool(ctx context.Context) (removed []string, err error) {
+	used, err := t.poolUse()
+	if err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(t.path(poolName))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, e := range entries {
+		if e.Type()&fs.ModeSymlink != 0 {
+			if err := t.relinkNewest(ctx, e.Name(), entries, used); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, e := range entries {
+		if !e.Type().IsRegular() || !pooledForm.MatchString(e.Name()) || used[e.Name()] {
+			continue
+		}
+		if err := t.step(ctx, "remove from the pool"); err != nil {
+			return removed, err
+		}
+		if err := os.Remove(t.path(poolName, e.Name())); err != nil {
+			return removed, err
+		}
+		removed = append(removed, e.Name())
+	}
+	return removed, nil
+}
+
+// relinkNewest makes a link of the pool, NAME.VERSION, lead to the newest file
+// of that version that is used, and removes it when there is none.
+func (t *tree) relinkNewest(ctx context.Context, link string, entries []fs.DirEntry, used map[string]bool) error {
+	path := t.path(poolName, link)
+	target, err := os.Readlink(path)
+	if err != nil || used[target] || !pooledForm.MatchString(target) {
+		return err
+	}
+	var newest fs.FileInfo
+	for _, e := range entries {
+		if !used[e.Name()] || !pooledForm.MatchString(e.Name()) || e.Name()[:len(e.Name())-len("-")-12] != link {
+			continue
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		if newest == nil || info.ModTime().After(newest.ModTime()) {
+			newest = info
+		}
+	}
+	if newest == nil {
+		if err := t.step(ctx, "remove link"); err != nil {
+			return err
+		}
+		return os.Remove(path)
+	}
+	return t.link(ctx, path, newest.Name())
+}
+
+// poolUse returns the names in the pool that the releases of all masters link
+// to. The links are what clients follow, so they are asked and not the
+// manifests.
+func (t *tree) poolUse() (map[string]bool, error) {
+	used := map[string]bool{}
+	err := filepath.WalkDir(t.dir, func(path string, e fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case path == t.path(poolName):
+			return fs.SkipDir
+		case e.IsDir() && e.Name() == releasesName && path != t.dir:
+			if err := addPoolUse(used, path); err != nil {
+				return err
+			}
+			return fs.SkipDir
+		}
+		return nil
+	})
+	return used, err
+}
+
+// addPoolUse adds the names that the releases in a directory link to.
+func addPoolUse(used map[string]bool, releases string) error {
+	entries, err := os.ReadDir(releases)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		for _, name := range []string{vmlinuzName, initramfsName} {
+			target, err := os.Readlink(filepath.Join(releases, e.Name(), name))
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			used[filepath.Base(target)] = true // "." when there is none
+		}
+	}
+	return nil
+}

@@ -1,0 +1,214 @@
+package export
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Publish makes a release of what r has, and of what the release served has
+// where r has none, and serves it. A set that is served already is left as it
+// is. When Publish fails, or dies at any moment, the release before is served
+// and whole. Several publishers of one tree wait for each other.
+func Publish(ctx context.Context, dir string, r Release, o TreeOptions) (_ *Published, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("publishing %q in %q: %w", r.Master, dir, err)
+		}
+	}()
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	t, err := openTree(ctx, dir, true, o)
+	if err != nil {
+		return nil, err
+	}
+	defer t.close()
+	if err := t.clean(r.Master); err != nil {
+		return nil, err
+	}
+	before, err := t.before(r)
+	if err != nil {
+		return nil, err
+	}
+	d, err := newDraft(r, before)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.check(); err != nil {
+		return nil, err
+	}
+	if before != nil && before.same(&d.Manifest) && before.Verify() == nil {
+		before.Unchanged = true
+		return before, t.serve(ctx, &before.Manifest)
+	}
+	return t.publish(ctx, d, before)
+}
+
+// before returns the release that is served, nil when there is none.
+func (t *tree) before(r Release) (*Published, error) {
+	p, err := Current(t.dir, r.Master)
+	switch {
+	case err == nil:
+		return p, nil
+	case errors.Is(err, fs.ErrNotExist) && !t.serves(r.Master):
+		return nil, nil
+	case r.whole():
+		t.log.Warn("the release that is served cannot be read; nothing is taken from it", "err", err)
+		return nil, nil
+	}
+	return nil, fmt.Errorf("%w; publish the rootfs, the initramfs and all conffs together", err)
+}
+
+// serves tells whether a release of master is named current, whole or not.
+func (t *tree) serves(master string) bool {
+	_, err := os.Lstat(t.path(master, currentName))
+	return err == nil
+}
+
+// publish brings a draft into the tree.
+func (t *tree) publish(ctx context.Context, d *draft, before *Published) (p *Published, err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, t.clean(d.Master))
+		}
+	}()
+	for _, dir := range []string{t.path(poolName), t.path(d.Master, releasesName)} {
+		if err := t.mkdir(dir); err != nil {
+			return nil, err
+		}
+	}
+	if d.Timestamp, err = t.freeSecond(d.Master, d.Timestamp); err != nil {
+		return nil, err
+	}
+	p = &Published{Manifest: d.Manifest, Served: true, Dir: t.path(d.Master, releasesName, d.Timestamp)}
+	stage := t.path(d.Master, releasesName, tempMark+d.Timestamp)
+	if err := t.mkdir(stage); err != nil {
+		return nil, err
+	}
+	if p.Linked, err = t.fill(ctx, stage, d, before); err != nil {
+		return nil, err
+	}
+	if p.Sums, err = t.seal(ctx, stage, &d.Manifest); err != nil {
+		return nil, err
+	}
+	if err := t.step(ctx, "rename release"); err != nil {
+		return nil, err
+	}
+	if err := os.Rename(stage, p.Dir); err != nil {
+		return nil, err
+	}
+	if err := syncDir(filepath.Dir(p.Dir)); err != nil {
+		return nil, err
+	}
+	if d.sources[vmlinuzName] != "" {
+		if err := t.linkNewest(ctx, d.Kernel); err != nil {
+			return nil, err
+		}
+	}
+	return p, t.serve(ctx, &d.Manifest)
+}
+
+// freeSecond returns the first timestamp from the given one on that names no
+// release.
+func (t *tree) freeSecond(master, timestamp string) (string, error) {
+	at, err := time.Parse(TimestampFormat, timestamp)
+	if err != nil {
+		return "", err
+	}
+	for {
+		timestamp = at.Format(TimestampFormat)
+		_, err := os.Lstat(t.path(master, releasesName, timestamp))
+		if errors.Is(err, fs.ErrNotExist) {
+			return timestamp, nil
+		}
+		if err != nil {
+			return "", err
+		}
+		at = at.Add(time.Second)
+	}
+}
+
+// fill puts the files of a draft into the stage and returns the names of those
+// that it shares with the release before.
+func (t *tree) fill(ctx context.Context, stage string, d *draft, before *Published) (linked []string, err error) {
+	for _, f := range d.files() {
+		switch f.Name {
+		case vmlinuzName, initramfsName:
+			err = t.placePooled(ctx, stage, d, f)
+		default:
+			var shared bool
+			if shared, err = t.place(ctx, filepath.Join(stage, f.Name), d.sources[f.Name], f, before); shared {
+				linked = append(linked, f.Name)
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return linked, nil
+}
+
+// placePooled puts a file into the pool and a link to it into the stage.
+func (t *tree) placePooled(ctx context.Context, stage string, d *draft, f File) error {
+	name, err := t.pool(ctx, d.Kernel.Version, d.sources[f.Name], f)
+	if err != nil {
+		return err
+	}
+	target, err := filepath.Rel(stage, t.path(poolName, name))
+	if err != nil {
+		return err
+	}
+	return t.link(ctx, filepath.Join(stage, f.Name), target)
+}
+
+// place makes path the file that f describes: one more name of the file that
+// the release before has, when that is the same and still sound, else a copy
+// of source.
+func (t *tree) place(ctx context.Context, path, source string, f File, before *Published) (shared bool, err error) {
+	if err := t.step(ctx, "place "+f.Name); err != nil {
+		return false, err
+	}
+	if before != nil && slices.Contains(before.files(), f) {
+		// Not all file systems have hard links, and not without end.
+		if err := os.Link(filepath.Join(before.Dir, f.Name), path); err == nil {
+			if verify(path, f) == nil {
+				return true, nil
+			}
+			if err := os.Remove(path); err != nil {
+				return false, err
+			}
+		}
+	}
+	return false, t.copy(path, source, f)
+}
+
+// seal writes what describes the release into the stage, and the stage to
+// disk. It returns the digest of SHA256SUMS.
+func (t *tree) seal(ctx context.Context, stage string, m *Manifest) (digest.Digest, error) {
+	text, err := m.encode()
+	if err != nil {
+		return "", err
+	}
+	sums := encodeSums(m.summed(text))
+	for _, f := range []struct {
+		name    string
+		content []byte
+	}{{unserved, nil}, {manifestName, text}, {sumsName, sums}} {
+		if err := t.step(ctx, "write "+f.name); err != nil {
+			return "", err
+		}
+		if err := t.write(filepath.Join(stage, f.name), bytes.NewReader(f.content)); err != nil {
+			return "", err
+		}
+	}
+	return digest.FromBytes(sums), syncDir(stage)
+}
