@@ -98,7 +98,7 @@ func (c *census) report() ConffsReport {
 func (c *census) largestText() string {
 	var names []string
 	for _, f := range c.largest {
-		names = append(names, fmt.Sprintf("%q (%s)", f.Path, mebibytes(f.Size)))
+		names = append(names, fmt.Sprintf("%q (%s)", f.Path, readable(f.Size)))
 	}
 	return strings.Join(names, ", ")
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/opencontainers/go-digest"
@@ -75,7 +76,7 @@ func Conffs(ctx context.Context, out string,
 	if archive.left < 0 {
 		return ConffsReport{}, fmt.Errorf("the archive has %s, more than conffs_max_size allows (%s); its largest files: %s; "+
 			"exclude them with conffs_exclude, move them to a stage of the master, or raise conffs_max_size",
-			mebibytes(limit-archive.left), mebibytes(limit), seen.largestText())
+			readable(limit-archive.left), readable(limit), seen.largestText())
 	}
 	report = seen.report()
 	report.Path, report.Digest = out, hash.Digest()
@@ -96,8 +97,9 @@ func compress(ctx context.Context, w io.Writer, diff func(context.Context, io.Wr
 		read.CloseWithError(err) // a stream that is no tar ends diff
 		counted <- err
 	}()
-	// The header stays empty, without name and date.
 	z := gzip.NewWriter(w)
+	// No date: this writer stores the zero time as one of the year 2042.
+	z.ModTime = time.Unix(0, 0)
 	err := diff(ctx, io.MultiWriter(z, write))
 	write.CloseWithError(err)
 	if counting := <-counted; err == nil {
@@ -127,6 +129,14 @@ func (l *limited) Write(b []byte) (int, error) {
 	return l.w.Write(b)
 }
 
-func mebibytes(n int64) string {
-	return strings.TrimSuffix(fmt.Sprintf("%.1f", float64(n)/(1<<20)), ".0") + " MiB"
+// readable writes a size for people.
+func readable(bytes int64) string {
+	value, unit := float64(bytes), "bytes"
+	for _, larger := range []string{"KiB", "MiB", "GiB"} {
+		if value < 1024 {
+			break
+		}
+		value, unit = value/1024, larger
+	}
+	return strings.TrimSuffix(fmt.Sprintf("%.1f", value), ".0") + " " + unit
 }

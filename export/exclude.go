@@ -71,6 +71,8 @@ func parseExclusion(line string) (exclusion, error) {
 			return exclusion{}, fmt.Errorf("pattern %q has a part %q: give a plain path below the root", line, part)
 		case strings.Contains(part, "**"):
 			return exclusion{}, fmt.Errorf("pattern %q: ** is not supported, * matches within one name", line)
+		case strings.Contains(part, "\x00"):
+			return exclusion{}, fmt.Errorf("pattern %q: no name has a zero byte", line)
 		}
 		if _, err := path.Match(part, ""); err != nil {
 			return exclusion{}, fmt.Errorf("pattern %q: %q: %w", line, part, err)
