@@ -1,0 +1,185 @@
+"""Tells vauban, one JSON object a line, what ansible does."""
+
+DOCUMENTATION = '''
+name: events
+type: aggregate
+short_description: Events of a run for vauban
+description:
+  - Writes to the file descriptor that C(VAUBAN_EVENTS_FD) holds.
+  - Installs the guard that keeps tasks from other machines, and makes plays
+    independent of each other's hosts where vauban asks for it.
+author: vauban
+'''
+
+import json
+import os
+
+from ansible.errors import AnsibleError
+from ansible.executor.task_executor import TaskExecutor
+from ansible.plugins.callback import CallbackBase
+from ansible.release import __version__
+
+from ansible_collections.vauban.build.plugins.plugin_utils import run as vauban
+
+
+class CallbackModule(CallbackBase):
+    """Results come here after ansible has taken out what no_log hides."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = 'aggregate'
+    CALLBACK_NAME = 'vauban.build.events'
+    CALLBACK_NEEDS_ENABLED = True
+
+    def __init__(self):
+        super().__init__()
+        self._run = vauban.load()
+        self._variables = None
+        descriptor = int(os.environ['VAUBAN_EVENTS_FD'])
+        os.set_inheritable(descriptor, False)  # a daemon that a task starts must not hold it
+        self._events = os.fdopen(descriptor, 'w', encoding='utf-8', closefd=False)
+        guard(self._run)
+
+    # what runs
+
+    def v2_playbook_on_start(self, playbook):
+        for play in playbook.get_plays():
+            if self._run.independent:
+                # serial would end the play when the hosts of one batch fail
+                play.strategy = 'vauban.build.independent'
+                play.serial = []
+                play.any_errors_fatal = False
+                play.max_fail_percentage = None
+        self._emit('start', version=__version__)
+
+    def v2_playbook_on_play_start(self, play):
+        self._variables = play.get_variable_manager()
+        for host in self._run.hosts:
+            self._set_facts(host)
+        hosts = self._variables.get_vars(play=play).get('ansible_play_hosts_all', [])
+        self._emit('play', name=play.get_name(), pattern=str(play.hosts), hosts=list(hosts))
+
+    def v2_playbook_on_task_start(self, task, is_conditional):
+        self._emit('task', task=task.get_name().strip(), uuid=task._uuid)
+
+    def v2_playbook_on_handler_task_start(self, task):
+        self._emit('task', task=task.get_name().strip(), uuid=task._uuid)
+
+    # what came of it
+
+    def v2_runner_on_ok(self, result):
+        if 'ansible_facts' in result._result:
+            self._set_facts(result._host.get_name())
+        self._result('changed' if result._result.get('changed') else 'ok', result)
+
+    def v2_runner_on_failed(self, result, ignore_errors=False):
+        self._result('ignored' if ignore_errors else 'failed', result)
+
+    def v2_runner_on_unreachable(self, result):
+        self._result('unreachable', result)
+
+    def v2_runner_on_skipped(self, result):
+        self._result('skipped', result)
+
+    def v2_runner_item_on_ok(self, result):
+        self._result('changed' if result._result.get('changed') else 'ok', result, item=True)
+
+    def v2_runner_item_on_failed(self, result):
+        self._result('failed', result, item=True)
+
+    def v2_runner_item_on_skipped(self, result):
+        self._result('skipped', result, item=True)
+
+    def v2_runner_retry(self, result):
+        self._result('retry', result, item=True)
+
+    def v2_playbook_on_stats(self, stats):
+        self._emit('stats', stats={
+            host: stats.summarize(host) for host in stats.processed})
+
+    def _set_facts(self, host):
+        if self._run.facts and host in self._run.hosts:
+            self._variables.set_host_facts(host, dict(self._run.facts))
+
+    def _result(self, status, result, item=False):
+        body, task = result._result, result._task
+        delegated = body.get('_ansible_delegated_vars') or {}
+        self._clean_results(body, task.action)
+        self._emit(
+            'item' if item else 'result',
+            host=result._host.get_name(),
+            status=status,
+            task=task.get_name().strip(),
+            path=task.get_path() or '',
+            action=task.action,
+            delegated=str(delegated.get('ansible_delegated_host') or delegated.get('ansible_host') or ''),
+            message=reason(body),
+            label=str(self._get_item_label(body) or '') if item else '',
+            body=self._dump_results(body) if self._speaks(result, item) else '',
+            diff=self._diff(body))
+
+    def _speaks(self, result, item):
+        """Facts would fill the log; what is in a loop's result its items have shown."""
+        return self._run_is_verbose(result) and (item or 'results' not in result._result)
+
+    def _diff(self, body):
+        diffs = body.get('diff') or []
+        if 'results' in body:  # each item has shown its own
+            return ''
+        return ''.join(self._get_diff(diff) for diff in (diffs if isinstance(diffs, list) else [diffs]))
+
+    def _emit(self, event, **fields):
+        json.dump(dict(event=event, **fields), self._events, default=str)
+        self._events.write('\n')
+        self._events.flush()
+
+
+def reason(body):
+    """Says in a few words why a task failed."""
+    failed = [item for item in body.get('results') or []
+              if isinstance(item, dict) and (item.get('failed') or item.get('unreachable'))]
+    if failed:
+        return reason(failed[0])
+    words = str(body.get('msg') or body.get('reason') or '')
+    for stream in ('module_stderr', 'stderr', 'module_stdout', 'stdout'):
+        text = str(body.get(stream) or '').strip()
+        if text and text not in words:
+            return (words + '\n' + '\n'.join(text.splitlines()[-10:])).strip()
+    return words.strip()
+
+
+def guard(run):
+    """Keeps every task of this process from machines that it must not touch.
+
+    TaskExecutor asks for a connection in one place, whatever set it: variable,
+    keyword, delegate_to, loop, add_host. Workers are forks of this process, so
+    they inherit the guard. A task that never uses its connection may name any host.
+    """
+    original = TaskExecutor._get_connection
+
+    def guarded(self, *args, **kwargs):
+        connection = original(self, *args, **kwargs)
+        host = self._task.delegate_to or self._host.name
+        refusal = refuse(run, host, connection)
+        if refusal:
+            def raise_refusal(*_args, **_kwargs):
+                raise AnsibleError(refusal)
+            for method in ('_connect', 'exec_command', 'put_file', 'fetch_file'):
+                setattr(connection, method, raise_refusal)
+        return connection
+
+    TaskExecutor._get_connection = guarded
+
+
+def refuse(run, host, connection):
+    """Says why connection must not be used for host, if so."""
+    if host in run.hosts:
+        if connection.transport == vauban.CONNECTION:
+            return None
+        return (f'{host} is built in a container here, and this task would reach it by '
+                f'{connection.transport}: take ansible_connection out of the variables '
+                f'of the play, the role or the task')
+    if run.may_reach(host):
+        return None
+    return (f'this task would reach {host}, which this build does not make: list it in '
+            f'`delegate_hosts:` of config.yml if a build may change it, else skip the task '
+            f'with `when: not (in_vauban | default(false))`')

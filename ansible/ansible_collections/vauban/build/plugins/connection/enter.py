@@ -1,0 +1,107 @@
+"""Runs commands in a container that vauban has started."""
+
+DOCUMENTATION = '''
+name: enter
+short_description: Run commands in a container that vauban has started
+description:
+  - Puts the command that enters the container in front of a shell.
+author: vauban
+options:
+  remote_user:
+    description:
+      - Whom commands run as. It takes no variable, so that C(ansible_user),
+        which is about the real machine, changes nothing, and C(become) to
+        root finds that it is root already.
+    type: str
+    default: root
+  pipelining:
+    description: Modules travel on standard input, not as files.
+    type: bool
+    default: true
+  enter:
+    description: The arguments that come before the command.
+    type: list
+    elements: str
+    required: true
+    vars:
+      - name: vauban_enter
+  environment:
+    description:
+      - NAME=value words that hold in the container and that C(become) methods
+        would drop. The values need no quoting in a shell.
+    type: list
+    elements: str
+    default: []
+    vars:
+      - name: vauban_environment
+'''
+
+import shlex
+import subprocess
+
+from ansible.errors import AnsibleConnectionFailure, AnsibleFileNotFound
+from ansible.module_utils.common.text.converters import to_bytes, to_native
+from ansible.plugins.connection import ConnectionBase
+
+
+class Connection(ConnectionBase):
+    """One process per command; nothing stays open between them."""
+
+    transport = 'vauban.build.enter'
+    has_pipelining = True
+
+    def _connect(self):
+        self._connected = True
+        return self
+
+    def close(self):
+        self._connected = False
+
+    def reset(self):
+        """There is no session to renew."""
+
+    def exec_command(self, cmd, in_data=None, sudoable=True):
+        super().exec_command(cmd, in_data=in_data, sudoable=sudoable)
+        return self._enter(self._keep_environment(cmd), stdin_data=in_data)
+
+    def put_file(self, in_path, out_path):
+        super().put_file(in_path, out_path)
+        try:
+            source = open(to_bytes(in_path), 'rb')
+        except FileNotFoundError as error:
+            raise AnsibleFileNotFound(f'copying {in_path} into the container: {error}')
+        with source:
+            self._transfer('cat > ' + shlex.quote(out_path), stdin=source)
+
+    def fetch_file(self, in_path, out_path):
+        super().fetch_file(in_path, out_path)
+        with open(to_bytes(out_path), 'wb') as target:
+            self._transfer('exec cat < ' + shlex.quote(in_path), stdout=target)
+
+    def _transfer(self, cmd, **streams):
+        status, _, stderr = self._enter(cmd, **streams)
+        if status:
+            raise AnsibleConnectionFailure(f'running {cmd!r} in the container: {to_native(stderr)}')
+
+    def _enter(self, cmd, stdin_data=None, stdin=subprocess.PIPE, stdout=subprocess.PIPE):
+        argv = [*self.get_option('enter'), '/bin/sh', '-c', cmd]
+        with subprocess.Popen([to_bytes(a, errors='surrogate_or_strict') for a in argv],
+                              stdin=stdin, stdout=stdout, stderr=subprocess.PIPE) as process:
+            try:
+                out, err = process.communicate(to_bytes(stdin_data, nonstring='passthru'))
+            except BaseException:
+                process.kill()  # else leaving the block would wait for a command that timed out
+                raise
+        return process.returncode, out or b'', err
+
+    def _keep_environment(self, cmd):
+        """Sets the container's environment again inside of become.
+
+        sudo empties the environment, su -l too. Every method runs, as the
+        other user, `echo MARKER ; COMMAND`: the marker is where that begins.
+        """
+        words = self.get_option('environment')
+        if not words or not self.become or not getattr(self.become, 'success', None):
+            return cmd
+        echo = f'{self._shell.ECHO} {self.become.success}'
+        return cmd.replace(echo, f"export {' '.join(words)} ; {echo}", 1)

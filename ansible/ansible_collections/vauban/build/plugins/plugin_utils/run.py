@@ -1,0 +1,42 @@
+"""The description of one run, which vauban writes before it starts ansible."""
+
+import fnmatch
+import json
+import os
+
+from ansible import constants as C
+from ansible.errors import AnsibleError
+
+CONNECTION = 'vauban.build.enter'
+
+
+class Run:
+    """What vauban asked for.
+
+    hosts: variables of each host that is built, by name
+    groups: groups of a built host that the inventory does not know
+    independent: each host is to come out as if it were built alone
+    delegate_hosts: patterns of other machines that tasks may reach
+    facts: facts that hold whatever was gathered
+    """
+
+    def __init__(self, description):
+        self.hosts = description['hosts']
+        self.groups = description['groups'] or []
+        self.independent = description['independent']
+        self.delegate_hosts = description['delegate_hosts'] or []
+        self.facts = description['facts'] or {}
+
+    def may_reach(self, host):
+        """Tells whether tasks may connect to host, which is not built here."""
+        return host in C.LOCALHOST or any(
+            fnmatch.fnmatchcase(host, pattern) for pattern in self.delegate_hosts)
+
+
+def load():
+    """Reads the description that the environment names."""
+    path = os.environ.get('VAUBAN_RUN')
+    if not path:
+        raise AnsibleError('VAUBAN_RUN is not set: this plugin belongs to vauban')
+    with open(path, encoding='utf-8') as file:
+        return Run(json.load(file))

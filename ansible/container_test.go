@@ -1,0 +1,131 @@
+//go:build integration
+
+package ansible
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// base is an unpacked Debian with python3 and sudo, made once per test binary.
+var base string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "vauban-ansible-")
+	if err == nil {
+		base = filepath.Join(dir, "base")
+		err = makeBase(base)
+	}
+	status := 1
+	if err == nil {
+		status = m.Run()
+	} else {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	os.RemoveAll(dir)
+	os.Exit(status)
+}
+
+// makeBase unpacks the tar that VAUBAN_TEST_BASE names, else bootstraps.
+func makeBase(dir string) error {
+	args := []string{"mmdebstrap", "--quiet", "--variant=minbase", "--include=python3,sudo", "bookworm", dir}
+	if tar := os.Getenv("VAUBAN_TEST_BASE"); tar != "" {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return err
+		}
+		args = []string{"tar", "-xf", tar, "-C", dir}
+	}
+	if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+		return fmt.Errorf("making a base: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// box is a container as far as ansible needs one: its own root, processes,
+// host name and network, and what runs inside is told so by its environment.
+type box struct {
+	target
+	upper string // what was changed
+}
+
+const boxScript = `set -e
+mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
+cd "$2/root"
+mount -t proc proc proc
+mount -t tmpfs tmpfs tmp
+mount -t tmpfs tmpfs run
+mount --rbind /dev dev
+hostname "$3"
+exec chroot . /bin/sh -c 'echo ready; while :; do sleep 1000; done'`
+
+func newBox(t *testing.T, name string) box {
+	t.Helper()
+	dir := t.TempDir()
+	for _, sub := range []string{"upper", "work", "root"} {
+		if err := os.Mkdir(filepath.Join(dir, sub), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command("unshare", "--mount", "--pid", "--uts", "--ipc", "--net", "--fork", "--kill-child",
+		"/bin/sh", "-c", boxScript, "box", base, dir, name)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Stderr = os.Stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	if _, err := stdout.Read(make([]byte, 1)); err != nil {
+		t.Fatalf("starting a box: %v", err)
+	}
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(children)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	enter := []string{"env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "USER=root", "LC_ALL=C.UTF-8",
+		"SYSTEMD_OFFLINE=1", "container=vauban", "DEBIAN_FRONTEND=noninteractive", "PYTHONDONTWRITEBYTECODE=1",
+		"nsenter", "--target", strconv.Itoa(pid), "--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd", "--"}
+	return box{target{name, enter}, filepath.Join(dir, "upper")}
+}
+
+// read returns a file that was written inside.
+func (b box) read(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(b.upper, path))
+	if err != nil {
+		t.Fatalf("%s: %v", b.name, err)
+	}
+	return string(data)
+}
+
+// changed lists the paths that the layer would hold.
+func (b box) changed(t *testing.T) []string {
+	t.Helper()
+	var paths []string
+	err := filepath.WalkDir(b.upper, func(path string, d os.DirEntry, err error) error {
+		if err == nil && path != b.upper {
+			paths = append(paths, strings.TrimPrefix(path, b.upper))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return paths
+}

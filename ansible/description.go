@@ -1,0 +1,103 @@
+package ansible
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// target is a container as ansible sees it.
+type target struct {
+	name  string
+	enter []string // argv prefix of a command inside
+}
+
+// description tells the plugins what this run is about; see
+// ansible_collections/vauban/build/plugins/plugin_utils/run.py.
+type description struct {
+	Hosts         map[string]map[string]any `json:"hosts"`
+	Groups        []string                  `json:"groups"`
+	Independent   bool                      `json:"independent"`
+	DelegateHosts []string                  `json:"delegate_hosts"`
+	Facts         map[string]any            `json:"facts"`
+}
+
+// keptVariables are those of the container that become methods must not drop.
+var keptVariables = []string{"SYSTEMD_OFFLINE", "container", "DEBIAN_FRONTEND", "PYTHONDONTWRITEBYTECODE", "LC_ALL"}
+
+// variables are those of a built host.
+func (t target) variables() map[string]any {
+	kept := []string{}
+	for _, word := range t.enter {
+		name, value, ok := strings.Cut(word, "=")
+		if ok && slices.Contains(keptVariables, name) && isPlain(value) {
+			kept = append(kept, word)
+		}
+	}
+	return map[string]any{
+		"ansible_connection":         "vauban.build.enter",
+		"ansible_python_interpreter": "/usr/bin/python3",
+		// /tmp is not part of the layer
+		"ansible_remote_tmp": "/tmp",
+		"ansible_async_dir":  "/tmp",
+		"vauban_enter":       t.enter,
+		"vauban_environment": kept,
+	}
+}
+
+// isPlain tells whether a shell takes the value as it is.
+func isPlain(value string) bool {
+	return strings.Trim(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.,:/+-") == ""
+}
+
+// runFiles are what one ansible process reads from us.
+type runFiles struct{ description, variables, limit string }
+
+func (p *Playbook) writeFiles(c *workingCopy, targets []target) (runFiles, error) {
+	d := description{
+		Hosts:         map[string]map[string]any{},
+		Independent:   p.options.Conffs && p.options.Mode != Together,
+		DelegateHosts: p.repository.options.DelegateHosts,
+		Facts:         p.options.Facts,
+	}
+	if !p.options.Conffs {
+		d.Groups = p.options.Groups
+	}
+	var names []string
+	for _, t := range targets {
+		d.Hosts[t.name] = t.variables()
+		names = append(names, t.name)
+	}
+	dir, err := os.MkdirTemp(c.dir, "ansible-")
+	if err != nil {
+		return runFiles{}, fmt.Errorf("making the folder of an ansible run: %w", err)
+	}
+	files := runFiles{
+		description: filepath.Join(dir, "run.vauban"),
+		variables:   filepath.Join(dir, "variables.json"),
+		limit:       filepath.Join(dir, "limit"),
+	}
+	variables := map[string]any{"in_vauban": true, "in_conffs_build": p.options.Conffs}
+	err = writeJSON(files.description, d)
+	if err == nil {
+		err = writeJSON(files.variables, variables)
+	}
+	if err == nil {
+		err = os.WriteFile(files.limit, []byte(strings.Join(names, "\n")+"\n"), 0o600)
+	}
+	if err != nil {
+		return runFiles{}, fmt.Errorf("describing the run to ansible: %w", err)
+	}
+	return files, nil
+}
+
+func writeJSON(path string, value any) error {
+	data, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, data, 0o600)
+}

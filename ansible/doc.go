@@ -1,0 +1,20 @@
+// Package ansible applies playbooks of a git repository to running containers.
+//
+// A [Repository] is the mirror of that repository, brought up to date once per
+// run: a branch then means one commit, a [Revision]. A [Playbook] is one
+// playbook at one revision, and a [layers.Step]: one ansible-playbook process
+// on the builder works on all of the step's containers.
+//
+// The repository's own ansible.cfg, inventories, variables and plugins hold.
+// What vauban adds travels beside them, in environment variables, in one
+// inventory that comes after theirs, and in the collection vauban.build, which
+// is embedded here (folder ansible_collections):
+//
+//   - connection/enter runs commands in a container;
+//   - vars/hosts gives it, as host variables, to the hosts that are built;
+//   - inventory/hosts adds a master that the inventory lacks;
+//   - strategy/independent keeps hosts from feeling their neighbours;
+//   - callback/events reports every result as JSON on a file descriptor of its
+//     own, so that nothing is read off ansible's screen, and guards the run:
+//     no task reaches a machine that is not built here.
+package ansible

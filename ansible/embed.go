@@ -1,0 +1,8 @@
+package ansible
+
+import "embed"
+
+// collection is the Ansible collection vauban.build.
+//
+//go:embed ansible_collections
+var collection embed.FS

@@ -1,0 +1,178 @@
+package ansible
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+
+	"github.com/opencontainers/go-digest"
+	"gopkg.in/yaml.v3"
+)
+
+// galaxy is where the roles and collections of requirements.yml are; "" where
+// it names none.
+type galaxy struct{ roles, collections string }
+
+// requirement is one file for ansible-galaxy.
+type requirement struct {
+	path               string // relative to where ansible runs
+	content            []byte
+	roles, collections bool // what it asks for
+}
+
+// requirementFiles are those of ansible and of its automation platforms.
+var requirementFiles = []struct {
+	path string
+	kind string // what a bare list in it means
+}{
+	{"requirements.yml", "roles"},
+	{"requirements.yaml", "roles"},
+	{"roles/requirements.yml", "roles"},
+	{"roles/requirements.yaml", "roles"},
+	{"collections/requirements.yml", "collections"},
+	{"collections/requirements.yaml", "collections"},
+}
+
+// install has ansible-galaxy fetch what the revision requires, once for each
+// content of its requirement files: afterwards no network is needed.
+func (r *Repository) install(ctx context.Context, c *workingCopy) (galaxy, error) {
+	files, err := requirements(c)
+	if err != nil || len(files) == 0 {
+		return galaxy{}, err
+	}
+	parent := filepath.Join(r.options.StateDir, "galaxy")
+	if err := os.MkdirAll(parent, 0o700); err != nil {
+		return galaxy{}, fmt.Errorf("making the cache of roles and collections: %w", err)
+	}
+	dir := filepath.Join(parent, requirementsKey(c, files))
+	unlock, err := lock(ctx, dir+".lock")
+	if err != nil {
+		return galaxy{}, err
+	}
+	defer unlock()
+	if !exists(dir) {
+		r.log.Info("installing roles and collections", "commit", c.commit)
+		if err := r.installInto(ctx, c, files, dir); err != nil {
+			return galaxy{}, err
+		}
+	}
+	var g galaxy
+	for _, f := range files {
+		if f.roles {
+			g.roles = filepath.Join(dir, "roles")
+		}
+		if f.collections {
+			g.collections = dir
+		}
+	}
+	return g, nil
+}
+
+// installInto fills dir, which is there only when it is whole.
+func (r *Repository) installInto(ctx context.Context, c *workingCopy, files []requirement, dir string) (err error) {
+	partial, err := os.MkdirTemp(filepath.Dir(dir), "partial-")
+	if err != nil {
+		return fmt.Errorf("making the cache of roles and collections: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(partial)) }()
+	for _, f := range files {
+		if f.roles {
+			if err := r.ansibleGalaxy(ctx, c, "role", "install", "--role-file", f.path, "--roles-path", filepath.Join(partial, "roles")); err != nil {
+				return fmt.Errorf("installing the roles of %q: %w", f.path, err)
+			}
+		}
+		if f.collections {
+			if err := r.ansibleGalaxy(ctx, c, "collection", "install", "--requirements-file", f.path, "--collections-path", partial); err != nil {
+				return fmt.Errorf("installing the collections of %q: %w", f.path, err)
+			}
+		}
+	}
+	if err := os.Rename(partial, dir); err != nil {
+		return fmt.Errorf("keeping roles and collections: %w", err)
+	}
+	return nil
+}
+
+// ansibleGalaxy may fetch from the repository's own git server.
+func (r *Repository) ansibleGalaxy(ctx context.Context, c *workingCopy, args ...string) error {
+	var out bytes.Buffer
+	cmd := exec.CommandContext(ctx, r.sibling("ansible-galaxy"), args...)
+	cmd.Dir, cmd.Env = c.root, append(r.environ(c), r.remote.environ...)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.WaitDelay = killAfter
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		said := tail{limit: 4096}
+		_, _ = said.Write(out.Bytes())
+		return errors.New(r.remote.redact(fmt.Sprintf("%v: %s", err, said.String())))
+	}
+	return nil
+}
+
+func requirements(c *workingCopy) ([]requirement, error) {
+	var found []requirement
+	for _, file := range requirementFiles {
+		content, err := os.ReadFile(filepath.Join(c.root, file.path))
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		} else if err != nil {
+			return nil, fmt.Errorf("reading %q: %w", file.path, err)
+		}
+		f, err := parseRequirement(file.path, file.kind, content)
+		if err != nil {
+			return nil, err
+		}
+		if f.roles || f.collections {
+			found = append(found, f)
+		}
+	}
+	return found, nil
+}
+
+// parseRequirement finds out whether a file asks for roles or collections; the
+// rest is for ansible-galaxy to understand.
+func parseRequirement(path, kind string, content []byte) (requirement, error) {
+	f := requirement{path: path, content: content}
+	var document yaml.Node
+	if err := yaml.NewDecoder(bytes.NewReader(content)).Decode(&document); errors.Is(err, io.EOF) {
+		return f, nil
+	} else if err != nil {
+		return f, fmt.Errorf("reading %q: %w", path, err)
+	}
+	var list []yaml.Node
+	if document.Decode(&list) == nil {
+		f.roles = kind == "roles" && len(list) > 0
+		f.collections = kind == "collections" && len(list) > 0
+		return f, nil
+	}
+	var parts struct{ Roles, Collections []yaml.Node }
+	if err := document.Decode(&parts); err != nil {
+		return f, fmt.Errorf("reading %q: %w", path, err)
+	}
+	f.roles, f.collections = len(parts.Roles) > 0, len(parts.Collections) > 0
+	return f, nil
+}
+
+// localSource is found in requirements that lie in the repository itself.
+var localSource = regexp.MustCompile(`(^|[\s"'])\.{0,2}/|file:|type:\s*["']?(dir|subdirs|file)`)
+
+// requirementsKey digests what was asked for; what lies in the repository
+// itself changes with its commits.
+func requirementsKey(c *workingCopy, files []requirement) string {
+	d := digest.SHA256.Digester()
+	for _, f := range files {
+		fmt.Fprintf(d.Hash(), "%s %d\n%s\n", f.path, len(f.content), f.content)
+		if localSource.Match(f.content) {
+			fmt.Fprintln(d.Hash(), c.commit)
+		}
+	}
+	return d.Digest().Encoded()[:32]
+}

@@ -1,0 +1,43 @@
+package ansible
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+)
+
+// hook is what a hook is told of the run.
+type hook struct{ master, stage, hosts string }
+
+// runHook runs a script of the user's on the builder, in the working copy.
+func (r *Repository) runHook(ctx context.Context, c *workingCopy, name, script string, h hook, log io.Writer) error {
+	if script == "" {
+		return nil
+	}
+	said := &tail{limit: 4096}
+	output := io.Writer(said)
+	if log != nil {
+		output = io.MultiWriter(said, log)
+	}
+	err := process{
+		argv: []string{"bash", "-e", "-c", script},
+		dir:  c.root,
+		env: append(slices.Clone(r.options.Environ),
+			"VAUBAN_MASTER="+h.master, "VAUBAN_STAGE="+h.stage, "VAUBAN_HOSTS="+h.hosts),
+		output: output,
+	}.run(ctx)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, errors.Join(err, errorText(said.String())))
+	}
+	return nil
+}
+
+// errorText is what a program said, as an error; nil when it said nothing.
+func errorText(said string) error {
+	if said == "" {
+		return nil
+	}
+	return errors.New(said)
+}

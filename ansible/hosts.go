@@ -1,0 +1,108 @@
+package ansible
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// HostPattern selects hosts of the inventory.
+type HostPattern struct {
+	// Pattern is what ansible's --limit takes.
+	Pattern string
+	// Master is whose hosts they are; hooks are told.
+	Master string
+	// Without are names to leave out, besides master-* and localhost.
+	Without []string
+}
+
+// Hosts returns the hosts that a pattern matches in a revision's inventory,
+// expanded by ansible itself. No host is an error.
+func (r *Repository) Hosts(ctx context.Context, rev Revision, p HostPattern) (hosts []string, err error) {
+	c, remove, err := r.private(ctx, rev.Commit)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, remove()) }()
+	h := hook{master: p.Master, hosts: p.Pattern}
+	if err := r.runHook(ctx, c, "HOOK_PRE_ANSIBLE", r.options.HookPre, h, nil); err != nil {
+		return nil, err
+	}
+	all, err := r.listHosts(ctx, c, p.Pattern)
+	if err != nil {
+		return nil, fmt.Errorf("expanding the pattern %q on branch %q: %w", p.Pattern, rev.Branch, err)
+	}
+	hosts = slices.DeleteFunc(slices.Clone(all), p.excludes)
+	if len(hosts) == 0 {
+		return nil, fmt.Errorf("the pattern %q matches no host of the inventory on branch %q%s: correct `conffs:` or the inventory",
+			p.Pattern, rev.Branch, excluded(all))
+	}
+	return hosts, nil
+}
+
+func excluded(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (only %s, which are not hosts to build)", strings.Join(names, ", "))
+}
+
+func (p HostPattern) excludes(host string) bool {
+	if slices.Contains(p.Without, host) {
+		return true
+	}
+	// localhost is the builder
+	for _, pattern := range []string{"master-*", "localhost", "127.0.0.1", "::1"} {
+		if ok, _ := path.Match(pattern, host); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// listHosts has ansible-playbook list the hosts of an empty play: the same
+// program, configuration and arguments as the run itself.
+func (r *Repository) listHosts(ctx context.Context, c *workingCopy, pattern string) ([]string, error) {
+	playbook := filepath.Join(c.dir, "hosts.yml")
+	if err := os.WriteFile(playbook, []byte("- hosts: all\n  gather_facts: false\n"), 0o600); err != nil {
+		return nil, err
+	}
+	args := append(r.arguments(c), "--list-hosts", "--limit", pattern, playbook)
+	out, err := r.quiet(ctx, c, "ansible-playbook", args...)
+	if err != nil {
+		if strings.Contains(err.Error(), "does not match any hosts") {
+			return nil, nil
+		}
+		return nil, err
+	}
+	return parseHosts(out)
+}
+
+// parseHosts reads `ansible-playbook --list-hosts` of a single play: a line
+// "hosts (N):" and one name on each of the N next lines.
+func parseHosts(out string) ([]string, error) {
+	lines := strings.Split(out, "\n")
+	for i, line := range lines {
+		number, ok := strings.CutPrefix(strings.TrimSpace(line), "hosts (")
+		number, ok2 := strings.CutSuffix(number, "):")
+		if !ok || !ok2 {
+			continue
+		}
+		n, err := strconv.Atoi(number)
+		if err != nil || n < 0 || n > len(lines)-i-1 {
+			break
+		}
+		hosts := make([]string, 0, n)
+		for _, name := range lines[i+1 : i+1+n] {
+			hosts = append(hosts, strings.TrimSpace(name))
+		}
+		return hosts, nil
+	}
+	return nil, fmt.Errorf("reading ansible's list of hosts: no such list in %q", out)
+}

@@ -1,0 +1,277 @@
+package ansible
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
+
+	"vauban/layers"
+)
+
+// How the hosts of a master share a run: config.yml's ansible_run.
+const (
+	// Independent gives each host what it would get if it were alone, in
+	// one process for all.
+	Independent = "independent"
+	// Together lets plays look at their neighbours.
+	Together = "together"
+	// Alone starts one process for each host.
+	Alone = "alone"
+)
+
+// PlaybookOptions say what is applied, and how.
+type PlaybookOptions struct {
+	Revision Revision
+	// Path of the playbook, relative to the repository's RootDir.
+	Path string
+	// Master is whose stage it is.
+	Master string
+	// Groups of the inventory that the master joins when the inventory
+	// lacks it.
+	Groups []string
+	// Conffs tells a run over hosts from one over a master.
+	Conffs bool
+	// Mode is Independent, Together or Alone. Empty: Independent.
+	Mode string
+	// Hosts are all hosts of the master. Used under Together, where the
+	// result of one depends on all.
+	Hosts []string
+	// Facts hold whatever ansible gathers, by name without "ansible_".
+	Facts map[string]any
+	// Timeout bounds a run. 0: none.
+	Timeout time.Duration
+	// Output opens the log of a host, with diffs, which may hold secrets.
+	// Nil: none.
+	Output func(host string) (io.WriteCloser, error)
+	// Log gets what ansible and the hooks print themselves. Nil: none.
+	Log io.Writer
+	// Progress gets one line for each task. Nil: none.
+	Progress io.Writer
+}
+
+// Playbook is a playbook at one revision. Run may be called several times, at
+// once too.
+type Playbook struct {
+	repository *Repository
+	options    PlaybookOptions
+	mu         sync.Mutex // of Log and Progress
+}
+
+var _ layers.Step = (*Playbook)(nil)
+
+// Playbook makes a step of a playbook.
+func (r *Repository) Playbook(o PlaybookOptions) *Playbook {
+	o.Mode = cmp.Or(o.Mode, Independent)
+	return &Playbook{repository: r, options: o}
+}
+
+// Key covers the commit rather than the branch, and the plugins of this
+// package. Under [Together] it covers all hosts of the master.
+func (p *Playbook) Key(_ context.Context, host string) (digest.Digest, error) {
+	r, o := p.repository, p.options
+	plugins, err := pluginsDigest()
+	if err != nil {
+		return "", err
+	}
+	hosts, groups := []string{cmp.Or(host, o.Master)}, o.Groups
+	if o.Conffs {
+		groups = nil
+	}
+	if o.Conffs && o.Mode == Together {
+		hosts = append(hosts, slices.Sorted(slices.Values(o.Hosts))...)
+	}
+	key, err := json.Marshal(map[string]any{
+		"plugins": plugins, "repository": r.remote.url, "commit": o.Revision.Commit,
+		"root": r.options.RootDir, "playbook": o.Path,
+		"arguments": r.extraArgs, "hooks": []string{r.options.HookPre, r.options.HookPost},
+		"conffs": o.Conffs, "mode": o.Mode, "groups": groups, "facts": o.Facts, "hosts": hosts,
+	})
+	if err != nil {
+		return "", fmt.Errorf("digesting the playbook %q: %w", o.Path, err)
+	}
+	return digest.FromBytes(key), nil
+}
+
+func pluginsDigest() (digest.Digest, error) {
+	d := digest.SHA256.Digester()
+	err := fs.WalkDir(collection, ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := collection.ReadFile(path)
+		fmt.Fprintf(d.Hash(), "%s %d\n%s", path, len(content), content)
+		return err
+	})
+	return d.Digest(), err
+}
+
+// Run applies the playbook to the containers. The error is a
+// [*layers.PartialError] whenever the playbook did run and failed on hosts.
+func (p *Playbook) Run(ctx context.Context, containers []*layers.Container) error {
+	targets := make([]target, len(containers))
+	for i, c := range containers {
+		targets[i] = target{c.Name(), c.Enter()}
+	}
+	return p.run(ctx, targets)
+}
+
+func (p *Playbook) run(ctx context.Context, targets []target) (err error) {
+	if p.options.Timeout > 0 {
+		late := fmt.Errorf("playbook %q took longer than %s: raise --timeout", p.options.Path, p.options.Timeout)
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, p.options.Timeout, late)
+		defer cancel()
+	}
+	r := p.repository
+	c, remove, err := r.private(ctx, p.options.Revision.Commit)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, remove()) }()
+	h := p.hook(targets)
+	if err := r.runHook(ctx, c, "HOOK_PRE_ANSIBLE", r.options.HookPre, h, p.log()); err != nil {
+		return err
+	}
+	failed, err := p.apply(ctx, c, targets)
+	if err != nil {
+		return err
+	}
+	if len(failed) > 0 {
+		return &layers.PartialError{Failed: failed}
+	}
+	return r.runHook(ctx, c, "HOOK_POST_ANSIBLE", r.options.HookPost, h, p.log())
+}
+
+func (p *Playbook) hook(targets []target) hook {
+	h := hook{master: p.options.Master, stage: p.options.Path}
+	for i, t := range targets {
+		if i > 0 {
+			h.hosts += ","
+		}
+		h.hosts += t.name
+	}
+	return h
+}
+
+// apply runs ansible once, or once for each host, and returns the hosts that
+// failed.
+func (p *Playbook) apply(ctx context.Context, c *workingCopy, targets []target) (map[string]error, error) {
+	r := p.repository
+	installed, err := r.install(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	s, err := r.readSettings(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if p.options.Mode != Alone || !p.options.Conffs {
+		return p.ansible(ctx, c, s, installed, targets)
+	}
+	failed := map[string]error{}
+	var mu sync.Mutex
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.NumCPU())
+	for _, t := range targets {
+		group.Go(func() error {
+			of, err := p.ansible(ctx, c, s, installed, []target{t})
+			mu.Lock()
+			defer mu.Unlock()
+			maps.Copy(failed, of)
+			return err
+		})
+	}
+	return failed, group.Wait()
+}
+
+// ansible runs ansible-playbook on the targets.
+func (p *Playbook) ansible(ctx context.Context, c *workingCopy, s settings, g galaxy, targets []target) (map[string]error, error) {
+	files, err := p.writeFiles(c, targets)
+	if err != nil {
+		return nil, err
+	}
+	record, err := p.newRecord(c, targets)
+	if err != nil {
+		return nil, err
+	}
+	r, said := p.repository, &tail{limit: 8192}
+	err = process{
+		argv:   p.argv(c, s, files),
+		dir:    c.root,
+		env:    r.playbookEnviron(c, s, g, files.description, p.strategy(s)),
+		output: io.MultiWriter(said, p.log()),
+		events: record.read,
+	}.run(ctx)
+	if ctx.Err() != nil {
+		return nil, errors.Join(context.Cause(ctx), record.close())
+	}
+	if err := record.close(); err != nil {
+		return nil, err
+	}
+	failed := record.failed()
+	if !record.finished || (err != nil && len(failed) == 0) {
+		err = errors.Join(cmp.Or(err, errNoEvents), errorText(c.relative(said.String())))
+		return nil, fmt.Errorf("applying playbook %q: %w", p.options.Path, err)
+	}
+	return failed, nil
+}
+
+// errNoEvents: ansible ended well but did not say so to us.
+var errNoEvents = errors.New("ansible did not load vauban's plugins")
+
+func (p *Playbook) argv(c *workingCopy, s settings, files runFiles) []string {
+	r := p.repository
+	args := r.arguments(c)
+	argv := []string{"setpriv", "--bounding-set", boundingSet, "--", r.options.Program,
+		"--diff", "-v", "--forks", strconv.Itoa(r.forks(s))}
+	argv = append(argv, args...)
+	argv = append(argv, r.inventories(args, s)...)
+	return append(argv, "-i", files.description, "-e", "@"+files.variables, "--limit", "@"+files.limit,
+		filepath.FromSlash(p.options.Path))
+}
+
+// strategy for plays that name none. Plays that do are overruled only where
+// hosts are to be independent, see the callback plugin.
+func (p *Playbook) strategy(s settings) string {
+	if p.options.Conffs && p.options.Mode != Together {
+		return "vauban.build.independent"
+	}
+	if own := s.text("DEFAULT_STRATEGY"); strings.HasPrefix(own, "mitogen_") {
+		return "mitogen_linear"
+	}
+	return "linear"
+}
+
+func (p *Playbook) log() io.Writer {
+	if p.options.Log == nil {
+		return io.Discard
+	}
+	return locked{&p.mu, p.options.Log}
+}
+
+// locked lets several ansible processes share a writer.
+type locked struct {
+	mu *sync.Mutex
+	w  io.Writer
+}
+
+func (l locked) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(b)
+}

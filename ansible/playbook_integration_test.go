@@ -1,0 +1,131 @@
+//go:build integration
+
+package ansible
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+
+	"vauban/layers"
+)
+
+// logs keeps what a run wrote for each host.
+type logs struct {
+	mu    sync.Mutex
+	hosts map[string]*bytes.Buffer
+}
+
+func (l *logs) open(host string) (io.WriteCloser, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.hosts == nil {
+		l.hosts = map[string]*bytes.Buffer{}
+	}
+	l.hosts[host] = &bytes.Buffer{}
+	return nopCloser{l.hosts[host]}, nil
+}
+
+type nopCloser struct{ io.Writer }
+
+func (nopCloser) Close() error { return nil }
+
+// apply runs a playbook on the boxes and returns each host's error.
+func apply(t *testing.T, r *Repository, o PlaybookOptions, boxes ...box) map[string]error {
+	t.Helper()
+	if o.Revision.Commit == "" {
+		o.Revision = revision(t, r, "")
+	}
+	if o.Log == nil {
+		var log bytes.Buffer
+		o.Log = &log
+		defer func() {
+			if t.Failed() || testing.Verbose() {
+				t.Logf("ansible said:\n%s", &log)
+			}
+		}()
+	}
+	var targets []target
+	for _, b := range boxes {
+		targets = append(targets, b.target)
+	}
+	err := r.Playbook(o).run(t.Context(), targets)
+	var partial *layers.PartialError
+	if errors.As(err, &partial) {
+		return partial.Failed
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return nil
+}
+
+func TestMasterRun(t *testing.T) {
+	repository := gitRepository(t, map[string]string{
+		"ansible.cfg":        "[defaults]\ninventory = hosts\nremote_tmp = /root/somewhere\n",
+		"hosts":              "[web]\nweb1 ansible_host=192.0.2.1 ansible_user=nobody\n[others]\nelsewhere\n",
+		"group_vars/web.yml": "greeting: hello\n",
+		"play.yml": `
+- hosts: web
+  become: true
+  tasks:
+    - copy: {dest: /etc/greeting, content: "{{ greeting }} {{ inventory_hostname }} {{ in_vauban }} {{ in_conffs_build }} {{ vauban }} {{ ansible_hostname }}\n"}
+    - shell: echo "$SYSTEMD_OFFLINE $container $(whoami)" > /etc/environ
+    - shell: echo "$SYSTEMD_OFFLINE $container $(whoami)"
+      become_user: nobody
+      register: nobody
+    - shell: echo "$SYSTEMD_OFFLINE $container $(whoami)"
+      become_user: nobody
+      become_method: su
+      become_flags: --shell /bin/sh
+      register: su
+    - copy: {dest: /etc/nobody, content: "{{ nobody.stdout }}\n{{ su.stdout }}\n"}
+    - copy: {dest: /var/tmp/by-nobody, content: "x\n"}
+      become_user: nobody
+    - command: hostname
+      delegate_to: localhost
+      register: builder
+    - copy: {dest: /etc/builder, content: "{{ builder.stdout }}"}
+    - fetch: {src: /etc/greeting, dest: fetched/, flat: true}
+    - slurp: {src: /etc/greeting}
+    - shell: sleep 0.2
+      async: 10
+      poll: 1
+    - script: files/script.sh
+    - meta: reset_connection
+`,
+		"files/script.sh": "#!/bin/sh\necho scripted > /etc/scripted\n",
+	})
+	r := open(t, Options{Repo: repository})
+	b := newBox(t, "master-web")
+	var progress bytes.Buffer
+	var l logs
+	failed := apply(t, r, PlaybookOptions{Path: "play.yml", Master: "master-web", Groups: []string{"web"}, Output: l.open, Progress: &progress}, b)
+	if len(failed) > 0 {
+		t.Fatal(failed)
+	}
+	for path, want := range map[string]string{
+		"etc/greeting": "hello master-web True False True master-web\n",
+		"etc/environ":  "1 vauban root\n",
+		"etc/nobody":   "1 vauban nobody\n1 vauban nobody\n",
+		"etc/scripted": "scripted\n",
+	} {
+		if got := b.read(t, path); got != want {
+			t.Errorf("%s: got %q, want %q", path, got, want)
+		}
+	}
+	if got := b.read(t, "etc/builder"); got == "master-web" {
+		t.Errorf("delegate_to: localhost ran in the container")
+	}
+	t.Log(b.changed(t))
+	t.Log(progress.String())
+	for host, log := range l.hosts {
+		t.Logf("%s:\n%s", host, log)
+	}
+	if !strings.Contains(l.hosts["master-web"].String(), "+hello master-web") {
+		t.Error("the host's log has no diff")
+	}
+}

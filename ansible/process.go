@@ -1,0 +1,213 @@
+package ansible
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"crypto/rand"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// killAfter is how long ansible has to end by itself.
+	killAfter = 10 * time.Second
+	// drainFor bounds the wait for output once ansible is gone.
+	drainFor = 5 * time.Second
+	// processMark is in the environment of all that belongs to one process.
+	processMark = "VAUBAN_PROCESS="
+)
+
+// boundingSet is what no playbook needs on the builder, on localhost
+// included: loading modules, the clock, rebooting, raw I/O, the kernel's log,
+// security modules. What enters a container drops more (see layers).
+const boundingSet = "-sys_module,-sys_time,-sys_boot,-sys_rawio,-bpf,-perfmon,-syslog,-mac_admin,-mac_override"
+
+// process is one command with everything it starts.
+type process struct {
+	argv   []string
+	dir    string
+	env    []string
+	output io.Writer       // both streams
+	events func(io.Reader) // reads file descriptor 3; nil: there is none
+}
+
+// run starts the process in a group of its own and waits. When ctx ends the
+// group gets TERM, ten seconds later KILL. Nothing that the process started
+// on the builder outlives it.
+func (p process) run(ctx context.Context) error {
+	mark := processMark + rand.Text()
+	cmd := exec.CommandContext(ctx, p.argv[0], p.argv[1:]...)
+	cmd.Dir, cmd.Env = p.dir, append(p.env, mark)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = killAfter
+	var pipes pipes
+	defer pipes.close()
+	stdout, err := pipes.open(func(r io.Reader) { _, _ = io.Copy(p.output, r) })
+	if err != nil {
+		return err
+	}
+	cmd.Stdout, cmd.Stderr = stdout, stdout
+	if p.events != nil {
+		events, err := pipes.open(p.events)
+		if err != nil {
+			return err
+		}
+		cmd.ExtraFiles = []*os.File{events}
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("starting %q: %w", p.argv[0], err)
+	}
+	pipes.closeWriters()
+	err = cmd.Wait()
+	killMarked(mark)
+	pipes.drain()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("running %q: %w", filepath.Base(p.argv[0]), err)
+	}
+	return nil
+}
+
+// pipes carry what a process writes to functions that read it. Their own
+// ends, unlike those that os/exec makes, do not delay the end of Wait when a
+// leftover of the process holds them.
+type pipes struct {
+	readers, writers []*os.File
+	done             sync.WaitGroup
+}
+
+func (p *pipes) open(read func(io.Reader)) (*os.File, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("making a pipe: %w", err)
+	}
+	p.readers, p.writers = append(p.readers, r), append(p.writers, w)
+	p.done.Go(func() {
+		read(r)
+		_, _ = io.Copy(io.Discard, r) // the writer must never block
+	})
+	return w, nil
+}
+
+func (p *pipes) closeWriters() {
+	for _, w := range p.writers {
+		w.Close()
+	}
+	p.writers = nil
+}
+
+// drain waits until everything was read.
+func (p *pipes) drain() {
+	for _, r := range p.readers {
+		_ = r.SetReadDeadline(time.Now().Add(drainFor))
+	}
+	p.done.Wait()
+}
+
+func (p *pipes) close() {
+	p.closeWriters()
+	p.done.Wait()
+	for _, r := range p.readers {
+		r.Close()
+	}
+}
+
+// killMarked kills every process whose environment holds the mark. A process
+// group is not enough: ansible's workers and tasks on localhost start
+// sessions of their own.
+func killMarked(mark string) {
+	for range 10 { // a process may fork while the list is read
+		found := false
+		entries, _ := os.ReadDir("/proc")
+		for _, entry := range entries {
+			pid, err := strconv.Atoi(entry.Name())
+			if err == nil && killIfMarked(pid, mark) {
+				found = true
+			}
+		}
+		if !found {
+			return
+		}
+		time.Sleep(10 * time.Millisecond) // give the killed time to go
+	}
+}
+
+func killIfMarked(pid int, mark string) bool {
+	fd, err := unix.PidfdOpen(pid, 0) // so that the pid cannot become another's
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+	if err != nil || !bytes.Contains(environ, []byte(mark)) {
+		return false
+	}
+	return unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) == nil
+}
+
+// tail keeps the end of what is written to it, for an error message.
+type tail struct {
+	limit int
+	kept  []byte
+}
+
+func (t *tail) Write(b []byte) (int, error) {
+	t.kept = append(t.kept, b...)
+	if over := len(t.kept) - t.limit; over > 0 {
+		t.kept = append(t.kept[:0], t.kept[over:]...)
+	}
+	return len(b), nil
+}
+
+func (t *tail) String() string {
+	text := strings.ToValidUTF8(string(t.kept), "")
+	if len(t.kept) == t.limit {
+		_, text, _ = strings.Cut(text, "\n") // the first line is not whole
+	}
+	return strings.TrimSpace(text)
+}
+
+// quiet runs a program of ansible's installation that reads only, and returns
+// its standard output.
+func (r *Repository) quiet(ctx context.Context, c *workingCopy, program string, args ...string) (string, error) {
+	path := r.sibling(program)
+	if program == "ansible-playbook" {
+		path = r.options.Program
+	}
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = c.root, r.environ(c), &stdout, &stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = killAfter
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			return "", context.Cause(ctx)
+		}
+		said := tail{limit: 4096}
+		_, _ = said.Write(stderr.Bytes())
+		return "", errors.New(r.remote.redact(c.relative(fmt.Sprintf("%s: %v\n%s", program, err, said.String()))))
+	}
+	return stdout.String(), nil
+}
+
+// relative takes the working copy's path, which means nothing to a user, out
+// of a text.
+func (c *workingCopy) relative(text string) string {
+	return strings.NewReplacer(c.root+"/", "", c.tree+"/", "", c.dir+"/", "").Replace(text)
+}

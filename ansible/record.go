@@ -1,0 +1,206 @@
+package ansible
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// event is what the callback plugin writes, one object a line. Which fields
+// are there depends on Event.
+type event struct {
+	Event string // start, play, task, item, result, stats
+
+	Name, Pattern string         // play
+	Hosts         []string       // play: those it is for
+	UUID          string         // task
+	Stats         map[string]sum // stats
+
+	Host, Status, Task, Path string // item, result
+	Action, Delegated        string
+	Message, Label           string
+	Body, Diff               string
+}
+
+// sum counts a host's task results.
+type sum struct{ OK, Changed, Unreachable, Failures, Skipped, Rescued, Ignored int }
+
+// record collects what ansible tells, and writes the hosts' logs.
+type record struct {
+	playbook *Playbook
+	copy     *workingCopy
+	hosts    map[string]*hostRecord
+	patterns []string // of the plays
+	shown    map[string]bool
+	finished bool
+	err      error
+}
+
+type hostRecord struct {
+	log     io.WriteCloser
+	task    string // header that stands in the log
+	played  bool
+	failure *event // the last
+	sum     sum
+}
+
+func (p *Playbook) newRecord(c *workingCopy, targets []target) (*record, error) {
+	r := &record{playbook: p, copy: c, hosts: map[string]*hostRecord{}, shown: map[string]bool{}}
+	for _, t := range targets {
+		h := &hostRecord{}
+		r.hosts[t.name] = h
+		if p.options.Output == nil {
+			continue
+		}
+		var err error
+		if h.log, err = p.options.Output(t.name); err != nil {
+			return nil, errors.Join(fmt.Errorf("opening the log of %q: %w", t.name, err), r.close())
+		}
+	}
+	return r, nil
+}
+
+func (r *record) close() error {
+	errs := []error{r.err}
+	for name, h := range r.hosts {
+		if h.log == nil {
+			continue
+		}
+		if err := h.log.Close(); err != nil {
+			errs = append(errs, fmt.Errorf("closing the log of %q: %w", name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// read takes the events until the stream ends. What is no event ends it: the
+// run then counts as unfinished.
+func (r *record) read(stream io.Reader) {
+	for events := json.NewDecoder(stream); ; {
+		var e event
+		if err := events.Decode(&e); err != nil {
+			return
+		}
+		r.take(e)
+	}
+}
+
+func (r *record) take(e event) {
+	switch e.Event {
+	case "play":
+		r.patterns = append(r.patterns, e.Pattern)
+		for _, name := range e.Hosts {
+			if h := r.hosts[name]; h != nil {
+				h.played = true
+			}
+		}
+	case "task":
+		r.progress(e)
+	case "item", "result":
+		if h := r.hosts[e.Host]; h != nil {
+			r.result(h, e)
+		}
+	case "stats":
+		for name, s := range e.Stats {
+			if h := r.hosts[name]; h != nil {
+				h.sum = s
+				r.log(h, fmt.Sprintf("\nok=%d changed=%d unreachable=%d failed=%d skipped=%d rescued=%d ignored=%d\n",
+					s.OK, s.Changed, s.Unreachable, s.Failures, s.Skipped, s.Rescued, s.Ignored))
+			}
+		}
+		r.finished = true
+	}
+}
+
+// progress shows a task once, though under some strategies it starts once for
+// each host.
+func (r *record) progress(e event) {
+	p := r.playbook
+	if p.options.Progress == nil || r.shown[e.UUID] {
+		return
+	}
+	r.shown[e.UUID] = true
+	fmt.Fprintf(locked{&p.mu, p.options.Progress}, "%s: %s: %s\n", p.options.Master, p.options.Path, oneLine(e.Task))
+}
+
+func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
+
+func (r *record) result(h *hostRecord, e event) {
+	e.Path = r.copy.relative(e.Path)
+	if e.Event == "result" && (e.Status == "failed" || e.Status == "unreachable") {
+		h.failure = &e
+	}
+	if header := fmt.Sprintf("\nTASK [%s] %s\n", oneLine(e.Task), e.Path); header != h.task {
+		h.task = header
+		r.log(h, header)
+	}
+	var line strings.Builder
+	line.WriteString(e.Diff)
+	line.WriteString(e.Status)
+	if e.Delegated != "" {
+		fmt.Fprintf(&line, " on %s", e.Delegated)
+	}
+	if e.Label != "" {
+		fmt.Fprintf(&line, " (item=%s)", e.Label)
+	}
+	if e.Body != "" {
+		fmt.Fprintf(&line, ": %s", e.Body)
+	}
+	r.log(h, r.copy.relative(line.String())+"\n")
+}
+
+func (r *record) log(h *hostRecord, text string) {
+	if h.log == nil {
+		return
+	}
+	if _, err := io.WriteString(h.log, text); err != nil && r.err == nil {
+		r.err = fmt.Errorf("writing a host's log: %w", err)
+	}
+}
+
+// failed returns why each host failed that did.
+func (r *record) failed() map[string]error {
+	failed := map[string]error{}
+	for name, h := range r.hosts {
+		if err := r.failure(name, h); err != nil {
+			failed[name] = err
+		}
+	}
+	return failed
+}
+
+func (r *record) failure(name string, h *hostRecord) error {
+	o := r.playbook.options
+	switch {
+	case !h.played:
+		return r.unmatched(name)
+	case h.sum.Failures == 0 && h.sum.Unreachable == 0:
+		return nil
+	case h.failure == nil:
+		return fmt.Errorf("ansible gave up on %q without naming a task: see its output", name)
+	}
+	return fmt.Errorf("task %q (%s) %s: %s%s", oneLine(h.failure.Task), h.failure.Path, h.failure.Status,
+		r.copy.relative(h.failure.Message), hint(h.failure.Message, o))
+}
+
+func (r *record) unmatched(name string) error {
+	o := r.playbook.options
+	patterns := slices.Compact(slices.Sorted(slices.Values(r.patterns)))
+	where := fmt.Sprintf("no play of %q is for %q: its plays are for %s", o.Path, name, strings.Join(patterns, ", "))
+	if o.Conffs {
+		return fmt.Errorf("%s: put the host in such a group of the inventory, or list the stage in `ignore_stage_in_conffs:`", where)
+	}
+	return fmt.Errorf("%s: give the master `groups:` with one of these", where)
+}
+
+// hint explains failures that come from hosts not knowing each other.
+func hint(message string, o PlaybookOptions) string {
+	if o.Conffs && o.Mode != Together && strings.Contains(message, "undefined") &&
+		(strings.Contains(message, "hostvars") || strings.Contains(message, "HostVars")) {
+		return "\nthis reads what another host of the run has found out: set `ansible_run: together` on the master"
+	}
+	return ""
+}

@@ -1,0 +1,107 @@
+package ansible
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// settings are ansible's, by name, as ansible.cfg and the environment give
+// them in one working copy. vauban adds to lists instead of replacing them.
+type settings map[string]setting
+
+type setting struct {
+	Name   string
+	Origin string // "default", or where it was set
+	Value  any
+}
+
+// readSettings asks ansible, once for each content of ansible.cfg.
+func (r *Repository) readSettings(ctx context.Context, c *workingCopy) (settings, error) {
+	config, err := os.ReadFile(c.config())
+	if err != nil && !os.IsNotExist(err) {
+		return nil, fmt.Errorf("reading ansible.cfg: %w", err)
+	}
+	// paths in it are in the working copy, which has another one each time
+	key := digest.FromBytes(config).String()
+	r.mu.Lock()
+	dump, ok := r.dumps[key]
+	r.mu.Unlock()
+	if !ok {
+		out, err := r.quiet(ctx, c, "ansible-config", "dump", "--format", "json")
+		if err != nil {
+			return nil, fmt.Errorf("reading ansible's configuration: %w", err)
+		}
+		dump = strings.ReplaceAll(out, c.tree, treeMark)
+		r.mu.Lock()
+		r.dumps[key] = dump
+		r.mu.Unlock()
+	}
+	return parseSettings([]byte(strings.ReplaceAll(dump, treeMark, c.tree)))
+}
+
+const treeMark = "/\u2400/vauban-working-copy"
+
+func parseSettings(dump []byte) (settings, error) {
+	var list []json.RawMessage
+	if err := json.Unmarshal(dump, &list); err != nil {
+		return nil, fmt.Errorf("reading ansible's configuration: %w", err)
+	}
+	found := settings{}
+	for _, raw := range list {
+		var s setting
+		// newer versions append other things, such as Galaxy servers
+		if json.Unmarshal(raw, &s) == nil && s.Name != "" {
+			found[s.Name] = s
+		}
+	}
+	return found, nil
+}
+
+func (c *workingCopy) config() string { return filepath.Join(c.root, "ansible.cfg") }
+
+// isSet tells whether the user set it.
+func (s settings) isSet(name string) bool {
+	origin := s[name].Origin
+	return origin != "" && origin != "default"
+}
+
+func (s settings) text(name string) string {
+	text, _ := s[name].Value.(string)
+	return text
+}
+
+func (s settings) number(name string) int {
+	number, _ := s[name].Value.(float64)
+	return int(number)
+}
+
+func (s settings) list(name string) []string {
+	var words []string
+	switch value := s[name].Value.(type) {
+	case string:
+		words = append(words, value)
+	case []any:
+		for _, v := range value {
+			words = append(words, fmt.Sprint(v))
+		}
+	}
+	return words
+}
+
+// with is the list and what vauban adds to it, for an environment variable.
+func (s settings) with(name, separator string, more ...string) string {
+	words := s.list(name)
+	for _, word := range more {
+		if word != "" && !slices.Contains(words, word) {
+			words = append(words, word)
+		}
+	}
+	return strings.Join(words, separator)
+}
