@@ -71,8 +71,8 @@ func parseExclusion(line string) (exclusion, error) {
 			return exclusion{}, fmt.Errorf("pattern %q has a part %q: give a plain path below the root", line, part)
 		case strings.Contains(part, "**"):
 			return exclusion{}, fmt.Errorf("pattern %q: ** is not supported, * matches within one name", line)
-		case strings.Contains(part, "\x00"):
-			return exclusion{}, fmt.Errorf("pattern %q: no name has a zero byte", line)
+		case strings.Contains(part, "\x00") || (len(part) > 255 && !strings.ContainsAny(part, globbing)):
+			return exclusion{}, fmt.Errorf("pattern %q: no file can be called %q", line, part)
 		}
 		if _, err := path.Match(part, ""); err != nil {
 			return exclusion{}, fmt.Errorf("pattern %q: %q: %w", line, part, err)
@@ -80,6 +80,9 @@ func parseExclusion(line string) (exclusion, error) {
 	}
 	return rule, nil
 }
+
+// globbing are the characters that make a part more than a name.
+const globbing = `*?[\`
 
 // find returns the paths below root, sorted, that the list leaves out.
 // It reads directories that patterns name and no others, and follows no link.
@@ -132,7 +135,7 @@ func matches(dir, part string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !strings.ContainsAny(part, `*?[\`) {
+	if !strings.ContainsAny(part, globbing) {
 		if _, err := os.Lstat(filepath.Join(dir, part)); err != nil {
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil, nil

@@ -83,6 +83,7 @@ func FuzzParseExclusions(f *testing.F) {
 	f.Add(defaultExclusions)
 	f.Add("!a/[b-\n\\")
 	f.Add("0\x00")
+	f.Add(strings.Repeat("0", 256))
 	root := f.TempDir()
 	f.Fuzz(func(t *testing.T, list string) {
 		parsed, err := ParseExclusions("list", strings.NewReader(list))
