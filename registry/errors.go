@@ -57,12 +57,12 @@ func (r *Registry) diagnose(err error) (kind error, advice string) {
 		asked  *url.Error
 	)
 	switch {
-	case errors.As(err, &answer):
-		return r.diagnoseAnswer(answer)
 	case isDistrusted(err):
 		return errdefs.ErrUnavailable, fmt.Sprintf(
 			"if the certificate is right, put its authority's into /etc/docker/certs.d/%s/ca.crt", r.host)
-	case errors.Is(err, http.ErrSchemeMismatch):
+	case errors.As(err, &answer):
+		return r.diagnoseAnswer(answer)
+	case r.isPlain(err):
 		return errdefs.ErrUnavailable, errPlainHTTP.Error() + ": give the registry a certificate"
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return errdefs.ErrUnavailable, "check REGISTRY_HOSTNAME"

@@ -22,7 +22,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-const layerSize = 100_000
+const layerSize = 300_000
 
 var (
 	noon     = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)

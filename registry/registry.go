@@ -16,6 +16,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -221,10 +222,13 @@ func (r *Registry) Reference(image, tag string) string {
 
 // repository checks an image name and finds its place in the registry.
 func (r *Registry) repository(image string) (name.Repository, error) {
+	// The image alone as well: joining would clean up what must be refused.
 	full := path.Join(r.project, image)
-	if _, err := reference.WithName(full); err != nil || image == "" {
-		return name.Repository{}, fmt.Errorf(
-			"image name %q: use lower-case letters, digits and single . _ - / between them", image)
+	for _, name := range []string{image, full} {
+		if _, err := reference.WithName(name); err != nil {
+			return r.host.Repo(), fmt.Errorf("image name %q: use up to 255 lower-case letters and digits "+
+				"with single . _ - / between them", image)
+		}
 	}
 	return r.host.Repo(full), nil
 }
@@ -257,30 +261,22 @@ func isDigest(tag string) bool { return strings.Contains(tag, ":") }
 
 // parseHostname takes host[:port][/project] apart.
 func parseHostname(hostname string) (name.Registry, string, error) {
-	host, project, _ := strings.Cut(strings.TrimSuffix(hostname, "/"), "/")
-	wrong := func(why string) error {
-		return fmt.Errorf("REGISTRY_HOSTNAME %q: %s; write it as host[:port][/project]", hostname, why)
-	}
-	if strings.Contains(hostname, "://") {
-		return name.Registry{}, "", wrong("it is a URL")
-	}
 	if strings.Contains(hostname, "@") {
 		// Not repeated: what stands before the @ may be a password.
-		return name.Registry{}, "", fmt.Errorf("REGISTRY_HOSTNAME holds an @; " +
-			"write it as host[:port][/project], and a login as REGISTRY_USERNAME and REGISTRY_PASSWORD")
+		return name.Registry{}, "", errors.New("REGISTRY_HOSTNAME holds an @: write it as host[:port][/project], " +
+			"and the login as REGISTRY_USERNAME and REGISTRY_PASSWORD")
 	}
-	if project != "" {
-		if _, err := reference.WithName(project); err != nil {
-			return name.Registry{}, "", wrong(fmt.Sprintf("%q is no legal project", project))
-		}
-	}
+	address := strings.TrimSuffix(hostname, "/")
+	host, project, _ := strings.Cut(address, "/")
 	var options []name.Option
 	if isLoopback(host) {
 		options = append(options, name.Insecure) // TLS is still tried first
 	}
-	registry, err := name.NewRegistry(host, options...)
-	if err != nil || host == "" {
-		return name.Registry{}, "", wrong(fmt.Sprintf("%q is no host name", host))
+	_, err := reference.WithName(address + "/image")
+	registry, err2 := name.NewRegistry(host, options...)
+	if err != nil || err2 != nil {
+		return name.Registry{}, "", fmt.Errorf("REGISTRY_HOSTNAME %q is no registry: write it as host[:port][/project], "+
+			"without https:// and with a project in lower case", hostname)
 	}
 	return registry, project, nil
 }

@@ -28,7 +28,7 @@ func (r *Registry) do(ctx context.Context, doing string, request func() error) e
 		if ctx.Err() != nil {
 			return r.stopped(ctx, doing)
 		}
-		if attempt >= r.attempts || !isTransient(err) {
+		if attempt >= r.attempts || !r.isTransient(err) {
 			return r.explain(doing, attempt, err)
 		}
 		r.log.Debug("registry request goes again", "doing", doing, "attempt", attempt,
@@ -43,19 +43,18 @@ func (r *Registry) do(ctx context.Context, doing string, request func() error) e
 }
 
 // isTransient says whether the same request may succeed a moment later.
-func isTransient(err error) bool {
-	var answer *transport.Error
-	if errors.As(err, &answer) {
-		return isTransientAnswer(answer)
-	}
+func (r *Registry) isTransient(err error) bool {
 	var (
+		answer *transport.Error
 		dns    *net.DNSError
 		dialed *net.OpError
 		asked  *url.Error
 	)
 	switch {
-	case isDistrusted(err), errors.Is(err, http.ErrSchemeMismatch):
+	case isDistrusted(err), r.isPlain(err):
 		return false
+	case errors.As(err, &answer):
+		return isTransientAnswer(answer)
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return false
 	case errors.Is(err, errBadContent), errors.Is(err, io.ErrUnexpectedEOF):
@@ -80,6 +79,12 @@ func isTransientAnswer(answer *transport.Error) bool {
 		return false
 	}
 	return answer.StatusCode >= 499 // nginx: the client went away
+}
+
+// isPlain says whether the registry does not know TLS. On the loopback address
+// that is as good: plain HTTP was then tried too.
+func (r *Registry) isPlain(err error) bool {
+	return errors.Is(err, http.ErrSchemeMismatch) && !isLoopback(r.host.RegistryStr())
 }
 
 // isDistrusted says whether TLS found the wrong certificate.
