@@ -1,0 +1,108 @@
+// Package testenv gives integration tests the real thing: a private
+// containerd with its own state, and a base system that is bootstrapped once
+// for all packages of a test run.
+package testenv
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sys/unix"
+
+	"vauban/layers"
+	"vauban/layers/daemon"
+)
+
+// Main is what TestMain calls: the embedded containerd and its shims are the
+// test binary itself, run again.
+func Main(m *testing.M) {
+	if daemon.Dispatch(os.Args) {
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// Log gives a logger whose lines are printed with the test that failed.
+func Log(t testing.TB) *slog.Logger {
+	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// Engine opens a private engine, which ends with the test.
+func Engine(t testing.TB, stateDir string) *layers.Engine {
+	t.Helper()
+	e, err := layers.Open(t.Context(), layers.Options{StateDir: stateDir, Embedded: true, Version: "test", Log: Log(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Errorf("closing the engine: %v", err)
+		}
+	})
+	return e
+}
+
+// Base imports the shared base system: a minimal Debian 12 with python3, sudo
+// and systemd's files.
+func Base(t testing.TB, e *layers.Engine) layers.Image {
+	t.Helper()
+	tar, err := os.Open(BaseTar(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tar.Close()
+	img, err := e.ImportRootfs(t.Context(), tar, ocispec.ImageConfig{}, layers.Change{Created: time.Unix(1700000000, 0), CreatedBy: "mmdebstrap"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
+// BaseTar is the shared base system as a tar. It is made once, in the folder
+// that VAUBAN_TEST_DIR names, or in one below the temporary directory.
+func BaseTar(t testing.TB) string {
+	t.Helper()
+	dir := SharedDir(t)
+	lock, err := os.OpenFile(filepath.Join(dir, "base.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "base.tar")
+	if _, err := os.Stat(path); err == nil {
+		return path
+	}
+	var said bytes.Buffer
+	cmd := exec.CommandContext(t.Context(), "mmdebstrap", "--quiet", "--variant=minbase",
+		"--include=python3,python3-apt,sudo,systemd-sysv,procps,iproute2,iptables,nftables,kmod,ca-certificates", "bookworm", path+".new")
+	cmd.Stderr = &said
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("bootstrapping a base: %v: %s", err, said.String())
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// SharedDir is where one test run keeps what several packages use.
+func SharedDir(t testing.TB) string {
+	t.Helper()
+	dir := os.Getenv("VAUBAN_TEST_DIR")
+	if dir == "" {
+		dir = filepath.Join(os.TempDir(), "vauban-test")
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}

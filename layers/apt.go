@@ -1,0 +1,220 @@
+package layers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
+)
+
+// Where apt keeps what it can fetch again: private mounts, in no layer.
+const (
+	aptCache = "/var/cache/apt"
+	aptLists = "/var/lib/apt/lists"
+)
+
+const (
+	// aptListsAge is how old package lists may be before they are fetched
+	// again: a mirror forgets old versions.
+	aptListsAge = 12 * time.Hour
+	// aptPoolSize bounds the packages kept for later containers, in bytes.
+	aptPoolSize = 4 << 30
+)
+
+// One apt locks its directories, so each container has its own; they are
+// filled from a pool by hard links and give back what is new. Packages are
+// pooled by their file name, which holds name, version and architecture, and
+// apt checks them against its signed lists; lists are pooled by the sources
+// they were fetched from.
+
+func (e *Engine) aptPool() string { return filepath.Join(e.stateDir, "apt", "archives") }
+func (e *Engine) aptListsPool(key string) string {
+	return filepath.Join(e.stateDir, "apt", "lists", key)
+}
+func (c *Container) aptDir(name string) string { return filepath.Join(c.dir, "apt", name) }
+
+// fillApt gives the container packages and lists that were fetched before.
+func (c *Container) fillApt(ctx context.Context) error {
+	if !c.has("/usr/bin/apt-get") {
+		return nil
+	}
+	if err := linkFiles(c.engine.aptPool(), c.aptDir("cache/archives")); err != nil {
+		return fmt.Errorf("lending apt its packages: %w", err)
+	}
+	key, err := c.aptSources()
+	if err != nil || key == "" {
+		return err
+	}
+	c.lists = key
+	pool := c.engine.aptListsPool(key)
+	if info, err := os.Stat(pool); err == nil && time.Since(info.ModTime()) < aptListsAge {
+		return linkFiles(pool, c.aptDir("lists"))
+	}
+	if !c.options.AptLists {
+		return nil
+	}
+	if _, err := c.output(ctx, "apt-get", "update", "-q"); err != nil {
+		// The playbook may know better, or not need it.
+		c.engine.log.Warn("fetching apt's package lists", "container", c.Name(), "error", err)
+	}
+	return ctx.Err()
+}
+
+// aptSources digests where apt gets its packages from; "" is from nowhere.
+func (c *Container) aptSources() (string, error) {
+	var all []byte
+	err := c.Inside(func() error {
+		files, err := filepath.Glob("/etc/apt/sources.list.d/*")
+		if err != nil {
+			return err
+		}
+		for _, file := range append([]string{"/etc/apt/sources.list"}, files...) {
+			data, err := os.ReadFile(file)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			} else if err != nil {
+				return err
+			}
+			all = append(all, data...)
+		}
+		return nil
+	})
+	if err != nil || len(all) == 0 {
+		return "", err
+	}
+	return digest.FromBytes(all).Encoded()[:16], nil
+}
+
+// keepApt gives back to the pool what the container fetched.
+func (c *Container) keepApt() error {
+	if c.lists == "" {
+		return nil
+	}
+	pool := c.engine.aptPool()
+	if err := linkFiles(c.aptDir("cache/archives"), pool); err != nil {
+		return fmt.Errorf("keeping apt's packages: %w", err)
+	}
+	if err := c.keepLists(); err != nil {
+		return fmt.Errorf("keeping apt's package lists: %w", err)
+	}
+	return bound(pool, aptPoolSize)
+}
+
+// keepLists replaces the pooled lists when these are newer.
+func (c *Container) keepLists() error {
+	lists, pool := c.aptDir("lists"), c.engine.aptListsPool(c.lists)
+	fetched, err := filepath.Glob(filepath.Join(lists, "*Release"))
+	if err != nil || len(fetched) == 0 {
+		return err
+	}
+	mine, err := os.Stat(lists)
+	if err != nil {
+		return err
+	}
+	if theirs, err := os.Stat(pool); err == nil && !mine.ModTime().After(theirs.ModTime()) {
+		return nil
+	}
+	next := pool + "." + c.id
+	defer os.RemoveAll(next)
+	if err := linkFiles(lists, next); err != nil {
+		return err
+	}
+	err = unix.Renameat2(unix.AT_FDCWD, next, unix.AT_FDCWD, pool, unix.RENAME_EXCHANGE)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = os.Rename(next, pool)
+	}
+	if errors.Is(err, fs.ErrExist) || errors.Is(err, unix.ENOTEMPTY) {
+		return nil // another run was faster
+	}
+	return err
+}
+
+// linkFiles gives to the files of from, but not of its sub-directories, apt's
+// locks and what is there already; it makes copies across filesystems. The
+// date of to becomes that of from.
+func linkFiles(from, to string) error {
+	entries, err := os.ReadDir(from)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(to, 0o755); err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if !entry.Type().IsRegular() || entry.Name() == "lock" {
+			continue
+		}
+		err := os.Link(filepath.Join(from, entry.Name()), filepath.Join(to, entry.Name()))
+		if errors.Is(err, unix.EXDEV) {
+			err = copyFile(filepath.Join(from, entry.Name()), filepath.Join(to, entry.Name()))
+		}
+		// Another run may have pruned it or linked it meanwhile.
+		if err != nil && !errors.Is(err, fs.ErrExist) && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	info, err := os.Stat(from)
+	if err != nil {
+		return err
+	}
+	return os.Chtimes(to, info.ModTime(), info.ModTime())
+}
+
+func copyFile(from, to string) (err error) {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	next, err := os.CreateTemp(filepath.Dir(to), ".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(next.Name())
+	if _, err := io.Copy(next, in); err != nil {
+		return errors.Join(err, next.Close())
+	}
+	if err := errors.Join(next.Chmod(0o644), next.Close()); err != nil {
+		return err
+	}
+	return os.Rename(next.Name(), to)
+}
+
+// bound removes the oldest files of dir until it holds at most size bytes.
+func bound(dir string, size int64) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	var files []fs.FileInfo
+	for _, entry := range entries {
+		if info, err := entry.Info(); err == nil && strings.HasSuffix(entry.Name(), ".deb") {
+			files = append(files, info)
+			size -= info.Size()
+		}
+	}
+	slices.SortFunc(files, func(a, b fs.FileInfo) int { return a.ModTime().Compare(b.ModTime()) })
+	for _, info := range files {
+		if size >= 0 {
+			return nil
+		}
+		if err := os.Remove(filepath.Join(dir, info.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		size += info.Size()
+	}
+	return nil
+}

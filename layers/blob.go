@@ -1,0 +1,34 @@
+package layers
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/pkg/archive/compression"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// openLayer reads a layer's tar, whatever it is compressed with. Reading is
+// buffered: each read of the store is a round trip to containerd.
+func (e *Engine) openLayer(ctx context.Context, blob ocispec.Descriptor) (io.ReadCloser, error) {
+	at, err := e.Store().ReaderAt(ctx, blob)
+	if err != nil {
+		return nil, fmt.Errorf("opening layer %s: %w", blob.Digest, err)
+	}
+	tar, err := compression.DecompressStream(bufio.NewReaderSize(content.NewReader(at), writeBuffer))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("reading layer %s: %w", blob.Digest, err), at.Close())
+	}
+	return &layerReader{tar, at}, nil
+}
+
+type layerReader struct {
+	io.ReadCloser
+	blob io.Closer
+}
+
+func (r *layerReader) Close() error { return errors.Join(r.ReadCloser.Close(), r.blob.Close()) }

@@ -1,0 +1,236 @@
+package layers
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/pkg/cio"
+	"github.com/containerd/errdefs"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// maxHostname is the kernel's limit, __NEW_UTS_LEN.
+const maxHostname = 64
+
+// ContainerOptions say what a container is to look like from inside.
+type ContainerOptions struct {
+	// Name is the inventory's name of the machine, and the container's host
+	// name. At most 64 bytes.
+	Name string
+	// MachineID is the machine's own, 32 hex digits, and ships. Empty: a
+	// random one is lent to the container for its life.
+	MachineID string
+	// HostNetwork shares the builder's network instead of a private one.
+	HostNetwork bool
+	// AptLists fetches apt's package lists first when none are known.
+	AptLists bool
+}
+
+// Container is a running root filesystem.
+type Container struct {
+	engine  *Engine
+	options ContainerOptions
+	id      string
+	dir     string // on the builder, removed with the container
+	parent  Image
+	config  ocispec.ImageConfig
+	root    overlay
+
+	container containerd.Container
+	task      containerd.Task
+	network   *network
+	cgroups   []string
+	lent      []lentFile
+	lists     string // key of apt's package lists
+}
+
+// Name is the inventory's name of the machine this container stands for.
+func (c *Container) Name() string { return c.options.Name }
+
+// Pid is that of process 1, on the builder.
+func (c *Container) Pid() int { return int(c.task.Pid()) }
+
+// ImageConfig is the run configuration of the image to be: what a step
+// changes in it is committed.
+func (c *Container) ImageConfig() *ocispec.ImageConfig { return &c.config }
+
+// Parent is the image that the container started from.
+func (c *Container) Parent() Image { return c.parent }
+
+// start makes a container on parent and runs it.
+func (e *Engine) start(ctx context.Context, parent Image, o ContainerOptions) (_ *Container, err error) {
+	if len(o.Name) > maxHostname {
+		return nil, fmt.Errorf("host name %q is longer than the kernel's %d bytes: shorten it", o.Name, maxHostname)
+	}
+	c := &Container{engine: e, options: o, parent: parent, config: parent.Config.Config}
+	c.id = fmt.Sprintf("%s-%s", e.run.id, strings.ToLower(rand.Text()[:8]))
+	c.dir = filepath.Join(e.run.dir, c.id)
+	ctx = e.Context(ctx)
+	defer func() {
+		if err != nil {
+			ctx, cancel := afterwards(ctx)
+			defer cancel()
+			err = errors.Join(fmt.Errorf("starting a container for %q: %w", o.Name, err), c.remove(ctx))
+		}
+	}()
+	if err := makeAptDirs(filepath.Join(c.dir, "apt")); err != nil {
+		return nil, err
+	}
+	if err := c.create(ctx); err != nil {
+		return nil, err
+	}
+	if err := c.furnish(ctx); err != nil {
+		return nil, err
+	}
+	if err := c.task.Start(ctx); err != nil {
+		return nil, fmt.Errorf("starting process 1: %w", err)
+	}
+	return c, c.settle(ctx)
+}
+
+// create mounts the root filesystem and makes the namespaces; nothing runs.
+func (c *Container) create(ctx context.Context) error {
+	mounts, err := c.engine.snapshots().Prepare(ctx, c.id, c.parent.ChainID().String())
+	if err != nil {
+		return fmt.Errorf("preparing a snapshot of %s: %w", c.parent.Digest(), err)
+	}
+	if c.root, err = parseOverlay(mounts); err != nil {
+		return err
+	}
+	spec, err := c.options.spec(ctx, c.id, c.dir)
+	if err != nil {
+		return err
+	}
+	c.container, err = c.engine.client.NewContainer(ctx, c.id,
+		containerd.WithContainerLabels(c.engine.labels()), containerd.WithSpec(spec))
+	if err != nil {
+		return fmt.Errorf("making the container's record: %w", err)
+	}
+	logs := filepath.Join(c.dir, "log")
+	c.task, err = c.container.NewTask(ctx, cio.LogFile(logs),
+		containerd.WithRootFS(c.root.mounts(c.engine.volatile)))
+	if err != nil {
+		return fmt.Errorf("making the container: %w", err)
+	}
+	c.cgroups, err = cgroupProcs(c.Pid())
+	return err
+}
+
+// furnish makes the container look like the machine it will be.
+func (c *Container) furnish(ctx context.Context) error {
+	sysctls, err := c.engine.sysctls()
+	if err != nil {
+		return err
+	}
+	err = c.Inside(func() error {
+		if err := mountSysctls(sysctls, c.options.Name); err != nil {
+			return err
+		}
+		return c.lend()
+	})
+	if err != nil {
+		return err
+	}
+	if c.options.HostNetwork {
+		return nil
+	}
+	c.network, err = startNetwork(ctx, c.engine.tools.slirp, c.Pid())
+	return err
+}
+
+// settle does what the machine's boot would have done before a login.
+func (c *Container) settle(ctx context.Context) error {
+	if err := c.fillRun(ctx); err != nil {
+		return err
+	}
+	return c.fillApt(ctx)
+}
+
+// stop ends everything in the container, in order: TERM, ten seconds, KILL.
+// It gives back what was lent.
+func (c *Container) stop(ctx context.Context) error {
+	c.terminate(ctx)
+	if err := c.destroyTask(ctx); err != nil {
+		return fmt.Errorf("stopping the container of %q: %w", c.Name(), err)
+	}
+	c.network.stop()
+	return c.keepApt()
+}
+
+func (c *Container) destroyTask(ctx context.Context) error {
+	if c.container == nil {
+		return nil
+	}
+	err := destroy(ctx, c.container)
+	c.container, c.task = nil, nil
+	return err
+}
+
+// remove ends the container and forgets what it changed, unless the snapshot
+// was committed before.
+func (c *Container) remove(ctx context.Context) error {
+	errs := []error{c.destroyTask(ctx)}
+	c.network.stop()
+	if err := c.engine.snapshots().Remove(ctx, c.id); err != nil && !errdefs.IsNotFound(err) {
+		errs = append(errs, fmt.Errorf("removing the snapshot of %q: %w", c.Name(), err))
+	}
+	return errors.Join(append(errs, removeUnmounted(c.dir))...)
+}
+
+// destroy kills what runs in a container and removes its task and record.
+func destroy(ctx context.Context, c containerd.Container) error {
+	task, err := c.Task(ctx, nil)
+	if err == nil {
+		err = end(ctx, task)
+	}
+	if err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("ending container %s: %w", c.ID(), err)
+	}
+	if err := c.Delete(ctx); err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("removing container %s: %w", c.ID(), err)
+	}
+	return nil
+}
+
+func end(ctx context.Context, task containerd.Task) error {
+	exited, err := task.Wait(ctx)
+	if err != nil {
+		return err
+	}
+	if err := task.Kill(ctx, syscall.SIGKILL, containerd.WithKillAll); err != nil && !errdefs.IsNotFound(err) {
+		return err
+	}
+	select {
+	case <-exited:
+	case <-time.After(20 * time.Second):
+		return errors.New("process 1 does not die")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	_, err = task.Delete(ctx)
+	return err
+}
+
+// randomID is 32 hex digits, as machine-id(5) wants them.
+func randomID() string {
+	id := make([]byte, 16)
+	rand.Read(id)
+	return fmt.Sprintf("%x", id)
+}
+
+func makeAptDirs(dir string) error {
+	for _, sub := range []string{"cache/archives/partial", "lists/partial"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
+			return fmt.Errorf("making apt's private folders: %w", err)
+		}
+	}
+	return nil
+}

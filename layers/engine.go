@@ -1,0 +1,200 @@
+package layers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/platforms"
+
+	"vauban/layers/daemon"
+)
+
+const (
+	// Namespace is the containerd namespace of all that vauban keeps there.
+	Namespace   = "vauban"
+	snapshotter = "overlayfs"
+	// systemSocket is where a containerd that the system runs listens.
+	systemSocket = "/run/containerd/containerd.sock"
+	// leaseLife bounds what a run that was killed keeps from being collected
+	// when no later run on this machine sweeps it.
+	leaseLife = 48 * time.Hour
+)
+
+// Options configure [Open].
+type Options struct {
+	// StateDir holds the embedded containerd and everything of a run that is
+	// not an image. It must be able to hold overlay upperdirs.
+	StateDir string
+	// Address is containerd's socket. Empty: the system's when it answers,
+	// else the embedded one.
+	Address string
+	// Embedded leaves out the system's.
+	Embedded bool
+	// Version is that of this binary: an embedded daemon of another version
+	// is replaced when it is idle.
+	Version string
+	// Log gets what happens. Nil discards it.
+	Log *slog.Logger
+}
+
+// Engine is one run's connection to containerd. Its methods may be called
+// from several goroutines.
+type Engine struct {
+	stateDir string
+	log      *slog.Logger
+	client   *containerd.Client
+	daemon   io.Closer
+	run      *run
+	release  func(context.Context) error
+	lease    string
+	tools    tools
+	sysctls  func() ([]sysctl, error)
+	// resolvConf is the builder's, for containers that share its network.
+	resolvConf []byte
+	volatile   bool
+}
+
+// Open connects to containerd, starting the embedded one if there is no
+// other, takes the run's lease and sweeps what dead runs left.
+func Open(ctx context.Context, o Options) (_ *Engine, err error) {
+	e := &Engine{stateDir: o.StateDir, log: o.Log, sysctls: readSysctlsOnce()}
+	if e.log == nil {
+		e.log = slog.New(slog.DiscardHandler)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.Close())
+		}
+	}()
+	if err := daemon.CheckStateDir(o.StateDir); err != nil {
+		return nil, err
+	}
+	if e.tools, err = findTools(); err != nil {
+		return nil, err
+	}
+	if err := e.connect(ctx, o); err != nil {
+		return nil, err
+	}
+	if e.run, err = startRun(filepath.Join(o.StateDir, "run")); err != nil {
+		return nil, err
+	}
+	lease, err := e.client.LeasesService().Create(e.context(ctx), leases.WithID(e.run.id),
+		leases.WithExpiration(leaseLife), leases.WithLabels(e.labels()))
+	if err != nil {
+		return nil, fmt.Errorf("taking a lease in containerd: %w", err)
+	}
+	e.lease = lease.ID
+	e.release = func(ctx context.Context) error {
+		return e.client.LeasesService().Delete(e.context(ctx), lease, leases.SynchronousDelete)
+	}
+	e.volatile = canMountVolatile(e.run.dir)
+	if e.resolvConf, err = os.ReadFile("/etc/resolv.conf"); err != nil {
+		return nil, fmt.Errorf("reading the builder's resolver: %w", err)
+	}
+	if err := e.sweep(ctx); err != nil {
+		e.log.Warn("sweeping what a dead run left", "error", err)
+	}
+	return e, nil
+}
+
+// connect finds a containerd: the configured one, the system's, our own.
+func (e *Engine) connect(ctx context.Context, o Options) error {
+	if o.Address != "" {
+		client, err := dial(ctx, o.Address)
+		if err != nil {
+			return fmt.Errorf("connecting to containerd at %q (CONTAINERD_ADDRESS): %w", o.Address, err)
+		}
+		e.client = client
+		return nil
+	}
+	if _, err := os.Stat(systemSocket); err == nil && !o.Embedded {
+		if client, err := dial(ctx, systemSocket); err == nil {
+			e.client = client
+			return nil
+		}
+		e.log.Info("the system's containerd does not answer; using the embedded one")
+	}
+	d, err := daemon.Start(ctx, daemon.Options{StateDir: o.StateDir, Version: o.Version, Log: e.log})
+	if err != nil {
+		return fmt.Errorf("starting the embedded containerd: %w", err)
+	}
+	e.daemon = d
+	if e.client, err = dial(ctx, d.Address()); err != nil {
+		return fmt.Errorf("connecting to the embedded containerd: %w", err)
+	}
+	return nil
+}
+
+func dial(ctx context.Context, address string) (*containerd.Client, error) {
+	client, err := containerd.New(address,
+		containerd.WithDefaultNamespace(Namespace),
+		containerd.WithTimeout(10*time.Second),
+		containerd.WithDefaultPlatform(platforms.Only(platforms.DefaultSpec())))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := client.Version(ctx); err != nil {
+		return nil, errors.Join(err, client.Close())
+	}
+	return client, nil
+}
+
+// Close ends the run: what no image refers to may be collected from now on.
+func (e *Engine) Close() error {
+	var errs []error
+	if e.release != nil {
+		ctx, cancel := afterwards(context.Background())
+		defer cancel()
+		errs = append(errs, e.release(ctx))
+	}
+	if e.client != nil {
+		errs = append(errs, e.client.Close())
+	}
+	if e.run != nil {
+		errs = append(errs, e.run.end())
+	}
+	if e.daemon != nil {
+		errs = append(errs, e.daemon.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Store is containerd's content store, leased to this run by the context
+// that [Engine.Context] gives.
+func (e *Engine) Store() content.Store { return e.client.ContentStore() }
+
+// Context returns ctx with containerd's namespace and this run's lease: what
+// is written to [Engine.Store] with it stays until the run ends.
+func (e *Engine) Context(ctx context.Context) context.Context {
+	return leases.WithLease(e.context(ctx), e.lease)
+}
+
+func (e *Engine) context(ctx context.Context) context.Context {
+	return namespaces.WithNamespace(ctx, Namespace)
+}
+
+func (e *Engine) snapshots() snapshots.Snapshotter {
+	return e.client.SnapshotService(snapshotter)
+}
+
+// labels mark containers and leases as this run's.
+func (e *Engine) labels() map[string]string {
+	return map[string]string{labelRun: e.run.id, labelState: e.stateDir}
+}
+
+// afterwards is the context of clean-up work: it outlives a cancelled ctx,
+// but not for ever.
+func afterwards(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+}

@@ -1,0 +1,217 @@
+package layers
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const rootPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// joinScript makes the shell that runs it a member of the container's
+// cgroups, so that the device rules hold for whoever enters and nothing
+// outlives the container, and becomes the given command. The cgroup's name
+// holds the container's random ID: when it is gone the script fails, so a
+// reused pid is never entered.
+const joinScript = `umask 022
+ulimit -n 65536 2>/dev/null || ulimit -n "$(ulimit -Hn)"
+n=$1
+shift
+while [ "$n" -gt 0 ]; do
+	echo 0 >"$1" || exit 125
+	shift
+	n=$((n - 1))
+done
+exec "$@"`
+
+// environment is what every command inside sees, through become too.
+func (o ContainerOptions) environment() []string {
+	return []string{
+		"PATH=" + rootPath,
+		"HOME=/root", "USER=root", "LOGNAME=root", "SHELL=/bin/sh",
+		"LC_ALL=C.UTF-8",
+		"container=vauban",
+		"SYSTEMD_OFFLINE=1",
+		"DEBIAN_FRONTEND=noninteractive",
+		"PYTHONDONTWRITEBYTECODE=1",
+	}
+}
+
+// Enter returns the start of a command line on the builder that runs the rest
+// of it inside, as root with the container's own capabilities and environment
+// and nothing of the caller's: append a program and its arguments, unquoted.
+func (c *Container) Enter() []string {
+	argv := append([]string{c.engine.tools.env, "-i"}, c.options.environment()...)
+	argv = append(argv, c.engine.tools.sh, "-c", joinScript, "enter", strconv.Itoa(len(c.cgroups)))
+	argv = append(argv, c.cgroups...)
+	argv = append(argv, c.engine.tools.nsenter, "--target", strconv.Itoa(c.Pid()),
+		"--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd", "--")
+	return append(argv, c.dropCapabilities()...)
+}
+
+// dropCapabilities is run inside: whoever enters a namespace keeps what he
+// came with, SYS_ADMIN among it.
+func (c *Container) dropCapabilities() []string {
+	keep := "-all"
+	for _, name := range c.options.capabilities() {
+		keep += ",+" + strings.ToLower(strings.TrimPrefix(name, "CAP_"))
+	}
+	return []string{"setpriv", "--bounding-set", keep, "--inh-caps", "-all"}
+}
+
+// Process is one command to run inside.
+type Process struct {
+	Args []string
+	// Env is added to the container's environment, NAME=value.
+	Env []string
+	// Dir is the working directory inside. Empty: /.
+	Dir string
+	// User is "NAME|UID[:GROUP|GID]" as the image knows them. Empty: root.
+	User           string
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+}
+
+// Exec runs a command inside and waits for it. When ctx ends, the command and
+// its children are killed.
+func (c *Container) Exec(ctx context.Context, p Process) error {
+	argv := c.Enter()
+	user, err := c.user(p.User)
+	if err != nil {
+		return err
+	}
+	argv = append(argv, user...)
+	argv = append(argv, "env")
+	if p.Dir != "" {
+		argv = append(argv, "--chdir="+p.Dir)
+	}
+	argv = append(argv, p.Env...)
+	argv = append(argv, p.Args...)
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = p.Stdin, p.Stdout, p.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = 5 * time.Second
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("running %q in the container of %q: %w", p.Args[0], c.Name(), err)
+	}
+	return nil
+}
+
+// output runs a command inside and returns what it printed, both streams.
+func (c *Container) output(ctx context.Context, args ...string) (string, error) {
+	var out bytes.Buffer
+	err := c.Exec(ctx, Process{Args: args, Stdout: &out, Stderr: &out})
+	if err != nil {
+		return out.String(), fmt.Errorf("%w: %s", err, lastLines(out.String(), 5))
+	}
+	return out.String(), nil
+}
+
+func lastLines(text string, n int) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
+
+// Inside runs fn with the container's root as the root of plain file calls
+// (os.Open, os.WriteFile, unix.Mount…): no link leads out of it. fn must not
+// start goroutines that touch files.
+func (c *Container) Inside(fn func() error) error {
+	ns, err := os.Open(fmt.Sprintf("/proc/%d/ns/mnt", c.Pid()))
+	if err != nil {
+		return fmt.Errorf("entering the container of %q: %w", c.Name(), err)
+	}
+	defer ns.Close()
+	done := make(chan error, 1)
+	go func() {
+		// The thread is never unlocked: it ends with the goroutine, and
+		// no other goroutine sees this root.
+		runtime.LockOSThread()
+		done <- inMountNamespace(int(ns.Fd()), fn)
+	}()
+	if err := <-done; err != nil {
+		return fmt.Errorf("in the container of %q: %w", c.Name(), err)
+	}
+	return nil
+}
+
+func inMountNamespace(ns int, fn func() error) error {
+	// Threads share their root and working directory until told otherwise,
+	// and setns(2) refuses to change those of several.
+	if err := unix.Unshare(unix.CLONE_FS); err != nil {
+		return fmt.Errorf("unsharing the root directory: %w", err)
+	}
+	if err := unix.Setns(ns, unix.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("entering the mount namespace: %w", err)
+	}
+	unix.Umask(0o022)
+	return fn()
+}
+
+// cgroupProcs names the files that take a pid into the cgroups of pid.
+func cgroupProcs(pid int) ([]string, error) {
+	f, err := os.Open(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		return nil, fmt.Errorf("reading the container's cgroups: %w", err)
+	}
+	defer f.Close()
+	hierarchies, err := cgroupMounts()
+	if err != nil {
+		return nil, err
+	}
+	var files []string
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		// hierarchy-ID:controller-list:cgroup-path, see cgroups(7)
+		fields := strings.SplitN(lines.Text(), ":", 3)
+		mounted, ok := hierarchies[fields[1]]
+		if !ok || len(fields) != 3 || fields[2] == "/" {
+			continue
+		}
+		files = append(files, filepath.Join(mounted, fields[2], "cgroup.procs"))
+	}
+	if len(files) == 0 {
+		return nil, errors.New("the container is in no cgroup: mount cgroup v2 at /sys/fs/cgroup")
+	}
+	return files, nil
+}
+
+// cgroupMounts maps a hierarchy as /proc/PID/cgroup names it to its mount
+// point: "" is cgroup v2.
+func cgroupMounts() (map[string]string, error) {
+	f, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	found := map[string]string{}
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		before, after, ok := strings.Cut(lines.Text(), " - ")
+		fields, super := strings.Fields(before), strings.Fields(after)
+		if !ok || len(fields) < 5 || len(super) < 3 {
+			continue
+		}
+		switch super[0] {
+		case "cgroup2":
+			found[""] = fields[4]
+		case "cgroup":
+			// The controllers stand among the super options, in the
+			// order of /proc/PID/cgroup, after "rw".
+			_, controllers, _ := strings.Cut(super[2], ",")
+			found[controllers] = fields[4]
+		}
+	}
+	return found, nil
+}

@@ -1,0 +1,146 @@
+package layers
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// lentFile is a plain file that the container has for its life. What the step
+// left untouched is gone from the layer and the image's own shows again; what
+// it changed is the step's.
+type lentFile struct {
+	path    string // absolute, inside
+	content []byte
+	ino     uint64
+	mtime   time.Time
+	mode    fs.FileMode
+}
+
+// lend writes the files that a machine has and an image has not, and those
+// that ship: /etc/hostname, and a host's own machine-id. It runs inside the container.
+func (c *Container) lend() error {
+	if err := ship("/etc/hostname", c.options.Name, 0o644); err != nil {
+		return err
+	}
+	resolv := []byte("nameserver " + nameserver + "\n")
+	if c.options.HostNetwork {
+		resolv = c.engine.resolvConf
+	}
+	hosts, err := os.ReadFile("/etc/hosts")
+	if errors.Is(err, fs.ErrNotExist) {
+		hosts = []byte("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n")
+	} else if err != nil {
+		return err
+	}
+	lend := map[string][]byte{
+		"/etc/resolv.conf": resolv,
+		"/etc/hosts":       append(bytes.TrimRight(hosts, "\n"), "\n"+c.hostsLine()...),
+	}
+	if id := c.options.MachineID; id == "" {
+		lend["/etc/machine-id"] = []byte(randomID() + "\n")
+	} else if err := ship("/etc/machine-id", id, 0o444); err != nil {
+		return err
+	}
+	for path, content := range lend {
+		lent, err := lendFile(path, content)
+		if err != nil {
+			return fmt.Errorf("lending %q: %w", path, err)
+		}
+		c.lent = append(c.lent, lent)
+	}
+	return nil
+}
+
+func (c *Container) hostsLine() string { return "127.0.1.1\t" + c.Name() + "\n" }
+
+// ship writes a file of one line that the layer keeps. It leaves alone what
+// says so already: what is unchanged is in no layer.
+func ship(path, line string, mode fs.FileMode) error {
+	content := []byte(line + "\n")
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, content) {
+		return nil
+	}
+	if _, err := lendFile(path, content); err != nil {
+		return fmt.Errorf("writing %q: %w", path, err)
+	}
+	return os.Chmod(path, mode)
+}
+
+// lendFile replaces whatever is at path, a link too, by a plain file: renames
+// over it work, as they would not over a mount.
+func lendFile(path string, content []byte) (lentFile, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return lentFile{}, err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return lentFile{}, err
+	}
+	if err := os.WriteFile(path, content, 0o644); err != nil {
+		return lentFile{}, err
+	}
+	info, err := os.Lstat(path)
+	if err != nil {
+		return lentFile{}, err
+	}
+	return lentFile{path, content, info.Sys().(*syscall.Stat_t).Ino, info.ModTime(), info.Mode()}, nil
+}
+
+// reclaim removes from the upperdir what was lent and not changed.
+func (c *Container) reclaim() error {
+	for _, lent := range c.lent {
+		upper := filepath.Join(c.root.upper, lent.path)
+		untouched, err := lent.untouched(upper)
+		if err != nil {
+			return err
+		}
+		if untouched {
+			err = c.root.withdraw(lent.path)
+		} else if lent.path == "/etc/hosts" {
+			err = removeLine(upper, c.hostsLine())
+		}
+		if err != nil {
+			return fmt.Errorf("taking back %q: %w", lent.path, err)
+		}
+	}
+	return nil
+}
+
+func (l lentFile) untouched(upper string) (bool, error) {
+	info, err := os.Lstat(upper)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	if info.Mode() != l.mode || info.Sys().(*syscall.Stat_t).Ino != l.ino || !info.ModTime().Equal(l.mtime) {
+		return false, nil
+	}
+	content, err := os.ReadFile(upper)
+	return bytes.Equal(content, l.content), err
+}
+
+// removeLine takes our line out of a file that a step changed around it.
+func removeLine(path, line string) error {
+	info, err := os.Lstat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return nil // the step removed or linked it
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	rest := bytes.Replace(content, []byte(line), nil, 1)
+	if len(rest) == len(content) {
+		return nil
+	}
+	if err := os.WriteFile(path, rest, info.Mode().Perm()); err != nil {
+		return err
+	}
+	return os.Chtimes(path, info.ModTime(), info.ModTime())
+}

@@ -1,0 +1,73 @@
+package layers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// nameserver is where slirp4netns answers DNS, the same on every builder.
+const nameserver = "10.0.2.3"
+
+// network connects a container's own network namespace to the world through
+// one slirp4netns process: no address of the builder is seen inside, and its
+// loopback is not reachable.
+type network struct {
+	cmd  *exec.Cmd
+	life io.Closer // slirp4netns ends when the other end is closed
+}
+
+// startNetwork returns when the interface is configured.
+func startNetwork(ctx context.Context, slirp string, pid int) (_ *network, err error) {
+	ready, readyW, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer ready.Close()
+	lifeR, life, err := os.Pipe()
+	if err != nil {
+		return nil, errors.Join(err, readyW.Close())
+	}
+	var said strings.Builder
+	// The exit descriptor rather than ctx or a parent death signal ends it:
+	// it follows this process, not one of its threads.
+	cmd := exec.Command(slirp, "--configure", "--mtu=65520", "--disable-host-loopback",
+		"--ready-fd=3", "--exit-fd=4", strconv.Itoa(pid), "eth0")
+	cmd.ExtraFiles = []*os.File{readyW, lifeR}
+	cmd.Stderr = &said
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.WaitDelay = time.Second
+	err = cmd.Start()
+	readyW.Close()
+	lifeR.Close()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("starting slirp4netns: %w", err), life.Close())
+	}
+	n := &network{cmd: cmd, life: life}
+	stop := context.AfterFunc(ctx, func() { life.Close() })
+	defer stop()
+	if _, err := io.ReadFull(ready, make([]byte, 1)); err != nil {
+		n.stop()
+		return nil, fmt.Errorf("connecting the container to the network: slirp4netns: %s", lastLines(said.String(), 3))
+	}
+	return n, nil
+}
+
+// stop ends the connection and waits for the process.
+func (n *network) stop() {
+	if n == nil || n.cmd == nil {
+		return
+	}
+	n.life.Close()
+	done := time.AfterFunc(2*time.Second, func() { n.cmd.Process.Kill() })
+	n.cmd.Wait()
+	done.Stop()
+	n.cmd = nil
+}

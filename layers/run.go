@@ -1,0 +1,123 @@
+package layers
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	labelRun   = "vauban/run"
+	labelState = "vauban/state"
+)
+
+// run is one process's working folder, STATE/run/<id>. Its lock is held as
+// long as the process lives, however it ends.
+type run struct {
+	id   string
+	dir  string
+	lock *os.File
+}
+
+func startRun(runs string) (*run, error) {
+	id := strings.ToLower(rand.Text()[:12])
+	r := &run{id: id, dir: filepath.Join(runs, id)}
+	if err := os.MkdirAll(r.dir, 0o700); err != nil {
+		return nil, fmt.Errorf("making the run's folder: %w", err)
+	}
+	lock, err := os.OpenFile(r.lockFile(), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("making the run's lock: %w", err)
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("locking %q: %w", r.lockFile(), err), lock.Close())
+	}
+	r.lock = lock
+	return r, nil
+}
+
+func (r *run) lockFile() string { return r.dir + ".lock" }
+
+// end removes the folder first: a run without its lock may be swept.
+func (r *run) end() error {
+	return errors.Join(removeUnmounted(r.dir), os.Remove(r.lockFile()), r.lock.Close())
+}
+
+// sweep removes what dead runs left: containers, leases, mounts, folders.
+func (e *Engine) sweep(ctx context.Context) error {
+	locks, err := filepath.Glob(filepath.Join(e.stateDir, "run", "*.lock"))
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, path := range locks {
+		if path == e.run.lockFile() {
+			continue
+		}
+		errs = append(errs, e.sweepRun(ctx, path))
+	}
+	return errors.Join(errs...)
+}
+
+func (e *Engine) sweepRun(ctx context.Context, path string) error {
+	lock, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+		return nil // it lives
+	}
+	dir := strings.TrimSuffix(path, ".lock")
+	id := filepath.Base(dir)
+	e.log.Info("cleaning up after a run that was killed", "run", id)
+	ctx = e.context(ctx)
+	if err := e.sweepContainers(ctx, id); err != nil {
+		return fmt.Errorf("sweeping run %q: %w", id, err)
+	}
+	err = e.client.LeasesService().Delete(ctx, leases.Lease{ID: id}, leases.SynchronousDelete)
+	if err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("sweeping run %q: %w", id, err)
+	}
+	if err := removeUnmounted(dir); err != nil {
+		return fmt.Errorf("sweeping run %q: %w", id, err)
+	}
+	return os.Remove(path)
+}
+
+func (e *Engine) sweepContainers(ctx context.Context, id string) error {
+	found, err := e.client.Containers(ctx, fmt.Sprintf("labels.%q==%s", labelRun, id))
+	if err != nil {
+		return err
+	}
+	for _, c := range found {
+		if err := destroy(ctx, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeUnmounted unmounts what is mounted below dir and removes it. It never
+// descends into a mount that would not go: that may be somebody's tree.
+func removeUnmounted(dir string) error {
+	if err := mount.UnmountRecursive(dir, unix.MNT_DETACH); err != nil {
+		return fmt.Errorf("unmounting what is below %q: %w", dir, err)
+	}
+	return os.RemoveAll(dir)
+}
+
+// Dir is the run's own folder below the state directory, removed when it
+// ends.
+func (e *Engine) Dir() string { return e.run.dir }

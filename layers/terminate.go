@@ -1,0 +1,83 @@
+package layers
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// grace is what processes get between TERM and KILL.
+const grace = 10 * time.Second
+
+// terminate asks everything but process 1 to end, and names in the log what
+// did not: killing a database is not how a layer should be made.
+func (c *Container) terminate(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, grace)
+	defer cancel()
+	left := c.processes()
+	for _, pid := range left {
+		syscall.Kill(pid, syscall.SIGTERM)
+	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for len(left) > 0 {
+		select {
+		case <-ctx.Done():
+			for _, pid := range left {
+				c.engine.log.Warn("killing a process that did not end", "container", c.Name(), "process", commandOf(pid))
+			}
+			return
+		case <-tick.C:
+			left = c.processes()
+		}
+	}
+}
+
+// processes are those in the container besides process 1 and what it sleeps
+// with.
+func (c *Container) processes() []int {
+	pids := map[int]bool{}
+	for _, file := range c.cgroups {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		for _, field := range strings.Fields(string(data)) {
+			if pid, err := strconv.Atoi(field); err == nil {
+				pids[pid] = true
+			}
+		}
+	}
+	var found []int
+	for pid := range pids {
+		if pid != c.Pid() && !(parentOf(pid) == c.Pid() && commandOf(pid) == "sleep 86400") {
+			found = append(found, pid)
+		}
+	}
+	return found
+}
+
+func commandOf(pid int) string {
+	data, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
+	return strings.TrimSpace(strings.ReplaceAll(string(data), "\x00", " "))
+}
+
+// parentOf reads the fourth field of proc_pid_stat(5); the second may hold
+// spaces and parentheses.
+func parentOf(pid int) int {
+	data, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(data[strings.LastIndexByte(string(data), ')')+1:]), " ")
+	fields := strings.Fields(rest)
+	if len(fields) < 2 {
+		return 0
+	}
+	ppid, _ := strconv.Atoi(fields[1])
+	return ppid
+}
