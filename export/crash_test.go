@@ -9,17 +9,18 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 )
 
-// TestMain is also the publisher that tests kill: told so by its environment,
-// the program publishes what its standard input says and does nothing else.
+// TestMain is also the program that tests kill: told so by its environment, it
+// does what its standard input says and nothing else.
 func TestMain(m *testing.M) {
-	if dir := os.Getenv("EXPORT_TEST_PUBLISH"); dir != "" {
-		if err := publishChild(dir); err != nil {
+	if os.Getenv("EXPORT_TEST_CHILD") != "" {
+		if err := obey(context.Background()); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -29,13 +30,20 @@ func TestMain(m *testing.M) {
 }
 
 type childOrders struct {
-	Releases []Release // published in turn
+	Dir      string
+	Releases []Release // published in Dir in turn
 	DieAt    int       // the step at which it kills itself; -1: none
+
+	Root, Program string // or: Root packed into Dir by Program
 }
 
-func publishChild(dir string) error {
+func obey(ctx context.Context) error {
 	var orders childOrders
 	if err := json.NewDecoder(os.Stdin).Decode(&orders); err != nil {
+		return err
+	}
+	if orders.Root != "" {
+		_, err := Rootfs(ctx, filepath.Join(orders.Dir, rootfsName), mounted(orders.Root), RootfsOptions{Program: orders.Program})
 		return err
 	}
 	steps := 0
@@ -47,22 +55,22 @@ func publishChild(dir string) error {
 		return nil
 	}}
 	for _, r := range orders.Releases {
-		if _, err := Publish(context.Background(), dir, r, o); err != nil {
+		if _, err := Publish(ctx, orders.Dir, r, o); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// child returns a process that publishes into dir, not started.
-func child(t *testing.T, dir string, orders childOrders) *exec.Cmd {
+// child returns a process that obeys, not started.
+func child(t *testing.T, orders childOrders) *exec.Cmd {
 	t.Helper()
 	in, err := json.Marshal(orders)
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), "/proc/self/exe")
-	cmd.Env = append(os.Environ(), "EXPORT_TEST_PUBLISH="+dir)
+	cmd.Env = append(os.Environ(), "EXPORT_TEST_CHILD=1")
 	cmd.Stdin = bytes.NewReader(in)
 	return cmd
 }
@@ -134,7 +142,7 @@ func TestDeathAtEachStep(t *testing.T) {
 	for at := range all {
 		t.Run(fmt.Sprint(at), func(t *testing.T) {
 			dir, r := published(t), next(t)
-			err := child(t, dir, childOrders{Releases: []Release{r}, DieAt: at}).Run()
+			err := child(t, childOrders{Dir: dir, Releases: []Release{r}, DieAt: at}).Run()
 			if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.Exited() {
 				t.Fatalf("the publisher was to be killed: %v", err)
 			}
@@ -154,13 +162,12 @@ func TestDeathAtAnyMoment(t *testing.T) {
 	a, b := built(t, first, "one", "web01", "web02"), built(t, second, "two", "web01", "web03")
 	a.Hosts, b.Hosts = []string{"web01", "web02"}, []string{"web01", "web03"}
 	mustPublish(t, dir, a)
-	var orders childOrders
+	orders := childOrders{Dir: dir, DieAt: -1}
 	for range 200 {
 		orders.Releases = append(orders.Releases, b, a)
 	}
-	orders.DieAt = -1
 	for range 25 {
-		cmd := child(t, dir, orders)
+		cmd := child(t, orders)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -186,7 +193,7 @@ func TestPublishersAtOnce(t *testing.T) {
 	var group sync.WaitGroup
 	for _, r := range releases {
 		group.Go(func() {
-			cmd := child(t, dir, childOrders{Releases: []Release{r, r}, DieAt: -1})
+			cmd := child(t, childOrders{Dir: dir, Releases: []Release{r, r}, DieAt: -1})
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Errorf("%v: %s", err, out)
 			}

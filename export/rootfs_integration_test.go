@@ -70,11 +70,6 @@ func plantFile(t *testing.T, path, content string) {
 	must(t, os.WriteFile(path, []byte(content), 0o644))
 }
 
-// mounted lends a tree as the engine lends a mounted image.
-func mounted(root string) func(context.Context, func(string) error) error {
-	return func(_ context.Context, fn func(string) error) error { return fn(root) }
-}
-
 // mountSquashfs shows what a guest would see.
 func mountSquashfs(t *testing.T, image string) string {
 	t.Helper()

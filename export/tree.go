@@ -56,7 +56,16 @@ func openTree(ctx context.Context, dir string, create bool, o TreeOptions) (*tre
 			return nil, err
 		}
 	}
-	f, err := os.OpenFile(filepath.Join(dir, ".lock"), os.O_RDONLY|os.O_CREATE, 0o644)
+	// Made once and never removed: a lock on a file that lost its name keeps
+	// nobody out.
+	path := filepath.Join(dir, ".lock")
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := t.write(path, strings.NewReader("")); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, err
+		}
+		f, err = os.Open(path)
+	}
 	if err != nil {
 		return nil, err
 	}
