@@ -1,0 +1,146 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"syscall"
+	"time"
+)
+
+const (
+	// defaultLinger is how long the daemon outlives the last run.
+	defaultLinger = 10 * time.Second
+	// patience bounds each wait for the daemon: it serves 0.2 s after its
+	// start on a quiet machine.
+	patience = time.Minute
+	// poll is the interval of waits that the kernel cannot do for us.
+	poll = 20 * time.Millisecond
+)
+
+// Options configure [Start].
+type Options struct {
+	// StateDir holds the images, the locks and the log. See [CheckStateDir].
+	StateDir string
+	// Version is this vauban's. A daemon of another one is replaced.
+	Version string
+	// Log gets what happens. Nil discards it.
+	Log *slog.Logger
+
+	linger time.Duration // 0: defaultLinger
+}
+
+// Daemon is a run's hold on the shared containerd.
+type Daemon struct {
+	address string
+	lock    *os.File
+}
+
+// Start joins the containerd of a state directory, starting it when there is
+// none, and returns when it serves. While the Daemon is open, or until this
+// process ends, containerd keeps running.
+//
+// When one of another version runs, Start waits until no run uses it.
+func Start(ctx context.Context, o Options) (*Daemon, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	p, err := makePaths(o.StateDir)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.linkShim(); err != nil {
+		return nil, err
+	}
+	for {
+		lock, err := lockFile(ctx, p.lock(), syscall.LOCK_SH)
+		if err != nil {
+			return nil, err
+		}
+		version, err := p.serving(ctx, o)
+		if err != nil {
+			return nil, errors.Join(err, lock.Close())
+		}
+		if version == o.Version {
+			return &Daemon{address: p.socket(), lock: lock}, nil
+		}
+		if err := lock.Close(); err != nil {
+			return nil, err
+		}
+		if err := p.retire(ctx, o, version); err != nil {
+			return nil, fmt.Errorf("replacing the containerd of vauban %s: %w", version, err)
+		}
+	}
+}
+
+// Address is the absolute path of containerd's socket.
+func (d *Daemon) Address() string { return d.address }
+
+// Close ends the run's hold: containerd ends itself some seconds after the
+// last one.
+func (d *Daemon) Close() error { return d.lock.Close() }
+
+// serving waits until a daemon answers, starting one when none runs, and
+// returns its version. The caller holds the shared lock, so that it stays.
+func (p paths) serving(ctx context.Context, o Options) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience,
+		fmt.Errorf("containerd does not answer at %q", p.socket()))
+	defer cancel()
+	var started *child
+	for {
+		if answers(ctx, p.socket()) {
+			return p.version()
+		}
+		pid, err := p.daemonPid()
+		if err != nil {
+			return "", err
+		}
+		if pid == 0 && started == nil {
+			if started, err = p.spawn(o); err != nil {
+				return "", err
+			}
+		}
+		select {
+		case err := <-started.exit():
+			if err != nil {
+				return "", fmt.Errorf("containerd ended: %w%s", err, p.lastWords())
+			}
+			started = nil // another starter's daemon was first
+		case <-time.After(poll):
+		case <-ctx.Done():
+			return "", fmt.Errorf("waiting for containerd: %w%s", context.Cause(ctx), p.lastWords())
+		}
+	}
+}
+
+// retire ends a daemon of another version once no run uses it.
+func (p paths) retire(ctx context.Context, o Options, version string) error {
+	o.Log.Info("waiting until no run uses the containerd of another vauban version",
+		"running", version, "wanted", o.Version)
+	lock, err := lockFile(ctx, p.lock(), syscall.LOCK_EX)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("it does not end"))
+	defer cancel()
+	for signalled := 0; ; {
+		pid, err := p.daemonPid()
+		if err != nil || pid == 0 {
+			return err
+		}
+		if pid != signalled {
+			if err := syscall.Kill(pid, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
+				return fmt.Errorf("ending process %d: %w", pid, err)
+			}
+			signalled = pid
+		}
+		select {
+		case <-time.After(poll):
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for process %d: %w", pid, context.Cause(ctx))
+		}
+	}
+}

@@ -1,0 +1,130 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// lockFile opens a file, makes it if need be, and waits for its flock(2): how
+// is LOCK_SH or LOCK_EX. Closing the file releases it.
+func lockFile(ctx context.Context, path string, how int) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("opening the lock: %w", err)
+	}
+	if err := waitLock(ctx, f, how); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// waitLock tries again and again, for a flock that waits cannot be cancelled.
+func waitLock(ctx context.Context, f *os.File, how int) error {
+	for {
+		free, err := tryLock(f, how)
+		if free || err != nil {
+			return err
+		}
+		select {
+		case <-time.After(poll):
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the lock %q: %w", f.Name(), context.Cause(ctx))
+		}
+	}
+}
+
+func tryLock(f *os.File, how int) (bool, error) {
+	err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, unix.EWOULDBLOCK), errors.Is(err, unix.EINTR):
+		return false, nil
+	}
+	return false, fmt.Errorf("locking %q: %w", f.Name(), err)
+}
+
+// claim makes this process the daemon and writes its version down. It returns
+// nil when another process is the daemon. The lock is held until the process
+// ends or the file is closed.
+func (p paths) claim(version string) (*os.File, error) {
+	f, err := os.OpenFile(p.daemon(), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("opening the daemon's lock: %w", err)
+	}
+	err = unix.FcntlFlock(f.Fd(), unix.F_SETLK, &unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart})
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
+		return nil, f.Close()
+	} else if err != nil {
+		return nil, errors.Join(fmt.Errorf("locking %q: %w", f.Name(), err), f.Close())
+	}
+	if err := errors.Join(f.Truncate(0), writeAt(f, version)); err != nil {
+		return nil, errors.Join(fmt.Errorf("writing %q: %w", f.Name(), err), f.Close())
+	}
+	return f, nil
+}
+
+func writeAt(f *os.File, text string) error {
+	_, err := f.WriteAt([]byte(text), 0)
+	return err
+}
+
+// daemonPid asks the kernel which process is the daemon; 0 is none.
+func (p paths) daemonPid() (int, error) {
+	f, err := os.OpenFile(p.daemon(), os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	} else if err != nil {
+		return 0, fmt.Errorf("opening the daemon's lock: %w", err)
+	}
+	defer f.Close()
+	lock := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
+	if err := unix.FcntlFlock(f.Fd(), unix.F_GETLK, &lock); err != nil {
+		return 0, fmt.Errorf("reading the lock %q: %w", p.daemon(), err)
+	}
+	if lock.Type == unix.F_UNLCK {
+		return 0, nil
+	}
+	return int(lock.Pid), nil
+}
+
+// version is what the running daemon wrote down.
+func (p paths) version() (string, error) {
+	version, err := os.ReadFile(p.daemon())
+	if err != nil {
+		return "", fmt.Errorf("reading the daemon's version: %w", err)
+	}
+	return string(version), nil
+}
+
+// waitIdle returns when no run has held the lock for some time, with the lock:
+// no run starts before it is released.
+func waitIdle(ctx context.Context, path string, linger time.Duration) (*os.File, error) {
+	f, err := lockFile(ctx, path, unix.LOCK_EX)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		// Runs that start within the time keep the daemon.
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_UN); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		select {
+		case <-time.After(linger):
+		case <-ctx.Done():
+			return nil, errors.Join(context.Cause(ctx), f.Close())
+		}
+		if idle, err := tryLock(f, unix.LOCK_EX); idle || err != nil {
+			return f, err
+		}
+		if err := waitLock(ctx, f, unix.LOCK_EX); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+	}
+}

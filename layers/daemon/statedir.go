@@ -1,0 +1,98 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/continuity/fs"
+	"golang.org/x/sys/unix"
+)
+
+// cureStateDir is what helps when a file system cannot hold upperdirs.
+const cureStateDir = "set --state or VAUBAN_STATE_DIR to a directory on ext4, btrfs, or xfs made with ftype=1"
+
+// CheckStateDir says whether a directory, which it makes, can hold the
+// changes of overlay mounts: it makes such a mount and deletes in it. The
+// error says what is missing and what to do.
+func CheckStateDir(dir string) error {
+	if err := checkStateDir(dir); err != nil {
+		return fmt.Errorf("checking the state directory %q: %w", dir, err)
+	}
+	return nil
+}
+
+func checkStateDir(dir string) (err error) {
+	dir, err = filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	if strings.ContainsAny(dir, `:,\`) {
+		return errors.New(`mount options cannot hold a ":", "," or "\": choose another name`)
+	}
+	if os.Geteuid() != 0 {
+		return errors.New("overlay mounts need root: run vauban as root")
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	try, err := os.MkdirTemp(dir, ".try-overlay-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(try)) }()
+	hasTypes, err := fs.SupportsDType(try)
+	if err != nil {
+		return err
+	}
+	if !hasTypes {
+		return errors.New("its file system does not say in directories which type files are of: " + cureStateDir)
+	}
+	return tryOverlay(try)
+}
+
+// tryOverlay mounts, deletes a file and replaces a directory, and looks at
+// what is left in the upperdir.
+// Source: https://docs.kernel.org/filesystems/overlayfs.html
+func tryOverlay(dir string) (err error) {
+	root, upper := filepath.Join(dir, "root"), filepath.Join(dir, "upper")
+	for _, sub := range []string{"root", "upper", "work", "lower", "lower/gone", "lower/dir"} {
+		if err := os.Mkdir(filepath.Join(dir, sub), 0o700); err != nil {
+			return err
+		}
+	}
+	m := mount.Mount{Type: "overlay", Source: "overlay", Options: []string{
+		"lowerdir=" + filepath.Join(dir, "lower"), "upperdir=" + upper, "workdir=" + filepath.Join(dir, "work"),
+	}}
+	if err := m.Mount(root); err != nil {
+		return mountAdvice(err)
+	}
+	defer func() { err = errors.Join(err, mount.UnmountAll(root, 0)) }()
+	err = errors.Join(os.Remove(filepath.Join(root, "gone")),
+		os.Remove(filepath.Join(root, "dir")), os.Mkdir(filepath.Join(root, "dir"), 0o700))
+	if err != nil {
+		return fmt.Errorf("deleting in an overlay mount: %w: %s", err, cureStateDir)
+	}
+	var st unix.Stat_t
+	if err := unix.Lstat(filepath.Join(upper, "gone"), &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev != 0 {
+		return errors.New("its file system keeps no whiteouts (character devices 0:0): " + cureStateDir)
+	}
+	value := make([]byte, 1)
+	if _, err := unix.Lgetxattr(filepath.Join(upper, "dir"), "trusted.overlay.opaque", value); err != nil || value[0] != 'y' {
+		return errors.New("its file system keeps no trusted.* attributes: " + cureStateDir)
+	}
+	return nil
+}
+
+func mountAdvice(err error) error {
+	switch {
+	case errors.Is(err, unix.ENODEV):
+		return fmt.Errorf("%w: this kernel has no overlayfs: run modprobe overlay", err)
+	case errors.Is(err, unix.EPERM):
+		return fmt.Errorf("%w: mounting is not allowed here: run in a container with CAP_SYS_ADMIN, or on the machine itself", err)
+	}
+	return fmt.Errorf("%w: it is on a file system that cannot hold an upperdir (overlay, NFS, …): %s", err, cureStateDir)
+}
