@@ -219,6 +219,22 @@ func TestRootfsIsReproducible(t *testing.T) {
 	}
 }
 
+func TestRootfsDate(t *testing.T) {
+	root := plant(t)
+	for want, o := range map[uint32]RootfsOptions{0: {}, 1_700_000_000: {Time: time.Unix(1_700_000_000, 0)}} {
+		out := filepath.Join(t.TempDir(), "rootfs.squashfs")
+		_, err := Rootfs(t.Context(), out, mounted(root), o)
+		must(t, err)
+		b, err := os.ReadFile(out)
+		must(t, err)
+		// Reference: struct squashfs_super_block, mkfs_time, in the kernel's
+		// fs/squashfs/squashfs_fs.h.
+		if got := binary.LittleEndian.Uint32(b[8:]); got != want {
+			t.Errorf("made at %d, want %d", got, want)
+		}
+	}
+}
+
 func TestRootfsCompressions(t *testing.T) {
 	root := plant(t)
 	for _, o := range []RootfsOptions{
