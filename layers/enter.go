@@ -136,16 +136,29 @@ func (c *Container) Inside(fn func() error) error {
 	}
 	defer ns.Close()
 	done := make(chan error, 1)
-	go func() {
-		// The thread is never unlocked: it ends with the goroutine, and
-		// no other goroutine sees this root.
-		runtime.LockOSThread()
-		done <- inMountNamespace(int(ns.Fd()), fn)
-	}()
+	go onThread(func() { done <- inMountNamespace(int(ns.Fd()), fn) })
 	if err := <-done; err != nil {
 		return fmt.Errorf("in the container of %q: %w", c.Name(), err)
 	}
 	return nil
+}
+
+// onThread runs fn on a thread that ends with it, so that no other goroutine
+// sees what fn did to it. The main thread never ends, and is what /proc/self
+// shows: it is passed over.
+func onThread(fn func()) {
+	runtime.LockOSThread()
+	if unix.Gettid() != unix.Getpid() {
+		fn()
+		return
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		onThread(fn)
+	}()
+	<-done
+	runtime.UnlockOSThread()
 }
 
 func inMountNamespace(ns int, fn func() error) error {

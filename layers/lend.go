@@ -25,6 +25,10 @@ type lentFile struct {
 // lend writes the files that a machine has and an image has not, and those
 // that ship: /etc/hostname, and a host's own machine-id. It runs inside the container.
 func (c *Container) lend() error {
+	return keepingDate("/etc", c.lendFiles)
+}
+
+func (c *Container) lendFiles() error {
 	if err := ship("/etc/hostname", c.options.Name, 0o644); err != nil {
 		return err
 	}
@@ -55,6 +59,21 @@ func (c *Container) lend() error {
 		c.lent = append(c.lent, lent)
 	}
 	return nil
+}
+
+// keepingDate runs fn and gives dir the mtime that it had before: what we put
+// there and take away is no change of a step's.
+func keepingDate(dir string, fn func() error) error {
+	info, err := os.Lstat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fn()
+	} else if err != nil {
+		return err
+	}
+	if err := fn(); err != nil {
+		return err
+	}
+	return os.Chtimes(dir, info.ModTime(), info.ModTime())
 }
 
 func (c *Container) hostsLine() string { return "127.0.1.1\t" + c.Name() + "\n" }

@@ -128,7 +128,9 @@ func isOpaque(dir string) bool {
 // withdraw removes a path from the upperdir, so that the parent's shows
 // again, and the directories that were only made for it.
 func (o overlay) withdraw(path string) error {
-	if err := os.Remove(filepath.Join(o.upper, path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	upper := filepath.Join(o.upper, path)
+	err := keepingDate(filepath.Dir(upper), func() error { return os.Remove(upper) })
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	for dir := filepath.Dir(path); dir != "." && dir != "/"; dir = filepath.Dir(dir) {

@@ -82,7 +82,7 @@ func BaseTar(t testing.TB) string {
 		return path
 	}
 	var said bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), "mmdebstrap", "--quiet", "--variant=minbase",
+	cmd := exec.CommandContext(t.Context(), "mmdebstrap", "--quiet", "--format=tar", "--variant=minbase",
 		"--include=python3,python3-apt,sudo,systemd-sysv,procps,iproute2,iptables,nftables,kmod,ca-certificates", "bookworm", path+".new")
 	cmd.Stderr = &said
 	if err := cmd.Run(); err != nil {
