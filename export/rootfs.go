@@ -2,9 +2,7 @@ package export
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -129,16 +127,15 @@ func machineID(root string) ([]pseudo, error) {
 	pseudos := []pseudo{{path: "etc/machine-id", mode: 0o444, modified: etc.ModTime()}}
 	// dbus reads its own, which an image made with an older dbus carries as
 	// a file: every machine would have the same.
-	dir := Exclusions{{parts: []string{"var", "lib", "dbus"}}}
-	found, err := dir.find(root)
+	found, err := Exclusions{{parts: []string{"var", "lib", "dbus"}}}.find(root)
 	if err != nil || len(found) == 0 {
 		return pseudos, err
 	}
 	dbus, err := os.Lstat(filepath.Join(root, found[0]))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil {
 		return nil, err
 	}
-	if err == nil && dbus.IsDir() {
+	if dbus.IsDir() {
 		pseudos = append(pseudos, pseudo{path: "var/lib/dbus/machine-id",
 			link: "/etc/machine-id", modified: dbus.ModTime()})
 	}
