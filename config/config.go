@@ -1,0 +1,101 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// A Config is what one config.yml declares.
+type Config struct {
+	Path string // as it was given to Load
+	Dir  string // the folder of Path, which paths in the file are relative to
+	// Configuration is the file's `configuration:`, with defaults.
+	Configuration Configuration
+	Bases         []*Base // in the order of the file
+}
+
+// Load reads the configuration at path. The error is [Errors], holding every
+// mistake of the file, unless the file itself could not be read.
+func Load(path string) (*Config, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	return read(path, string(data))
+}
+
+func read(path, data string) (*Config, error) {
+	c := &Config{Path: path, Dir: filepath.Dir(path), Configuration: defaultConfiguration()}
+	r := newReader(path)
+	if root := parse(data, r.problems); root != nil {
+		r.readRoot(c, root)
+	}
+	if err := r.err(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Resolve makes a path that config.yml holds relative to the current folder,
+// or absolute where Path is.
+func (c *Config) Resolve(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(c.Dir, path)
+}
+
+// Masters returns every master, each before its children, in the order of the
+// file.
+func (c *Config) Masters() []*Master {
+	var all []*Master
+	var add func(masters []*Master)
+	add = func(masters []*Master) {
+		for _, m := range masters {
+			all = append(all, m)
+			add(m.Masters)
+		}
+	}
+	for _, b := range c.Bases {
+		add(b.Masters)
+	}
+	return all
+}
+
+// Find returns the base or the master that name means: a base's key or its
+// `name:`, or a master's key. The other of the two is nil.
+func (c *Config) Find(name string) (*Base, *Master, error) {
+	var known []string
+	for _, b := range c.Bases {
+		if name == b.Key || name == b.Name {
+			return b, nil, nil
+		}
+		known = append(known, b.Key, b.Name)
+	}
+	for _, m := range c.Masters() {
+		if name == m.Name {
+			return nil, m, nil
+		}
+		known = append(known, m.Name)
+	}
+	do := didYouMean(name, known)
+	if do == "" {
+		known = slices.Compact(slices.Sorted(slices.Values(known)))
+		do = "it declares " + list(known)
+	}
+	return nil, nil, Mistake{What: fmt.Sprintf("%s declares no base or master %q", c.Path, name), Do: do}
+}
+
+// stages returns the stages of every base and master.
+func (c *Config) stages() []Stage {
+	var all []Stage
+	for _, b := range c.Bases {
+		all = append(all, b.Stages...)
+	}
+	for _, m := range c.Masters() {
+		all = append(all, m.Stages...)
+	}
+	return all
+}

@@ -1,0 +1,73 @@
+package config
+
+import (
+	"encoding/base64"
+	"net/url"
+	"path"
+	"regexp"
+	"strings"
+)
+
+// The checks of settings. Their messages follow the name of the setting, and
+// never repeat its value, which may be secret or hold a password.
+
+const registryPattern = `^([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?(/[a-z0-9._-]+)*$`
+
+func checkRegistry(value string) error {
+	if regexp.MustCompile(registryPattern).MatchString(value) && !strings.HasPrefix(value, "-") {
+		return nil
+	}
+	return Mistake{What: "is not a registry", Why: "it must be HOST[:PORT][/PROJECT]",
+		Do: `leave out "https://" and any "/" at the end`}
+}
+
+func checkNoOption(value string) error {
+	for _, item := range splitList(value) {
+		if strings.HasPrefix(item, "-") {
+			return Mistake{What: "cannot be used", Why: `what begins with "-" reads as an option`, Do: "correct it"}
+		}
+	}
+	return nil
+}
+
+func checkRootDir(value string) error {
+	if path.IsAbs(value) || hasElement(value, "..") || strings.HasPrefix(value, "-") {
+		return Mistake{What: "leaves the repository", Why: "it is the folder of the playbooks in ANSIBLE_REPO",
+			Do: `write a relative path without ".."`}
+	}
+	return nil
+}
+
+func checkEngine(value string) error {
+	if value == "local" || value == "vault" {
+		return nil
+	}
+	return Mistake{What: "has an unknown value", Why: "it must be local or vault", Do: "correct it"}
+}
+
+func checkServer(value string) error {
+	u, err := url.Parse(value)
+	if err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" {
+		return nil
+	}
+	return Mistake{What: "is not a URL", Why: "it must begin with http:// or https:// and a host", Do: "correct it"}
+}
+
+// checkBase64 accepts base64 with line breaks, as base64(1) wraps it.
+func checkBase64(value string) error {
+	if _, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(value), "")); err != nil {
+		return Mistake{What: "is not base64", Why: "the key is kept in one line",
+			Do: "write what `base64 -w0 KEYFILE` prints"}
+	}
+	return nil
+}
+
+// isLocalRepository tells a path from a URL as git does: a URL has a scheme,
+// or a colon before any slash (host:path).
+// Source: git-clone(1), "Git URLs".
+func isLocalRepository(value string) bool {
+	beforeColon, _, hasColon := strings.Cut(value, ":")
+	return !hasColon || strings.Contains(beforeColon, "/")
+}
+
+func hasSlash(value string) bool { return strings.Contains(value, "/") }
