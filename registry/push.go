@@ -37,17 +37,18 @@ type PushResult struct {
 	Linked   int   // blobs hard-linked into the embedded registry
 	Mounted  int   // blobs taken from another image in the registry
 	Existing int   // blobs that were there
-	// Tags name the image now. "latest" is missing when a newer timestamp
-	// holds it, a timestamp when the image did not change.
+	// Tags name the image now, of those asked for. "latest" is missing when a
+	// newer timestamp holds it. The timestamp is the earlier one when the image
+	// did not change.
 	Tags []string
 }
 
 // Push puts an image into the registry: the blobs that are missing there, the
 // manifest, then the tags. A reader never sees an image in part.
 //
-// A timestamp that names something else already is ErrTagMoved. When "latest"
-// is among the tags and names this image already, the image did not change:
-// timestamps are left out and nothing is uploaded.
+// A timestamp that names something else already is ErrTagMoved. An image that
+// the newest timestamp names did not change: it gets no new one, and nothing is
+// uploaded.
 func (r *Registry) Push(ctx context.Context, image string, desc ocispec.Descriptor, from content.Provider, o PushOptions) (PushResult, error) {
 	repo, err := r.repository(image)
 	if err != nil {
@@ -73,26 +74,23 @@ func (r *Registry) Push(ctx context.Context, image string, desc ocispec.Descript
 	return p.result, err
 }
 
-// dueTags drops the timestamps of an image that did not change.
+// dueTags says whether the newest timestamp names this image already, which
+// then stands for those asked for. It is not "latest" that is looked at: a run
+// that was killed may have left that one behind.
 func (r *Registry) dueTags(ctx context.Context, image string, desc ocispec.Descriptor, tags []string) (due []string, unchanged bool, err error) {
-	if !slices.Contains(tags, Latest) {
-		return tags, false, nil
-	}
-	latest, err := r.Resolve(ctx, image, Latest)
-	if errdefs.IsNotFound(err) {
-		return tags, false, nil
-	}
-	if err != nil {
-		return nil, false, err
-	}
-	if latest.Digest != desc.Digest {
-		return tags, false, nil
-	}
-	due = slices.DeleteFunc(slices.Clone(tags), func(tag string) bool {
+	isTimestamp := func(tag string) bool {
 		_, ok := ParseTimestamp(tag)
 		return ok
-	})
-	return due, true, nil
+	}
+	if !slices.ContainsFunc(tags, isTimestamp) {
+		return tags, false, nil
+	}
+	stamp, newest, err := r.newest(ctx, image)
+	if err != nil || stamp == "" || newest.desc.Digest != desc.Digest {
+		return tags, false, err
+	}
+	due = slices.DeleteFunc(slices.Clone(tags), isTimestamp)
+	return append(due, stamp), true, nil
 }
 
 // manifest is an image's manifest as stored, and what it lists.

@@ -200,9 +200,12 @@ const maxLatestMoves = 10
 // set before the other came here, and goes on to it.
 func (r *Registry) moveLatest(ctx context.Context, image string, latest name.Reference, m manifest) (bool, error) {
 	for range maxLatestMoves {
-		newest, err := r.newest(ctx, image, m)
+		stamp, newest, err := r.newest(ctx, image)
 		if err != nil {
 			return false, err
+		}
+		if stamp == "" {
+			newest = m
 		}
 		current, err := r.Resolve(ctx, image, Latest)
 		if err != nil && !errdefs.IsNotFound(err) {
@@ -218,23 +221,23 @@ func (r *Registry) moveLatest(ctx context.Context, image string, latest name.Ref
 	return false, fmt.Errorf("moving %q of %q: others keep moving it; try again", Latest, image)
 }
 
-// newest is what the newest timestamp of an image names, or m without any. A
-// timestamp may be listed and name nothing: deleted at this moment, or set by
+// newest is the newest timestamp of an image and what it names, "" without any.
+// A timestamp may be listed and name nothing: deleted at this moment, or set by
 // a run that was killed.
-func (r *Registry) newest(ctx context.Context, image string, m manifest) (manifest, error) {
+func (r *Registry) newest(ctx context.Context, image string) (string, manifest, error) {
 	tags, err := r.Tags(ctx, image)
 	if err != nil {
-		return m, err
+		return "", manifest{}, err
 	}
 	for stamp := newestTimestamp(tags); stamp != ""; stamp = newestTimestamp(tags) {
 		got, err := r.get(ctx, image, stamp)
 		if err == nil {
-			return manifestOf(got), nil
+			return stamp, manifestOf(got), nil
 		}
 		if !errdefs.IsNotFound(err) {
-			return m, err
+			return "", manifest{}, err
 		}
 		tags = slices.DeleteFunc(tags, func(tag string) bool { return tag == stamp })
 	}
-	return m, nil
+	return "", manifest{}, nil
 }

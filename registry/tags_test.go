@@ -131,6 +131,24 @@ func TestRunsOnOneStateDir(t *testing.T) {
 	}
 }
 
+// A run that was killed has set its timestamp, but not "latest"; the next one
+// makes what was there before again.
+func TestLatestAfterAKilledPush(t *testing.T) {
+	r := open(t, Options{StateDir: t.TempDir()})
+	store := newStore(t)
+	before, _ := newImage(t, store)
+	killed, _ := newImage(t, store)
+	mustPush(t, r, "web", before, store, PushOptions{Tags: []string{noonTag, Latest}})
+	mustPush(t, r, "web", killed, store, PushOptions{Tags: []string{laterTag}})
+
+	third := Timestamp(noon.Add(time.Minute))
+	got := mustPush(t, r, "web", before, store, PushOptions{Tags: []string{third, Latest}})
+	if diff := cmp.Diff([]string{third, Latest}, got.Tags); diff != "" {
+		t.Errorf("tags (-want +got):\n%s", diff)
+	}
+	wantTag(t, r, "web", Latest, before.Digest)
+}
+
 func TestDelete(t *testing.T) {
 	r := open(t, Options{StateDir: t.TempDir()})
 	store := newStore(t)
