@@ -129,3 +129,15 @@ func (b box) changed(t *testing.T) []string {
 	}
 	return paths
 }
+
+// files holds the content of all files that were written inside.
+func (b box) files(t *testing.T) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	for _, path := range b.changed(t) {
+		if info, err := os.Lstat(filepath.Join(b.upper, path)); err == nil && info.Mode().IsRegular() {
+			files[path] = b.read(t, path)
+		}
+	}
+	return files
+}

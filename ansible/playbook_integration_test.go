@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"vauban/layers"
 )
 
@@ -127,5 +129,70 @@ func TestMasterRun(t *testing.T) {
 	}
 	if !strings.Contains(l.hosts["master-web"].String(), "+hello master-web") {
 		t.Error("the host's log has no diff")
+	}
+}
+
+const neighbours = `
+- hosts: web
+  serial: 1
+  any_errors_fatal: true
+  strategy: linear
+  gather_facts: false
+  tasks:
+    - setup: {gather_subset: min}
+    - copy: {dest: /etc/first, content: "{{ inventory_hostname }}\n"}
+    - copy: {dest: /etc/once, content: "once\n"}
+      run_once: true
+    - add_host: {name: "extra-{{ inventory_hostname }}", groups: extra}
+    - pause: {seconds: 0}
+    - meta: clear_facts
+      when: inventory_hostname == 'web2'
+    - meta: end_play
+      when: inventory_hostname == 'web2'
+    - copy: {dest: /etc/last, content: "{{ ansible_facts.distribution }} {{ ansible_play_hosts | join(' ') }} {{ ansible_play_batch | join(' ') }} {{ ansible_play_hosts_all | join(' ') }} {{ play_hosts | join(' ') }}\n"}
+- hosts: broken
+  gather_facts: false
+  tasks:
+    - setup: {gather_subset: min}
+    - command: "false"
+- hosts: web
+  gather_facts: false
+  tasks:
+    - meta: clear_host_errors
+    - copy: {dest: /etc/second, content: "{{ 'seen' if hostvars.broken.ansible_facts.distribution is defined else 'not seen' }}\n"}
+`
+
+// A host's files are the same, whichever hosts are built beside it.
+func TestIndependentHosts(t *testing.T) {
+	repository := gitRepository(t, map[string]string{
+		"ansible.cfg": "[defaults]\ninventory = hosts\n",
+		"hosts":       "broken\n[web]\nweb1\nweb2\n",
+		"play.yml":    neighbours,
+	})
+	r := open(t, Options{Repo: repository})
+	run := func(names ...string) map[string]box {
+		boxes := map[string]box{}
+		var list []box
+		for _, name := range names {
+			boxes[name] = newBox(t, name)
+			list = append(list, boxes[name])
+		}
+		failed := apply(t, r, PlaybookOptions{Path: "play.yml", Master: "m", Conffs: true}, list...)
+		for name, err := range failed {
+			if name != "broken" {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if _, ok := boxes["broken"]; ok && failed["broken"] == nil {
+			t.Error("the broken host did not fail")
+		}
+		return boxes
+	}
+	among := run("web1", "broken", "web2")
+	for _, name := range []string{"web1", "web2"} {
+		alone := run(name)[name]
+		if diff := cmp.Diff(alone.files(t), among[name].files(t)); diff != "" {
+			t.Errorf("%s: alone (-), among others (+):\n%s", name, diff)
+		}
 	}
 }

@@ -4,15 +4,21 @@ DOCUMENTATION = '''
 name: independent
 short_description: Each host as if it were alone
 description:
-  - The strategy C(host_pinned), less what in it still joins hosts; a play that
-    fails on all of its hosts ends neither the run nor the other hosts' plays,
-    C(meta) tasks act on the host that reached them, and actions that ansible
-    runs once for all hosts (C(add_host), C(pause)) run for each.
+  - The strategy C(host_pinned), less what in it still joins hosts. A play that
+    fails on all of its hosts ends neither the run nor other hosts' plays.
+    C(meta) tasks act on the host that reached them. Actions that ansible runs
+    once for all hosts (C(add_host), C(pause)) run for each. A host sees itself
+    as the only one of the play, and of its neighbours what the inventory says,
+    not what they found out or set.
 author: vauban
 '''
 
 from ansible.plugins.loader import action_loader
 from ansible.plugins.strategy.host_pinned import StrategyModule as HostPinned
+from ansible.vars.hostvars import HostVars
+from ansible.vars.manager import VariableManager
+
+from ansible_collections.vauban.build.plugins.plugin_utils import run as vauban
 
 
 class StrategyModule(HostPinned):
@@ -20,9 +26,10 @@ class StrategyModule(HostPinned):
 
     def __init__(self, tqm):
         super().__init__(tqm)
+        self._variable_manager = Variables(self._variable_manager, self._inventory, self._loader)
         for name in ('add_host', 'pause'):
             for spelling in (name, 'ansible.builtin.' + name, 'ansible.legacy.' + name):
-                # the strategy refuses such actions, and ends the whole run
+                # host_pinned refuses such actions, and ends the whole run
                 action_loader.get(spelling, class_only=True).BYPASS_HOST_LOOP = False
 
     def run(self, iterator, play_context):
@@ -32,7 +39,7 @@ class StrategyModule(HostPinned):
             # a role that cannot be included is not counted by ansible
             if not stats.failures.get(name) and not stats.dark.get(name):
                 stats.increment('failures', name)
-        # ansible ends the run after a play in which every host failed: when
+        # Ansible ends the run after a play in which every host failed: when
         # one play is for one host, that would stop all the others. Where the
         # play itself asked to be ended, it goes on with the next one.
         iterator.end_play = True
@@ -47,3 +54,46 @@ class StrategyModule(HostPinned):
             return super()._execute_meta(task, play_context, iterator, target_host)
         finally:
             self._inventory.restrict_to_hosts(batch)
+
+
+class Variables:
+    """ansible's variable manager, which answers each host as if it were alone."""
+
+    PLAY_HOSTS = ('ansible_play_hosts_all', 'ansible_play_hosts', 'ansible_play_batch', 'play_hosts')
+
+    def __init__(self, manager, inventory, loader):
+        self._manager = manager
+        self._inventory = inventory
+        self._loader = loader
+        self._built = vauban.load().hosts
+        self._unbuilt = VariableManager(loader=loader, inventory=inventory)  # no facts
+
+    def __getattr__(self, name):
+        return getattr(self._manager, name)
+
+    def get_vars(self, host=None, **options):
+        variables = self._manager.get_vars(host=host, **options)
+        if host is None:
+            return variables
+        for name in self.PLAY_HOSTS:
+            if name in variables:
+                variables[name] = [host.name]
+        if 'hostvars' in variables:
+            variables['hostvars'] = HostVars(self._inventory, Neighbours(host, self), self._loader)
+        return variables
+
+
+class Neighbours:
+    """What one host may know of the others."""
+
+    def __init__(self, host, variables):
+        self._host = host
+        self._variables = variables
+
+    def __getattr__(self, name):
+        return getattr(self._variables, name)
+
+    def get_vars(self, host=None, **options):
+        variables = self._variables
+        neighbour = host.name != self._host.name and host.name in variables._built
+        return (variables._unbuilt if neighbour else variables._manager).get_vars(host=host, **options)
