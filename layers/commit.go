@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/errdefs"
@@ -133,6 +134,7 @@ func (e *Engine) storeLayer(ctx context.Context, write func(io.Writer) error) (_
 	}()
 	buffer := bufio.NewWriterSize(w, writeBuffer)
 	zip := gzip.NewWriter(buffer)
+	zip.ModTime = time.Unix(0, 0) // written as no date: the zero Time is not
 	hash := digest.Canonical.Digester()
 	if err := write(io.MultiWriter(zip, hash.Hash())); err != nil {
 		return layer{}, err
