@@ -1,0 +1,177 @@
+package boot
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// machine is what is asked of QEMU.
+type machine struct {
+	program           string
+	kvm               bool
+	memory, cpus      int // MiB, number
+	kernel, initramfs string
+	commandLine       string
+	serialLog         string
+	// interactive puts the first serial port on QEMU's stdin and stdout,
+	// which otherwise carry the second one.
+	interactive bool
+}
+
+// args returns QEMU's argv, the program first.
+func (m machine) args() []string {
+	accel := []string{"-accel", "tcg,thread=multi"}
+	if m.kvm {
+		accel = []string{"-accel", "kvm"}
+	}
+	args := []string{m.program, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"}
+	args = append(args, accel...)
+	args = append(args,
+		"-cpu", "max",
+		"-smp", strconv.Itoa(m.cpus),
+		"-m", strconv.Itoa(m.memory),
+		"-kernel", m.kernel,
+		"-initrd", m.initramfs,
+		"-append", m.commandLine,
+		// Without a source of randomness the guest waits for one.
+		"-device", "virtio-rng-pci",
+		"-netdev", "user,id=net",
+		"-device", "virtio-net-pci,netdev=net",
+	)
+	if m.interactive {
+		return append(args,
+			"-chardev", "stdio,id=console,mux=on,signal=off,logfile="+escape(m.serialLog),
+			"-mon", "chardev=console",
+			"-serial", "chardev:console")
+	}
+	return append(args,
+		"-chardev", "file,id=console,path="+escape(m.serialLog),
+		"-serial", "chardev:console",
+		"-chardev", "stdio,id=report,signal=off",
+		"-serial", "chardev:report")
+}
+
+// escape protects a path in one of QEMU's comma-separated options.
+func escape(path string) string { return strings.ReplaceAll(path, ",", ",,") }
+
+// hostAddress is how a guest on QEMU's user network sees the host's loopback.
+const hostAddress = "10.0.2.2"
+
+// newMachine prepares a machine that boots the release from a server on that
+// loopback. What it has to change of the release it writes into scratch.
+func newMachine(o Options, r Release, scratch string, port int) (machine, error) {
+	m := machine{
+		program:     o.Program,
+		kvm:         canAccelerate(),
+		memory:      o.Memory,
+		cpus:        o.CPUs,
+		kernel:      filepath.Join(o.Tree, r.Path, kernelFile),
+		initramfs:   filepath.Join(o.Tree, r.Path, initramfsFile),
+		interactive: !o.Wait,
+	}
+	entry, err := NewEntry(r, o.Host, fmt.Sprintf("http://%s:%d", hostAddress, port))
+	if err != nil {
+		return m, err
+	}
+	entry.CommandLine.Consoles = []string{"ttyS0,115200"}
+	entry.CommandLine.Extra = m.parameters(o.Extra)
+	if o.Wait {
+		if m.initramfs, err = appendProbe(m.initramfs, scratch, o.Probe); err != nil {
+			return m, err
+		}
+	}
+	if m.commandLine, err = entry.CommandLine.Render(); err != nil {
+		return m, err
+	}
+	if m.memory == 0 {
+		if m.memory, err = fittingMemory(o.Tree, r, o.Host); err != nil {
+			return m, err
+		}
+	}
+	m.serialLog, err = serialLog(o.SerialLog)
+	return m, err
+}
+
+// parameters returns the kernel's parameters besides those of the boot entry.
+func (m machine) parameters(extra []string) []string {
+	var parameters []string
+	if !m.kvm {
+		// QEMU keeps its translations per virtual address. With a libc that
+		// is elsewhere in each process, it translates it for each, and when
+		// a page with thousands of translations is written again, walks all
+		// of them at every store: guests stood still for minutes.
+		parameters = append(parameters, "norandmaps")
+	}
+	if !m.interactive {
+		// A machine that cannot boot ends, instead of waiting for somebody
+		// to read its console: -no-reboot turns a panic's reboot into exit.
+		parameters = append(parameters, "rd.emergency=poweroff", "panic=-1")
+	}
+	return append(parameters, extra...)
+}
+
+// serialLog returns the path of an empty file for the console.
+func serialLog(path string) (string, error) {
+	var file *os.File
+	var err error
+	if path == "" {
+		file, err = os.CreateTemp("", "vauban-serial-*.log")
+	} else {
+		file, err = os.Create(path)
+	}
+	if err != nil {
+		return "", err
+	}
+	if err := file.Close(); err != nil {
+		return "", err
+	}
+	return filepath.Abs(file.Name())
+}
+
+// fittingMemory is what a machine of the release needs, in MiB: its files are
+// in memory, some of them twice or unpacked, and the system wants to run.
+func fittingMemory(tree string, r Release, host string) (int, error) {
+	const system = 768 << 20
+	need := int64(system)
+	size := func(name string, times int64) error {
+		info, err := os.Stat(filepath.Join(tree, r.Path, name))
+		if err == nil {
+			need += times * info.Size()
+		}
+		return err
+	}
+	err := errors.Join(size(rootfsFile, 1), size(initramfsFile, 4))
+	if host != "" {
+		err = errors.Join(err, size(conffsFile(host), 10))
+	}
+	return int(need >> 20), err
+}
+
+// appendProbe copies an initramfs and appends the archive that makes the guest
+// report.
+func appendProbe(initramfs, scratch, probe string) (string, error) {
+	from, err := os.Open(initramfs)
+	if err != nil {
+		return "", err
+	}
+	defer from.Close()
+	to, err := os.Create(filepath.Join(scratch, initramfsFile))
+	if err != nil {
+		return "", err
+	}
+	defer to.Close()
+	n, err := io.Copy(to, from)
+	if err != nil {
+		return "", err
+	}
+	// The kernel looks for a further archive at a multiple of four.
+	if _, err := to.Write(make([]byte, (4-n%4)%4)); err != nil {
+		return "", err
+	}
+	return to.Name(), errors.Join(writeProbe(to, probe), to.Close())
+}

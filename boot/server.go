@@ -1,0 +1,87 @@
+package boot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path"
+	"strings"
+	"time"
+)
+
+// NewHandler serves the regular files below root, with ranges: an interrupted
+// download goes on where it stopped. Directories are not listed, and no link
+// leads out of root.
+func NewHandler(root *os.Root, log *slog.Logger) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+			return
+		}
+		file, err := root.Open(strings.TrimPrefix(path.Clean(r.URL.Path), "/"))
+		if err != nil {
+			http.NotFound(w, r)
+			return
+		}
+		defer file.Close()
+		info, err := file.Stat()
+		if err != nil || !info.Mode().IsRegular() {
+			http.NotFound(w, r)
+			return
+		}
+		log.Debug("serving", "path", r.URL.Path, "range", r.Header.Get("Range"), "to", r.RemoteAddr)
+		w.Header().Set("Content-Type", "application/octet-stream")
+		http.ServeContent(w, r, "", info.ModTime(), file)
+	})
+}
+
+// Serve serves the published tree on the listener until ctx ends, then gives
+// running downloads a moment.
+func Serve(ctx context.Context, listener net.Listener, tree string, log *slog.Logger) error {
+	root, err := os.OpenRoot(tree)
+	if err != nil {
+		listener.Close()
+		return fmt.Errorf("serving %q: %w", tree, err)
+	}
+	defer root.Close()
+	server := &http.Server{
+		Handler:           NewHandler(root, log),
+		ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	stop := context.AfterFunc(ctx, func() {
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		if server.Shutdown(grace) != nil {
+			server.Close()
+		}
+	})
+	defer stop()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving %q on %s: %w", tree, listener.Addr(), err)
+	}
+	return nil
+}
+
+// serveLoopback serves the published tree on a free port of the loopback
+// interface, until ctx ends or the returned function is called.
+func serveLoopback(ctx context.Context, tree string, log *slog.Logger) (port int, stop func(), err error) {
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return 0, nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := Serve(ctx, listener, tree, log); err != nil {
+			log.Error("serving to the machine", "error", err)
+		}
+	}()
+	return listener.Addr().(*net.TCPAddr).Port, func() { cancel(); <-done }, nil
+}
