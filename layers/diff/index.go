@@ -98,14 +98,16 @@ func applyMarker(t *tree, layer int, dirPath, name, deleted string) error {
 	return t.remove(layer, path.Join(dirPath, deleted))
 }
 
-// digest reads the content.
+// digest reads the content, for its digest and its holes.
 func (f *file) digest(ctx context.Context, content io.Reader, buffer []byte) error {
 	hash := sha256.New()
-	n, err := io.CopyBuffer(hash, contextReader{ctx, content}, buffer)
+	var holes holeFinder
+	n, err := io.CopyBuffer(io.MultiWriter(hash, &holes), contextReader{ctx, content}, buffer)
 	if err == nil && n != f.size {
 		err = io.ErrUnexpectedEOF
 	}
 	hash.Sum(f.sum[:0])
+	f.data = holes.extents()
 	return err
 }
 

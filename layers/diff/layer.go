@@ -61,7 +61,7 @@ func WriteLayer(ctx context.Context, w io.Writer, upperdir string, o LayerOption
 	if err := l.root(root); err != nil {
 		return l.stats, fmt.Errorf("reading %q: %w", upperdir, err)
 	}
-	if err := l.children(root, ""); err != nil {
+	if err := l.children(root, "", false); err != nil {
 		return l.stats, err
 	}
 	return l.stats, l.tar.Close()
@@ -93,7 +93,9 @@ func (l *layerWriter) root(root *dir) error {
 	return l.write(&m, ".")
 }
 
-func (l *layerWriter) children(d *dir, dirPath string) error {
+// children writes what a directory holds. inherit says that it has default
+// access control lists.
+func (l *layerWriter) children(d *dir, dirPath string, inherit bool) error {
 	names, err := d.names()
 	if err != nil {
 		return fmt.Errorf("reading %q: %w", dirPath, err)
@@ -102,14 +104,14 @@ func (l *layerWriter) children(d *dir, dirPath string) error {
 		if err := l.ctx.Err(); err != nil {
 			return err
 		}
-		if err := l.entry(d, name, path.Join(dirPath, name)); err != nil {
+		if err := l.entry(d, name, path.Join(dirPath, name), inherit); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (l *layerWriter) entry(d *dir, name, path string) error {
+func (l *layerWriter) entry(d *dir, name, path string, inherit bool) error {
 	if strings.HasPrefix(name, whiteoutPrefix) {
 		return fmt.Errorf("the layer cannot hold %q: a name beginning with %q means a deletion there; rename or remove the file", path, whiteoutPrefix)
 	}
@@ -127,8 +129,12 @@ func (l *layerWriter) entry(d *dir, name, path string) error {
 	if err := check(&m, overlay); err != nil {
 		return fmt.Errorf("the layer cannot hold %q: %w", path, err)
 	}
+	_, bequeaths := m.xattrs[defaultACL]
+	if inherit {
+		uninherit(&m)
+	}
 	if m.isDir() {
-		return l.directory(d, name, path, &m, overlay[opaqueXattr] != "")
+		return l.directory(d, name, path, &m, overlay[opaqueXattr] != "", bequeaths)
 	}
 	if st.Nlink > 1 {
 		id := inode{st.Dev, st.Ino}
@@ -170,7 +176,7 @@ func check(m *meta, overlay map[string]string) error {
 	return nil
 }
 
-func (l *layerWriter) directory(d *dir, name, path string, m *meta, opaque bool) error {
+func (l *layerWriter) directory(d *dir, name, path string, m *meta, opaque, bequeaths bool) error {
 	if err := l.write(m, path); err != nil {
 		return err
 	}
@@ -185,7 +191,7 @@ func (l *layerWriter) directory(d *dir, name, path string, m *meta, opaque bool)
 		return fmt.Errorf("reading %q: %w", path, err)
 	}
 	defer sub.close()
-	return l.children(sub, path)
+	return l.children(sub, path, bequeaths)
 }
 
 // marker deletes name from the layers beneath.

@@ -68,15 +68,16 @@ func Merge(ctx context.Context, w io.Writer, root string, layers []Open, o Merge
 // merger writes a planned tree.
 type merger struct {
 	ctx    context.Context
-	out    io.Writer
 	tar    *tar.Writer
+	sparse sparseWriter
 	layers []layerReader
 	buffer []byte
 	report Report
 }
 
 func newMerger(ctx context.Context, w io.Writer, layers []Open) *merger {
-	m := &merger{ctx: ctx, out: w, tar: tar.NewWriter(w), buffer: make([]byte, copyBuffer)}
+	m := &merger{ctx: ctx, tar: tar.NewWriter(w), buffer: make([]byte, copyBuffer)}
+	m.sparse = sparseWriter{out: w, tar: m.tar, buffer: m.buffer}
 	for _, open := range layers {
 		m.layers = append(m.layers, layerReader{open: open})
 	}
@@ -159,14 +160,21 @@ func (m *merger) file(n *node, p string) error {
 		return m.header(&f.meta, p)
 	}
 	m.report.add(File{p, f.size}, n.metadataOnly)
-	content, err := m.layers[f.layer].content(f)
+	return m.regular(f, p)
+}
+
+func (m *merger) regular(f *file, p string) error {
+	r, err := m.layers[f.layer].content(f)
 	if err != nil {
 		return fmt.Errorf("reading %q: %w", p, err)
 	}
-	if err := m.header(&f.meta, p); err != nil {
-		return err
+	content := contextReader{m.ctx, r}
+	if m.sparse.canWrite(f.data) {
+		err = m.sparse.write(&f.meta, p, f.data, content)
+	} else if err = m.header(&f.meta, p); err == nil {
+		_, err = io.CopyBuffer(m.tar, content, m.buffer)
 	}
-	if _, err = io.CopyBuffer(m.tar, contextReader{m.ctx, content}, m.buffer); err != nil {
+	if err != nil {
 		return fmt.Errorf("writing %q: %w", p, err)
 	}
 	return nil
@@ -174,7 +182,7 @@ func (m *merger) file(n *node, p string) error {
 
 func (m *merger) header(x *meta, p string) error {
 	if err := m.tar.WriteHeader(gnuHeader(x, p)); err != nil {
-		return fmt.Errorf("writing %q: %w", p, err)
+		return fmt.Errorf("writing the header of %q: %w", p, err)
 	}
 	return nil
 }

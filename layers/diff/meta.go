@@ -2,6 +2,7 @@ package diff
 
 import (
 	"archive/tar"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -11,6 +12,8 @@ import (
 const (
 	// paxXattr begins the PAX record of an extended attribute.
 	paxXattr = "SCHILY.xattr."
+	// paxSparse begins the PAX records of a sparse file.
+	paxSparse = "GNU.sparse."
 	// overlayXattr begins overlayfs' own notes, which mean something only on
 	// the filesystem they were made on.
 	overlayXattr  = "trusted.overlay."
@@ -99,7 +102,7 @@ func metaOf(h *tar.Header) (meta, error) {
 		mtime: h.ModTime.Unix(),
 	}
 	switch h.Typeflag {
-	case tar.TypeReg, tar.TypeRegA, tar.TypeGNUSparse:
+	case tar.TypeReg, tar.TypeRegA:
 		m.kind, m.size = tar.TypeReg, h.Size
 	case tar.TypeSymlink:
 		m.target = h.Linkname
@@ -113,6 +116,10 @@ func metaOf(h *tar.Header) (meta, error) {
 		return m, fmt.Errorf("the layer gives it the owner %d:%d", m.uid, m.gid)
 	}
 	for key, value := range h.PAXRecords {
+		if strings.HasPrefix(key, paxSparse) {
+			// A few bytes could stand for more than can ever be read.
+			return m, errors.New("the layer holds a sparse entry, which OCI advises against")
+		}
 		name, ok := strings.CutPrefix(key, paxXattr)
 		if !ok || strings.HasPrefix(name, overlayXattr) {
 			continue
@@ -122,5 +129,6 @@ func metaOf(h *tar.Header) (meta, error) {
 		}
 		m.xattrs[name] = value
 	}
+	dropEmptyACLs(&m)
 	return m, nil
 }

@@ -2,6 +2,7 @@ package diff
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -37,6 +38,7 @@ type file struct {
 	meta
 	layer, entry int               // where its content is
 	sum          [sha256.Size]byte // of the content of a regular file
+	data         []extent          // the parts of the content that are not zeros; nil: all
 	written      string            // the first name it was written under
 }
 
@@ -92,7 +94,7 @@ func (t *tree) find(p string) *file {
 // put applies a layer's entry.
 func (t *tree) put(layer int, p string, f *file) error {
 	if p == "" && !f.isDir() {
-		return fmt.Errorf("a layer replaces the root directory")
+		return errors.New("a layer replaces the root directory")
 	}
 	n, err := t.reach(p)
 	if err != nil {

@@ -1,6 +1,7 @@
 package diff
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -77,4 +78,76 @@ func (r *sparseReader) findData() error {
 	}
 	r.dataFrom, r.dataTo = min(from, r.size), min(to, r.size)
 	return nil
+}
+
+const (
+	// holeBlock is the unit in which zeros are looked for, in bytes.
+	holeBlock = 64 << 10
+	// minHoles is how many bytes of zeros make a file worth writing sparsely.
+	minHoles = 1 << 20
+	// maxExtents keeps a file of many holes from taking memory.
+	maxExtents = 10_000
+)
+
+// extent is a part of a file: the bytes from the first, up to the last one
+// excluded.
+type extent struct{ from, to int64 }
+
+// holeFinder is written a file's content and finds the parts that are not
+// zeros.
+type holeFinder struct {
+	offset int64
+	data   []extent
+}
+
+func (f *holeFinder) Write(p []byte) (int, error) {
+	written := len(p)
+	for len(p) > 0 {
+		start := f.offset - f.offset%holeBlock
+		n := min(int64(len(p)), start+holeBlock-f.offset)
+		if !isZero(p[:n]) {
+			f.mark(start)
+		}
+		f.offset += n
+		p = p[n:]
+	}
+	return written, nil
+}
+
+// mark notes that the block at start has data.
+func (f *holeFinder) mark(start int64) {
+	if last := len(f.data) - 1; last >= 0 && f.data[last].to >= start {
+		f.data[last].to = start + holeBlock
+	} else if len(f.data) < maxExtents {
+		f.data = append(f.data, extent{start, start + holeBlock})
+	}
+}
+
+// extents returns the parts with data, or nil if there is too little else.
+func (f *holeFinder) extents() []extent {
+	if len(f.data) == maxExtents {
+		return nil
+	}
+	if len(f.data) == 0 || f.data[len(f.data)-1].to < f.offset {
+		// An empty part at the end says how long the file is.
+		f.data = append(f.data, extent{f.offset, f.offset})
+	}
+	f.data[len(f.data)-1].to = min(f.data[len(f.data)-1].to, f.offset)
+	if f.offset-dataSize(f.data) < minHoles {
+		return nil
+	}
+	return f.data
+}
+
+func dataSize(data []extent) (size int64) {
+	for _, e := range data {
+		size += e.to - e.from
+	}
+	return size
+}
+
+// isZero compares a slice with itself, shifted by one: that is one call of
+// code that compares many bytes at once.
+func isZero(p []byte) bool {
+	return len(p) == 0 || p[0] == 0 && bytes.Equal(p[1:], p[:len(p)-1])
 }
