@@ -1,0 +1,60 @@
+package build
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	dockerfiles "vauban/Dockerfiles"
+	"vauban/config"
+	"vauban/layers"
+)
+
+// makeBase imports a base untouched and prepares it with Dockerfile.base.
+func (r *Runner) makeBase(ctx context.Context, b *config.Base) (string, error) {
+	raw, err := r.importBase(ctx, b)
+	if err != nil {
+		return "", fmt.Errorf("importing base %q: %w", b.Name, err)
+	}
+	labels := map[string]string{
+		labelBase:     b.Image(),
+		labelBaseSize: strconv.Itoa(len(raw.Manifest.Layers) + 1),
+		labelParent:   raw.Digest().String(),
+	}
+	step, err := r.recipe(dockerfiles.Base, map[string]string{"SOURCE": b.RawImage(), "KERNEL": b.Kernel}, b.Image(), nil)
+	if err != nil {
+		return "", err
+	}
+	defer step.close()
+	img, err := r.applyOne(ctx, step, stageOf{
+		target: layers.Target{Parent: raw, ContainerOptions: layers.ContainerOptions{Name: hostname(b.Image())}},
+		labels: labels, by: dockerfiles.Base,
+	})
+	if err != nil {
+		return "", fmt.Errorf("preparing base %q: %w", b.Name, err)
+	}
+	// A base's own stages are applied as a master's are.
+	self := &config.Master{Name: b.Image(), Base: b, Stages: b.Stages, Branch: b.Branch, Network: "private"}
+	if img, err = r.applyStages(ctx, self, img, b.RawImage()); err != nil {
+		return "", err
+	}
+	return img.Digest().String(), nil
+}
+
+func (r *Runner) importBase(ctx context.Context, b *config.Base) (layers.Image, error) {
+	tar, err := r.open(ctx, b)
+	if err != nil {
+		return layers.Image{}, err
+	}
+	defer tar.Close()
+	img, err := r.Engine.ImportRootfs(ctx, tar, ocispec.ImageConfig{}, layers.Change{
+		Created: r.time, CreatedBy: b.Source.Value,
+		Labels: map[string]string{labelVersion: r.Version, labelBase: b.Image()},
+	})
+	if err != nil {
+		return layers.Image{}, err
+	}
+	return img, r.keep(ctx, b.RawImage(), img)
+}

@@ -1,0 +1,191 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"vauban/config"
+	"vauban/export"
+	"vauban/layers"
+	"vauban/layers/diff"
+)
+
+// makeConffs applies the stages of a master's ancestry as each of its hosts
+// and keeps what that changes.
+func (r *Runner) makeConffs(ctx context.Context, m *config.Master) (string, error) {
+	img, err := r.masterImage(ctx, m)
+	if err != nil {
+		return "", err
+	}
+	all, err := r.hosts(ctx, m, m.Conffs)
+	if err != nil {
+		return "", err
+	}
+	if err := r.Config.CheckHosts(m, all); err != nil {
+		return "", err
+	}
+	names, err := r.limited(ctx, m, all)
+	if err != nil {
+		return "", err
+	}
+	p := r.partsOf(m)
+	p.setImage(img)
+	p.update(func(p *parts) { p.allHosts = all })
+	failed := 0
+	for batch := range slices.Chunk(names, r.Batch) {
+		r.say("conffs %s: %d hosts", m.Name, len(batch))
+		hosts, err := r.buildHosts(ctx, m, img, batch)
+		if err != nil {
+			return "", err
+		}
+		for _, h := range hosts {
+			if h.err != nil {
+				failed++
+				r.say("conffs %s: %s failed: %v", m.Name, h.name, h.err)
+			}
+		}
+		p.update(func(p *parts) { p.hosts = append(p.hosts, hosts...) })
+	}
+	note := fmt.Sprintf("%d hosts", len(names))
+	if failed == 0 {
+		return note, nil
+	}
+	err = fmt.Errorf("%d of %d hosts failed", failed, len(names))
+	if r.KeepGoing {
+		return err.Error(), nil
+	}
+	return "", err
+}
+
+// limited are those of the master's hosts that --limit selects.
+func (r *Runner) limited(ctx context.Context, m *config.Master, all []string) ([]string, error) {
+	if r.Limit == "" {
+		return all, nil
+	}
+	selected, err := r.hosts(ctx, m, r.Limit)
+	if err != nil {
+		return nil, err
+	}
+	names := slices.DeleteFunc(slices.Clone(all), func(name string) bool { return !slices.Contains(selected, name) })
+	if len(names) == 0 {
+		return nil, fmt.Errorf("--limit %q selects none of the hosts of %q, which are %s", r.Limit, m.Name, strings.Join(all, ", "))
+	}
+	return names, nil
+}
+
+// buildHosts builds one batch. A host that failed has its reason.
+func (r *Runner) buildHosts(ctx context.Context, m *config.Master, master layers.Image, names []string) ([]host, error) {
+	at := map[string]layers.Image{}
+	failed := map[string]error{}
+	for _, name := range names {
+		at[name] = master
+	}
+	for i, s := range m.HostStages(r.Config) {
+		if len(at) == 0 {
+			break
+		}
+		if err := r.applyToHosts(ctx, m, i, s, at, failed); err != nil {
+			return nil, fmt.Errorf("applying stage %q to the hosts of %q: %w", s.Raw, m.Name, err)
+		}
+	}
+	var hosts []host
+	for _, name := range names {
+		h := host{name: name, err: failed[name]}
+		if h.err == nil {
+			h = r.finishHost(ctx, m, name, master, at[name])
+		}
+		hosts = append(hosts, h)
+	}
+	return hosts, ctx.Err()
+}
+
+// applyToHosts moves each host one stage on; those that fail are taken out.
+func (r *Runner) applyToHosts(ctx context.Context, m *config.Master, i int, s config.Stage, at map[string]layers.Image, failed map[string]error) error {
+	step, labels, err := r.step(ctx, m, s, true, m.Image()+"/conffs")
+	if err != nil {
+		return err
+	}
+	defer closeStep(step)
+	var targets []layers.Target
+	for _, name := range slices.Sorted(maps.Keys(at)) {
+		options := r.container(m, name, false)
+		options.MachineID = machineID(name)
+		targets = append(targets, layers.Target{Parent: at[name], ContainerOptions: options})
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, r.Timeout, fmt.Errorf("it took longer than --timeout %s", r.Timeout))
+	defer cancel()
+	results, err := r.Engine.Apply(ctx, step, layers.Change{Created: r.time, CreatedBy: s.Raw, Labels: labels}, targets...)
+	if err != nil {
+		return errors.Join(err, context.Cause(ctx))
+	}
+	for _, result := range results {
+		at[result.Name] = result.Image
+		if result.Err == nil && r.Config.Configuration.PushHosts == "all" {
+			result.Err = r.keep(ctx, m.HostStageImage(r.Config, result.Name, i), result.Image, m.Image())
+		}
+		if result.Err != nil {
+			failed[result.Name] = result.Err
+			delete(at, result.Name)
+		}
+	}
+	return nil
+}
+
+// finishHost names the host's image and cuts its conffs.
+func (r *Runner) finishHost(ctx context.Context, m *config.Master, name string, master, img layers.Image) host {
+	h := host{name: name, image: img.Digest()}
+	if h.err = r.keepHost(ctx, m, name, img); h.err != nil {
+		return h
+	}
+	file, err := export.ConffsName(name)
+	if err != nil {
+		h.err = err
+		return h
+	}
+	dir := filepath.Join(r.work, m.Image())
+	if h.err = os.MkdirAll(dir, 0o700); h.err != nil {
+		return h
+	}
+	h.file = filepath.Join(dir, file)
+	h.report, h.err = r.cut(ctx, master, img, h.file)
+	return h
+}
+
+func (r *Runner) keepHost(ctx context.Context, m *config.Master, name string, img layers.Image) error {
+	if r.Config.Configuration.PushHosts == "none" {
+		r.remember(m.HostImage(name), img)
+		return r.Engine.SetImage(ctx, m.HostImage(name), img)
+	}
+	return r.keep(ctx, m.HostImage(name), img, m.Image())
+}
+
+// cut writes what a host's image changes in its master's to out.
+func (r *Runner) cut(ctx context.Context, master, img layers.Image, out string) (export.ConffsReport, error) {
+	return export.Conffs(ctx, out, func(ctx context.Context, w io.Writer) error {
+		report, err := r.Engine.Difference(ctx, master, img, w, diff.MergeOptions{Exclude: r.Config.Configuration.ConffsExclude})
+		for _, big := range report.MetadataOnly {
+			r.Log.Warn("only the metadata of a large file changed, and its content travels with it", "file", big.Path, "bytes", big.Size)
+		}
+		return err
+	}, export.ConffsOptions{MaxSize: r.Config.Configuration.ConffsMaxSize, Log: r.Log})
+}
+
+// stagesOf are the stages that a task applies.
+func (r *Runner) stagesOf(t *Task) []config.Stage {
+	switch t.Kind {
+	case MakeBase:
+		return t.Base.Stages
+	case MakeRootfs:
+		return t.Master.Stages
+	case MakeConffs:
+		return t.Master.HostStages(r.Config)
+	}
+	return nil
+}

@@ -1,0 +1,78 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+
+	"vauban/config"
+)
+
+func TestExecute(t *testing.T) {
+	base := &config.Base{Name: "base"}
+	task := func(kind Kind, needs ...*Task) *Task { return &Task{Kind: kind, Base: base, Needs: needs} }
+	root := task("root")
+	bad := task("bad", root)
+	after := task("after bad", bad)
+	good := task("good", root)
+	plan := &Plan{Tasks: []*Task{root, bad, after, good}}
+
+	boom := errors.New("boom")
+	var mu sync.Mutex
+	done := map[Kind]bool{}
+	outcomes := execute(t.Context(), plan, 2, func(_ context.Context, task *Task) (string, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, need := range task.Needs {
+			if !done[need.Kind] {
+				t.Errorf("%s ran before %s", task, need)
+			}
+		}
+		done[task.Kind] = true
+		if task == bad {
+			return "", boom
+		}
+		return "fine", nil
+	})
+	for i, want := range []error{nil, boom, ErrSkipped, nil} {
+		if got := outcomes[i]; got.Task != plan.Tasks[i] || !errors.Is(got.Err, want) {
+			t.Errorf("%s: %v, want %v", plan.Tasks[i], got.Err, want)
+		}
+	}
+	if done["after bad"] {
+		t.Error("a task ran although the one it needs failed")
+	}
+	if outcomes[3].Note != "fine" {
+		t.Errorf("note %q", outcomes[3].Note)
+	}
+}
+
+func TestExecuteStopsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	base := &config.Base{Name: "base"}
+	first := &Task{Kind: "first", Base: base}
+	plan := &Plan{Tasks: []*Task{first, {Kind: "second", Base: base, Needs: []*Task{first}}}}
+	outcomes := execute(ctx, plan, 1, func(_ context.Context, task *Task) (string, error) {
+		if task != first {
+			t.Errorf("%s ran", task)
+		}
+		cancel()
+		return "", nil
+	})
+	if outcomes[0].Err != nil || !errors.Is(outcomes[1].Err, context.Canceled) {
+		t.Errorf("first %v, second %v", outcomes[0].Err, outcomes[1].Err)
+	}
+}
+
+func TestCompareVersions(t *testing.T) {
+	ordered := []string{"5.10.0-9-amd64", "5.10.0-10-amd64", "6.1.0-37-amd64", "6.1.0-37-cloud-amd64", "6.1.0-40-amd64", "6.12.1"}
+	for i, a := range ordered {
+		for j, b := range ordered {
+			got := compareVersions(a, b)
+			if got < 0 != (i < j) || got > 0 != (i > j) {
+				t.Errorf("%s against %s: %d", a, b, got)
+			}
+		}
+	}
+}

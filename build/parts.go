@@ -1,0 +1,52 @@
+package build
+
+import (
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+
+	"vauban/config"
+	"vauban/export"
+	"vauban/layers"
+)
+
+// parts are what a run made of one master, waiting to be published together.
+type parts struct {
+	mu       sync.Mutex
+	image    *layers.Image // the master's, which rootfs and conffs are made of
+	rootfs   string        // squashfs file; "" when the run made none
+	report   export.RootfsReport
+	kernel   *kernel
+	hosts    []host
+	allHosts []string // that the master has; nil when nobody asked
+}
+
+// host is what became of one host's conffs.
+type host struct {
+	name   string
+	file   string
+	image  digest.Digest // of the host's image
+	report export.ConffsReport
+	err    error
+}
+
+func (p *parts) setImage(img layers.Image) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.image = &img
+}
+
+func (p *parts) update(set func(*parts)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	set(p)
+}
+
+func (r *Runner) partsOf(m *config.Master) *parts {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.parts[m] == nil {
+		r.parts[m] = &parts{}
+	}
+	return r.parts[m]
+}

@@ -1,0 +1,80 @@
+package build
+
+import (
+	"cmp"
+	"context"
+	"io"
+
+	"vauban/ansible"
+	"vauban/config"
+	"vauban/layers"
+)
+
+// playbook makes the step of an Ansible stage. What the hosts of a master
+// share stands in its own options, also for the stages of its ancestors.
+func (r *Runner) playbook(m *config.Master, stage config.Stage, revision ansible.Revision, conffs bool, log io.WriteCloser) layers.Step {
+	step := r.Repository.Playbook(ansible.PlaybookOptions{
+		Revision: revision,
+		Path:     stage.Playbook,
+		Master:   m.Name,
+		Groups:   m.Groups,
+		Conffs:   conffs,
+		Mode:     m.AnsibleRun,
+		Facts:    m.Facts,
+		Timeout:  r.Timeout,
+		Output:   func(host string) (io.WriteCloser, error) { return r.logFile(hostLog(m, host)) },
+		Log:      log,
+		Progress: prefixed{r, m.Name},
+	})
+	return &logged{step, log}
+}
+
+// hostLog names the log of a host, or of the master itself.
+func hostLog(m *config.Master, host string) string {
+	if host == m.Name {
+		return m.Image()
+	}
+	return m.HostImage(host)
+}
+
+// logged is a step with a log that is open as long as it is used.
+type logged struct {
+	layers.Step
+	log io.Closer
+}
+
+func (l *logged) close() error { return l.log.Close() }
+
+// closing is a step that holds something open.
+type closing interface{ close() error }
+
+func closeStep(step layers.Step) error {
+	if c, ok := step.(closing); ok {
+		return c.close()
+	}
+	return nil
+}
+
+// prefixed prints the lines it gets as progress of a subject.
+type prefixed struct {
+	r       *Runner
+	subject string
+}
+
+func (p prefixed) Write(line []byte) (int, error) {
+	p.r.say("%s: %s", p.subject, line)
+	return len(line), nil
+}
+
+// hosts expands a pattern, less the masters, which are no machines.
+func (r *Runner) hosts(ctx context.Context, m *config.Master, pattern string) ([]string, error) {
+	revision, err := r.Repository.Revision(ctx, cmp.Or(r.Branch, m.Branch))
+	if err != nil {
+		return nil, err
+	}
+	var masters []string
+	for _, master := range r.Config.Masters() {
+		masters = append(masters, master.Name)
+	}
+	return r.Repository.Hosts(ctx, revision, ansible.HostPattern{Pattern: pattern, Master: m.Name, Without: masters})
+}

@@ -1,0 +1,103 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"vauban/config"
+	"vauban/export"
+	"vauban/layers"
+)
+
+// masterImage is the image that this run's rootfs, conffs and kernel of a
+// master are made of: the one it built, the one that --on names, else the one
+// that the current release names, else latest.
+func (r *Runner) masterImage(ctx context.Context, m *config.Master) (layers.Image, error) {
+	if img, ok := r.remembered(m.Image()); ok {
+		return img, nil
+	}
+	if r.On != "" {
+		return r.image(ctx, m.Image(), r.On)
+	}
+	current, err := export.Current(r.uploadDir(), m.Name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return r.image(ctx, m.Image(), "latest")
+	} else if err != nil {
+		return layers.Image{}, err
+	}
+	return r.imageByDigest(ctx, m.Image(), current.Rootfs.Image)
+}
+
+// uploadDir is the root of the published tree.
+func (r *Runner) uploadDir() string {
+	return UploadDir(r.Settings, r.StateDir)
+}
+
+// UploadDir is where releases are published: UPLOAD_DIR, or a folder of the
+// state directory.
+func UploadDir(s config.Settings, stateDir string) string {
+	if s.UploadDir != "" {
+		return s.UploadDir
+	}
+	return filepath.Join(stateDir, "published")
+}
+
+// makeSquashfs exports a master's root filesystem.
+func (r *Runner) makeSquashfs(ctx context.Context, m *config.Master) (string, error) {
+	img, err := r.masterImage(ctx, m)
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(r.work, m.Image())
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	options := export.RootfsOptions{Log: r.Log, Compression: m.Export["compression"]}
+	report, err := export.Rootfs(ctx, filepath.Join(dir, "rootfs.squashfs"), r.mounted(img), options)
+	if err != nil {
+		return "", fmt.Errorf("exporting %q: %w", m.Name, err)
+	}
+	for _, path := range report.ACLs {
+		r.say("squashfs %s: it cannot keep the ACL of %s", m.Name, path)
+	}
+	r.partsOf(m).update(func(p *parts) { p.image, p.rootfs, p.report = &img, report.Path, report })
+	return fmt.Sprintf("%d MiB", report.Size>>20), nil
+}
+
+func (r *Runner) mounted(img layers.Image) func(context.Context, func(string) error) error {
+	return func(ctx context.Context, fn func(root string) error) error { return r.Engine.Mount(ctx, img, fn) }
+}
+
+// makeRelease publishes what the run made of a master, together with what the
+// release before has of the rest.
+func (r *Runner) makeRelease(ctx context.Context, m *config.Master) (string, error) {
+	if r.NoPublish {
+		return "not published, as told", nil
+	}
+	p := r.partsOf(m)
+	release := export.Release{Master: m.Name, Timestamp: r.Tag, Tool: "vauban " + r.Version, Hosts: p.allHosts}
+	if p.rootfs != "" {
+		release.Rootfs = &export.BuiltRootfs{Path: p.rootfs, Image: p.image.Digest(), Kernels: p.report.Kernels}
+	}
+	if p.kernel != nil {
+		release.Kernel = &export.BuiltKernel{Version: p.kernel.version, Vmlinuz: p.kernel.vmlinuz, Initramfs: p.kernel.initramfs}
+	}
+	release.Conffs = map[string]export.BuiltConffs{}
+	for _, h := range p.hosts {
+		if h.err == nil {
+			release.Conffs[h.name] = export.BuiltConffs{Path: h.file, Image: h.image, Master: p.image.Digest()}
+		}
+	}
+	published, err := export.Publish(ctx, r.uploadDir(), release, export.TreeOptions{Log: r.Log})
+	if err != nil {
+		return "", err
+	}
+	if published.Unchanged {
+		return "unchanged since " + published.Timestamp, nil
+	}
+	return published.Dir, nil
+}

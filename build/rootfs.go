@@ -1,0 +1,174 @@
+package build
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"vauban/config"
+	"vauban/layers"
+)
+
+// stageOf is one step on one master.
+type stageOf struct {
+	target layers.Target
+	labels map[string]string
+	by     string // for the image's history
+}
+
+// applyOne runs a step on one container.
+func (r *Runner) applyOne(ctx context.Context, step layers.Step, s stageOf) (layers.Image, error) {
+	key, err := step.Key(ctx, "")
+	if err != nil {
+		return layers.Image{}, err
+	}
+	s.labels[labelKey], s.labels[labelVersion] = key.String(), r.Version
+	ctx, cancel := context.WithTimeoutCause(ctx, r.Timeout, fmt.Errorf("%s took longer than --timeout %s", s.by, r.Timeout))
+	defer cancel()
+	results, err := r.Engine.Apply(ctx, step, layers.Change{Created: r.time, CreatedBy: s.by, Labels: s.labels}, s.target)
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		return layers.Image{}, err
+	}
+	return results[0].Image, results[0].Err
+}
+
+// makeRootfs applies a master's stages to its parent's image.
+func (r *Runner) makeRootfs(ctx context.Context, m *config.Master) (string, error) {
+	parent := m.Base.Image()
+	if m.Parent != nil {
+		parent = m.Parent.Image()
+	}
+	img, err := r.image(ctx, parent, "latest")
+	if err != nil {
+		return "", fmt.Errorf("taking the parent of %q: %w", m.Name, err)
+	}
+	if img, err = r.applyStages(ctx, m, img, parent); err != nil {
+		return "", err
+	}
+	r.partsOf(m).setImage(img)
+	return img.Digest().String(), nil
+}
+
+// applyStages applies the stages of a master to its parent's image, keeping
+// what each gives.
+func (r *Runner) applyStages(ctx context.Context, m *config.Master, img layers.Image, below string) (_ layers.Image, err error) {
+	for i, stage := range m.Stages {
+		name := m.StageImage(i)
+		if img, err = r.applyStage(ctx, m, stage, img, name); err != nil {
+			return img, fmt.Errorf("applying stage %q of %q: %w", stage.Raw, m.Name, err)
+		}
+		if err := r.keep(ctx, name, img, below); err != nil {
+			return img, err
+		}
+		below = name
+	}
+	return img, r.keep(ctx, m.Image(), img, below)
+}
+
+func (r *Runner) applyStage(ctx context.Context, m *config.Master, stage config.Stage, parent layers.Image, name string) (layers.Image, error) {
+	step, labels, err := r.step(ctx, m, stage, false, name)
+	if err != nil {
+		return layers.Image{}, err
+	}
+	defer closeStep(step)
+	labels[labelParent] = parent.Digest().String()
+	r.inherit(labels, parent)
+	return r.applyOne(ctx, step, stageOf{
+		target: layers.Target{Parent: parent, ContainerOptions: r.container(m, hostname(m.Name), true)},
+		labels: labels, by: stage.Raw,
+	})
+}
+
+// inherit keeps what an image says of the base it stands on.
+func (r *Runner) inherit(labels map[string]string, parent layers.Image) {
+	for _, name := range []string{labelBase, labelBaseSize} {
+		if value := parent.Config.Config.Labels[name]; value != "" {
+			labels[name] = value
+		}
+	}
+}
+
+func (r *Runner) container(m *config.Master, name string, lists bool) layers.ContainerOptions {
+	return layers.ContainerOptions{Name: name, HostNetwork: m.Network == "host", AptLists: lists}
+}
+
+// step makes the step of a stage for a build of m or of its hosts.
+func (r *Runner) step(ctx context.Context, m *config.Master, stage config.Stage, conffs bool, logName string) (layers.Step, map[string]string, error) {
+	labels := map[string]string{labelMaster: m.Name, labelStage: stage.Raw}
+	if stage.Dockerfile != "" {
+		step, err := r.userDockerfile(stage, logName)
+		return step, labels, err
+	}
+	revision, err := r.Repository.Revision(ctx, stage.RunBranch(r.Branch))
+	if err != nil {
+		return nil, nil, err
+	}
+	labels[labelBranch], labels[labelCommit] = revision.Branch, revision.Commit
+	log, err := r.logFile(logName)
+	if err != nil {
+		return nil, nil, err
+	}
+	return r.playbook(m, stage, revision, conffs, log), labels, nil
+}
+
+// userDockerfile is a Dockerfile stage: its context is its folder.
+func (r *Runner) userDockerfile(stage config.Stage, logName string) (layers.Step, error) {
+	path := r.Config.Resolve(stage.Dockerfile)
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: reading the stage's Dockerfile: %w", place(r.Config, stage.Pos), err)
+	}
+	log, err := r.logFile(logName)
+	if err != nil {
+		return nil, err
+	}
+	return &recipe{log: log, Dockerfile: layers.Dockerfile{Name: stage.Dockerfile, Content: content, Context: filepath.Dir(path),
+		CacheDir: filepath.Join(r.StateDir, "cache"), Log: log}}, nil
+}
+
+// logFile opens a log of this run for an image's name.
+func (r *Runner) logFile(name string) (*os.File, error) {
+	path := filepath.Join(r.logs, strings.ReplaceAll(name, "/", "_")+".log")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("opening a log: %w", err)
+	}
+	return f, nil
+}
+
+// hostname is what a machine of that name calls itself: an image's name may
+// hold slashes.
+func hostname(name string) string {
+	return strings.NewReplacer("/", "-", "_", "-").Replace(name)
+}
+
+// check finds missing playbooks and branches, and what cannot be built yet,
+// before anything runs.
+func (r *Runner) check(ctx context.Context, p *Plan) error {
+	if r.Config.Configuration.FactsFrom != "" {
+		return fmt.Errorf("%s: this version cannot lend facts yet: remove `facts_from`", r.Config.Path)
+	}
+	for _, t := range p.Tasks {
+		for _, s := range r.stagesOf(t) {
+			if s.Init != "" {
+				return fmt.Errorf("%s: stage %q of %q wants `init: %s`, which this version cannot run yet: remove it", place(r.Config, s.Pos), s.Raw, t.Subject(), s.Init)
+			}
+			if s.Playbook == "" {
+				continue
+			}
+			revision, err := r.Repository.Revision(ctx, s.RunBranch(r.Branch))
+			if err == nil {
+				err = r.Repository.HasPlaybook(ctx, revision, s.Playbook)
+			}
+			if err != nil {
+				return fmt.Errorf("%s: stage %q of %q: %w", place(r.Config, s.Pos), s.Raw, t.Subject(), err)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,159 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"time"
+
+	"vauban/ansible"
+	"vauban/config"
+	"vauban/layers"
+	"vauban/registry"
+)
+
+// Options configure a [Runner]. Engine, Registry and Repository are open and
+// stay the caller's to close.
+type Options struct {
+	Config     *config.Config
+	Settings   config.Settings
+	Engine     *layers.Engine
+	Registry   *registry.Registry
+	Repository *ansible.Repository
+	// StateDir holds caches and the run's artifacts.
+	StateDir string
+	// Version of this tool, for records.
+	Version string
+	// Branch replaces the repository's default branch.
+	Branch string
+	// Limit narrows the hosts of conffs; empty is all of them.
+	Limit string
+	// On is the tag of the master image that conffs are cut on, when the
+	// rootfs is not built in the same run. Empty: the image that the
+	// current release names, or latest when there is none.
+	On string
+	// Batch is how many hosts are built at once. 0: 20.
+	Batch int
+	// Jobs is how many tasks run at once. 0: the number of cores.
+	Jobs int
+	// KeepGoing publishes a master although some of its hosts failed.
+	KeepGoing bool
+	// NoPush and NoPublish leave those out.
+	NoPush, NoPublish bool
+	// Timeout bounds a stage and a host's part of it. 0: two hours.
+	Timeout time.Duration
+	// Progress gets the plain lines of what happens.
+	Progress io.Writer
+	Log      *slog.Logger
+}
+
+// Runner runs plans. One Runner is one run: one timestamp, one set of logs.
+type Runner struct {
+	Options
+	// Tag is the run's timestamp tag.
+	Tag  string
+	plan *Plan
+	time time.Time
+	work string // removed at the end
+	logs string // kept
+
+	mu      sync.Mutex
+	images  map[string]layers.Image // by image name, made or looked up in this run
+	parts   map[*config.Master]*parts
+	kernels keyed
+}
+
+// NewRunner prepares the run of a plan.
+func NewRunner(ctx context.Context, o Options, p *Plan) (*Runner, error) {
+	r := &Runner{Options: o, plan: p, images: map[string]layers.Image{}, parts: map[*config.Master]*parts{}}
+	if r.Batch <= 0 {
+		r.Batch = 20
+	}
+	if r.Jobs <= 0 {
+		r.Jobs = runtime.NumCPU()
+	}
+	if r.Timeout <= 0 {
+		r.Timeout = 2 * time.Hour
+	}
+	var err error
+	if r.Tag, err = o.Registry.FreeTimestamp(ctx, time.Now(), p.images()...); err != nil {
+		return nil, err
+	}
+	r.time, _ = registry.ParseTimestamp(r.Tag)
+	r.work = filepath.Join(o.Engine.Dir(), "work")
+	r.logs = filepath.Join(o.StateDir, "logs", r.Tag)
+	for _, dir := range []string{r.work, r.logs} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("making the run's folders: %w", err)
+		}
+	}
+	return r, nil
+}
+
+// Logs is the folder of the run's logs, one for each stage and host.
+func (r *Runner) Logs() string { return r.logs }
+
+// Run does what is planned. The outcomes are in the plan's order; the error
+// tells that something failed.
+func (r *Runner) Run(ctx context.Context) ([]Outcome, error) {
+	if err := r.check(ctx, r.plan); err != nil {
+		return nil, err
+	}
+	outcomes := execute(ctx, r.plan, r.Jobs, func(ctx context.Context, t *Task) (string, error) {
+		r.say("%s: started", t)
+		note, err := r.do(ctx, t)
+		if err != nil {
+			r.say("%s: failed: %v", t, err)
+			return note, err
+		}
+		r.say("%s: done%s", t, suffix(note))
+		return note, nil
+	})
+	if err := ctx.Err(); err != nil {
+		return outcomes, context.Cause(ctx)
+	}
+	for _, o := range outcomes {
+		if o.Err != nil {
+			return outcomes, errors.New("some of the work failed")
+		}
+	}
+	return outcomes, nil
+}
+
+func suffix(note string) string {
+	if note == "" {
+		return ""
+	}
+	return ": " + note
+}
+
+func (r *Runner) do(ctx context.Context, t *Task) (string, error) {
+	switch t.Kind {
+	case MakeBase:
+		return r.makeBase(ctx, t.Base)
+	case MakeRootfs:
+		return r.makeRootfs(ctx, t.Master)
+	case MakeConffs:
+		return r.makeConffs(ctx, t.Master)
+	case MakeKernel:
+		return r.makeKernel(ctx, t.Master)
+	case MakeSquashfs:
+		return r.makeSquashfs(ctx, t.Master)
+	case MakeRelease:
+		return r.makeRelease(ctx, t.Master)
+	}
+	return "", fmt.Errorf("nothing makes a %s", t.Kind)
+}
+
+// say prints one plain line of progress.
+func (r *Runner) say(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	fmt.Fprintf(r.Progress, "%s "+format+"\n", append([]any{time.Now().UTC().Format("15:04:05")}, args...)...)
+}

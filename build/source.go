@@ -1,0 +1,101 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"strings"
+	"syscall"
+
+	"vauban/config"
+)
+
+// open gives the tar of a base's root filesystem.
+func (r *Runner) open(ctx context.Context, b *config.Base) (io.ReadCloser, error) {
+	switch b.Source.Kind {
+	case config.Release:
+		return r.bootstrap(ctx, b)
+	}
+	return nil, fmt.Errorf("%s: base %q comes from %s %q, which this version cannot build yet: use `release:`", place(r.Config, b.Pos), b.Name, b.Source.Kind, b.Source.Value)
+}
+
+// bootstrap makes a minimal system of a suite's packages with mmdebstrap(1).
+func (r *Runner) bootstrap(ctx context.Context, b *config.Base) (io.ReadCloser, error) {
+	if b.Snapshot != "" {
+		return nil, fmt.Errorf("%s: base %q wants `snapshot: %s`, which this version cannot take yet: give the snapshot's mirror as `mirror:`", place(r.Config, b.Pos), b.Name, b.Snapshot)
+	}
+	variant := b.Variant
+	if variant == "" {
+		variant = "minbase"
+	}
+	args := []string{"--quiet", "--format=tar", "--mode=root", "--variant=" + variant}
+	for _, list := range []struct {
+		flag   string
+		values []string
+	}{
+		{"--include=", append([]string{"ca-certificates"}, b.Include...)},
+		{"--components=", b.Components},
+	} {
+		if len(list.values) > 0 {
+			args = append(args, list.flag+strings.Join(list.values, ","))
+		}
+	}
+	if b.Keyring != "" {
+		args = append(args, "--keyring="+r.Config.Resolve(b.Keyring))
+	}
+	if b.Arch != "" {
+		args = append(args, "--architectures="+b.Arch)
+	}
+	args = append(args, b.Source.Value, "-")
+	if b.Mirror != "" {
+		args = append(args, b.Mirror)
+	}
+	return start(ctx, "mmdebstrap", args...)
+}
+
+// command is the output of a running program; its failure is the reader's.
+type command struct {
+	io.Reader
+	cmd  *exec.Cmd
+	said strings.Builder
+}
+
+func start(ctx context.Context, program string, args ...string) (io.ReadCloser, error) {
+	c := &command{cmd: exec.CommandContext(ctx, program, args...)}
+	c.cmd.Stderr = &c.said
+	// All that the program started goes with it.
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	c.cmd.Cancel = func() error { return syscall.Kill(-c.cmd.Process.Pid, syscall.SIGTERM) }
+	out, err := c.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	c.Reader = out
+	if err := c.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("starting %s: %w", program, err)
+	}
+	return c, nil
+}
+
+// Read reports the program's failure where its output ends: half a root
+// filesystem is none.
+func (c *command) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	if errors.Is(err, io.EOF) {
+		if failed := c.cmd.Wait(); failed != nil {
+			return n, fmt.Errorf("running %s: %w: %s", c.cmd.Args[0], failed, strings.TrimSpace(c.said.String()))
+		}
+	}
+	return n, err
+}
+
+// Close ends the program if it still runs.
+func (c *command) Close() error {
+	if c.cmd.ProcessState == nil {
+		syscall.Kill(-c.cmd.Process.Pid, syscall.SIGTERM)
+		c.cmd.Wait()
+	}
+	return nil
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"vauban/boot"
+	"vauban/build"
+)
+
+func newBoot(a *app) *cobra.Command {
+	var o boot.Options
+	cmd := &cobra.Command{
+		Use:   "boot MASTER",
+		Short: "Boot a published release in a virtual machine",
+		Long: `Boot a published release in a virtual machine.
+
+QEMU is given the release's kernel and initramfs; the initramfs fetches the
+rest over HTTP from the loopback interface, as a machine of the fleet would.
+With --wait the command returns 0 only when the machine reports that it is up.`,
+		Example: `  vauban boot master-12-web --host web01 --wait
+  vauban boot master-12-base                     # with the console on the terminal`,
+		Args: arguments(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			log, err := a.log()
+			if err != nil {
+				return err
+			}
+			cfg, settings, err := a.settings(log)
+			if err != nil {
+				return err
+			}
+			stateDir, err := a.state(settings)
+			if err != nil {
+				return err
+			}
+			_, master, err := cfg.Find(args[0])
+			if err != nil {
+				return usage(err)
+			}
+			if master == nil {
+				return usage(fmt.Errorf("vauban: %q is a base: only masters are published and boot", args[0]))
+			}
+			o.Tree, o.Master, o.Log = build.UploadDir(settings, stateDir), master.Name, log
+			result, err := boot.Boot(cmd.Context(), o)
+			if err != nil {
+				return err
+			}
+			if o.Wait {
+				fmt.Fprintf(cmd.OutOrStdout(), "%s is up after %s: %s%s; serial log: %s\n", subject(o), result.Elapsed.Round(time.Second),
+					result.Report.State, failedUnits(result.Report.Failed), result.SerialLog)
+			}
+			return nil
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&o.Host, "host", "", "the host whose conffs are laid over the rootfs")
+	flags.StringVar(&o.Release, "release", "", "the release to boot (default: the current one)")
+	flags.BoolVar(&o.Wait, "wait", false, "wait until the machine reports that it is up, and stop it then")
+	flags.DurationVar(&o.Timeout, "timeout", 0, "how long to wait (default: 5m, and 20m without KVM)")
+	flags.IntVar(&o.Memory, "memory", 0, "the machine's memory in MiB (default: fitting the release)")
+	flags.IntVar(&o.CPUs, "cpus", 2, "the machine's processors")
+	flags.StringVar(&o.SerialLog, "serial-log", "", "where the console goes (default: a new file in the temporary directory)")
+	flags.StringArrayVar(&o.Extra, "append", nil, "a further kernel parameter; may be given again")
+	return cmd
+}
+
+func subject(o boot.Options) string {
+	if o.Host == "" {
+		return o.Master
+	}
+	return o.Host + " of " + o.Master
+}
+
+func failedUnits(failed []string) string {
+	if len(failed) == 0 {
+		return ""
+	}
+	return " (failed: " + strings.Join(failed, ", ") + ")"
+}

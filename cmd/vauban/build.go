@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"vauban/build"
+	"vauban/config"
+)
+
+// buildFlags are what `build` and `plan` ask for.
+type buildFlags struct {
+	stage, parents    string
+	children, check   bool
+	branch, limit, on string
+	batch, jobs       int
+	keepGoing         bool
+	noPush, noPublish bool
+	timeout           time.Duration
+}
+
+func newBuild(a *app) *cobra.Command {
+	f := &buildFlags{}
+	cmd := &cobra.Command{
+		Use:   "build MASTER...",
+		Short: "Build masters, their hosts' conffs and their kernels, and publish them",
+		Example: `  vauban build master-12-web                        # all of it, on the parent that exists
+  vauban build master-12-web --build-parents yes    # and all that it stands on
+  vauban build master-12-web --stage conffs --limit web01
+  vauban build master-12-web --check                # what would run, and why`,
+		Args: arguments(cobra.MinimumNArgs(1)),
+		RunE: func(cmd *cobra.Command, names []string) error {
+			if f.check {
+				return a.plan(cmd.OutOrStdout(), f, names)
+			}
+			return a.build(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), f, names)
+		},
+	}
+	f.planning(cmd)
+	flags := cmd.Flags()
+	flags.BoolVar(&f.check, "check", false, "print the plan and run nothing")
+	flags.StringVar(&f.branch, "branch", "", "branch of the playbooks where a stage or master names none")
+	flags.StringVar(&f.limit, "limit", "", "narrow the hosts of conffs; the others keep what they have")
+	flags.StringVar(&f.on, "on", "", "cut conffs on the master image with this tag, e.g. latest (default: the current release's)")
+	flags.IntVar(&f.batch, "batch", 20, "hosts built at once")
+	flags.IntVar(&f.jobs, "jobs", 0, "tasks run at once (default: the number of cores)")
+	flags.BoolVar(&f.keepGoing, "keep-going", false, "publish although some hosts failed; they keep their previous conffs")
+	flags.BoolVar(&f.noPush, "no-push", false, "push nothing to the registry")
+	flags.BoolVar(&f.noPublish, "no-publish", false, "publish nothing")
+	flags.DurationVar(&f.timeout, "timeout", 2*time.Hour, "time limit of a stage")
+	return cmd
+}
+
+// planning adds the flags that shape the plan.
+func (f *buildFlags) planning(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.stage, "stage", "all", "what to build: rootfs, conffs, initramfs or all")
+	flags.StringVar(&f.parents, "build-parents", "no", "how many ancestors to build too: a number, yes or -1 for all, no")
+	flags.BoolVar(&f.children, "build-children", false, "build all that descends from the masters too")
+}
+
+func newPlan(a *app) *cobra.Command {
+	f := &buildFlags{}
+	cmd := &cobra.Command{
+		Use:   "plan MASTER...",
+		Short: "Print what a build would do, in order, and why; reads only config.yml",
+		Args:  arguments(cobra.MinimumNArgs(1)),
+		RunE: func(cmd *cobra.Command, names []string) error {
+			return a.plan(cmd.OutOrStdout(), f, names)
+		},
+	}
+	f.planning(cmd)
+	return cmd
+}
+
+// request reads the flags.
+func (f *buildFlags) request(names []string) (build.Request, error) {
+	stage, err := build.ParseStage(f.stage)
+	if err != nil {
+		return build.Request{}, err
+	}
+	parents, err := parseParents(f.parents)
+	if err != nil {
+		return build.Request{}, fmt.Errorf("--build-parents %w", err)
+	}
+	return build.Request{Names: names, Stage: stage, Parents: parents, Children: f.children}, nil
+}
+
+// parseParents reads a number of ancestors, or yes or no.
+func parseParents(s string) (int, error) {
+	switch s {
+	case "no", "":
+		return 0, nil
+	case "yes":
+		return build.AllParents, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < build.AllParents {
+		return 0, fmt.Errorf("%q is no number of ancestors: use 0 or more, yes or -1 for all, no for none", s)
+	}
+	return n, nil
+}
+
+func (a *app) planned(cfg *config.Config, f *buildFlags, names []string) (*build.Plan, error) {
+	request, err := f.request(names)
+	if err != nil {
+		return nil, usage(fmt.Errorf("vauban: %w", err))
+	}
+	plan, err := build.New(cfg, request)
+	return plan, usage(err)
+}
+
+func (a *app) plan(out io.Writer, f *buildFlags, names []string) error {
+	cfg, err := a.load()
+	if err != nil {
+		return err
+	}
+	plan, err := a.planned(cfg, f, names)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(out, plan.Text())
+	return err
+}
+
+// build runs a plan and prints what became of it.
+func (a *app) build(ctx context.Context, out, progress io.Writer, f *buildFlags, names []string) (err error) {
+	log, err := a.log()
+	if err != nil {
+		return err
+	}
+	cfg, settings, err := a.settings(log)
+	if err != nil {
+		return err
+	}
+	plan, err := a.planned(cfg, f, names)
+	if err != nil {
+		return err
+	}
+	return a.withRunner(ctx, log, cfg, settings, progress, f, plan, func(r *build.Runner) error {
+		outcomes, err := r.Run(ctx)
+		summarize(out, outcomes)
+		fmt.Fprintf(progress, "logs: %s\n", r.Logs())
+		return err
+	})
+}
+
+// withRunner opens what a run needs and closes it.
+func (a *app) withRunner(ctx context.Context, log *slog.Logger, cfg *config.Config, s config.Settings, progress io.Writer, f *buildFlags, plan *build.Plan, fn func(*build.Runner) error) (err error) {
+	stateDir, err := a.state(s)
+	if err != nil {
+		return err
+	}
+	engine, err := a.engine(ctx, log, s, stateDir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, engine.Close()) }()
+	images, err := openRegistry(ctx, log, s, stateDir, engine)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, images.Close()) }()
+	repository, err := openRepository(ctx, log, cfg, s, stateDir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, repository.Close()) }()
+	r, err := build.NewRunner(ctx, build.Options{
+		Config: cfg, Settings: s, Engine: engine, Registry: images, Repository: repository,
+		StateDir: stateDir, Version: version, Branch: f.branch, Limit: f.limit, On: f.on,
+		Batch: f.batch, Jobs: f.jobs, KeepGoing: f.keepGoing, NoPush: f.noPush, NoPublish: f.noPublish,
+		Timeout: f.timeout, Progress: progress, Log: log,
+	}, plan)
+	if err != nil {
+		return err
+	}
+	return fn(r)
+}
+
+// summarize prints a line for each task.
+func summarize(out io.Writer, outcomes []build.Outcome) {
+	for _, o := range outcomes {
+		result := "done"
+		note := o.Note
+		switch {
+		case errors.Is(o.Err, build.ErrSkipped):
+			result, note = "skipped", o.Err.Error()
+		case o.Err != nil:
+			result, note = "failed", o.Err.Error()
+		}
+		fmt.Fprintf(out, "%-8s %-9s %-24s %7s  %s\n", result, o.Task.Kind, o.Task.Subject(), o.Took.Round(100*time.Millisecond), note)
+	}
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+
+	"github.com/spf13/cobra"
+
+	"vauban/config"
+	"vauban/layers/daemon"
+)
+
+func newDoctor(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "doctor",
+		Short: "Say what is missing on this machine, and how to get it",
+		Args:  arguments(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.doctor(cmd.Context(), cmd.OutOrStdout())
+		},
+	}
+}
+
+// check is one thing that building needs.
+type check struct {
+	what string
+	need func(ctx context.Context) error
+	// cure is what to do when it is missing.
+	cure string
+	// optional things are told and do not fail the command.
+	optional bool
+}
+
+func (a *app) doctor(ctx context.Context, out io.Writer) error {
+	log, err := a.log()
+	if err != nil {
+		return err
+	}
+	var settings config.Settings
+	if _, err := os.Stat(a.configFile); err == nil {
+		if _, settings, err = a.settings(log); err != nil {
+			return err
+		}
+	}
+	stateDir, err := a.state(settings)
+	if err != nil {
+		return err
+	}
+	missing := 0
+	for _, c := range checks(stateDir, settings) {
+		switch err := c.need(ctx); {
+		case err == nil:
+			fmt.Fprintf(out, "ok       %s\n", c.what)
+		case c.optional:
+			fmt.Fprintf(out, "optional %s: %v: %s\n", c.what, err, c.cure)
+		default:
+			missing++
+			fmt.Fprintf(out, "MISSING  %s: %v: %s\n", c.what, err, c.cure)
+		}
+	}
+	if missing > 0 {
+		return fmt.Errorf("%d things are missing", missing)
+	}
+	return nil
+}
+
+func checks(stateDir string, s config.Settings) []check {
+	ansible := "ansible-playbook"
+	if s.AnsiblePlaybook != "" {
+		ansible = s.AnsiblePlaybook
+	}
+	all := []check{
+		{what: "root", need: isRoot, cure: "run vauban as root: it mounts filesystems and runs containers"},
+		{what: "state directory " + stateDir, need: func(context.Context) error { return stateIsFit(stateDir) }, cure: "choose another with --state or VAUBAN_STATE_DIR"},
+		{what: "slirp4netns can be used (/dev/net/tun)", need: exists("/dev/net/tun"), cure: "modprobe tun; in a container, pass --device /dev/net/tun"},
+	}
+	for _, p := range []struct {
+		program, pkg string
+		optional     bool
+	}{
+		{program: "runc", pkg: "runc"}, {program: "slirp4netns", pkg: "slirp4netns"},
+		{program: "nsenter", pkg: "util-linux"}, {program: "setpriv", pkg: "util-linux"},
+		{program: "mksquashfs", pkg: "squashfs-tools"}, {program: "git", pkg: "git"},
+		{program: ansible, pkg: "ansible-core"},
+		{program: "mmdebstrap", pkg: "mmdebstrap", optional: true},
+		{program: "qemu-system-x86_64", pkg: "qemu-system-x86", optional: true},
+	} {
+		all = append(all, check{what: p.program, optional: p.optional, cure: "apt-get install " + p.pkg, need: func(context.Context) error {
+			_, err := exec.LookPath(p.program)
+			return errors.Unwrap(err)
+		}})
+	}
+	return all
+}
+
+func isRoot(context.Context) error {
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("running as user %d", os.Geteuid())
+	}
+	return nil
+}
+
+func stateIsFit(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return daemon.CheckStateDir(dir)
+}
+
+func exists(path string) func(context.Context) error {
+	return func(context.Context) error {
+		_, err := os.Stat(path)
+		return err
+	}
+}

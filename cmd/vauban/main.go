@@ -1,0 +1,77 @@
+// Command vauban builds everything that a fleet of network-booted machines
+// boots: images, per-host configuration, kernels and initramfs, published as
+// a tree for PXE servers.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"vauban/layers/daemon"
+)
+
+// version is set by the Makefile.
+var version = "dev"
+
+func main() {
+	if daemon.Dispatch(os.Args) {
+		return
+	}
+	os.Exit(run(os.Args[1:]))
+}
+
+// Exit codes.
+const (
+	exitFailed      = 1
+	exitUsage       = 2
+	exitInterrupted = 130
+)
+
+// errInterrupted is why the context of a run that got a signal ends.
+var errInterrupted = errors.New("interrupted")
+
+func run(args []string) int {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		fmt.Fprintln(os.Stderr, "vauban: interrupted; cleaning up (once more to end at once)")
+		cancel(errInterrupted)
+		<-signals
+		os.Exit(exitInterrupted)
+	}()
+	root := newRoot()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(context.Cause(ctx), errInterrupted):
+		return exitInterrupted
+	}
+	var usage *usageError
+	if errors.As(err, &usage) {
+		fmt.Fprintln(os.Stderr, usage.Error())
+		return exitUsage
+	}
+	fmt.Fprintln(os.Stderr, "vauban:", err)
+	return exitFailed
+}
+
+// usageError is a mistake in the command line or the configuration.
+type usageError struct{ error }
+
+func (e *usageError) Unwrap() error { return e.error }
+
+func usage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &usageError{err}
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"vauban/ansible"
+	"vauban/config"
+	"vauban/layers"
+	"vauban/registry"
+)
+
+const defaultStateDir = "/var/lib/vauban"
+
+// app holds what the global flags say.
+type app struct {
+	configFile string
+	stateDir   string
+	logLevel   string
+}
+
+func newRoot() *cobra.Command {
+	a := &app{}
+	root := &cobra.Command{
+		Use:           "vauban",
+		Short:         "Build what a fleet of network-booted machines boots",
+		Version:       version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usage(fmt.Errorf("vauban: %w (see %s --help)", err, cmd.CommandPath()))
+	})
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.configFile, "config", "config.yml", "the tree of masters")
+	flags.StringVar(&a.stateDir, "state", "", "where images, caches and logs are kept (VAUBAN_STATE_DIR; default "+defaultStateDir+")")
+	flags.StringVar(&a.logLevel, "log-level", "info", "debug, info, warn or error")
+	root.AddCommand(
+		newBuild(a), newCI(a), newPlan(a), newTree(a), newImages(a), newBoot(a), newDoctor(a), newVersion(),
+	)
+	return root
+}
+
+// exactly and atLeast make cobra's argument errors usage errors.
+func arguments(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usage(fmt.Errorf("vauban: %w (usage: %s)", err, cmd.UseLine()))
+		}
+		return nil
+	}
+}
+
+func (a *app) log() (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(a.logLevel)); err != nil {
+		return nil, usage(fmt.Errorf("vauban: --log-level %q is none of debug, info, warn, error", a.logLevel))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level, ReplaceAttr: func(groups []string, attr slog.Attr) slog.Attr {
+		if attr.Key == slog.TimeKey && len(groups) == 0 {
+			return slog.Attr{}
+		}
+		return attr
+	}})), nil
+}
+
+// load reads config.yml alone.
+func (a *app) load() (*config.Config, error) {
+	cfg, err := config.Load(a.configFile)
+	return cfg, usage(err)
+}
+
+// settings reads config.yml and the settings.
+func (a *app) settings(log *slog.Logger) (*config.Config, config.Settings, error) {
+	cfg, err := a.load()
+	if err != nil {
+		return nil, config.Settings{}, err
+	}
+	settings, overridden, err := config.LoadSettings(cfg, os.Environ())
+	if err != nil {
+		return nil, config.Settings{}, usage(err)
+	}
+	if len(overridden) > 0 {
+		log.Info(".secrets.env wins over the environment", "names", strings.Join(overridden, " "))
+	}
+	return cfg, settings, nil
+}
+
+func (a *app) state(s config.Settings) (string, error) {
+	for _, dir := range []string{a.stateDir, s.StateDir, defaultStateDir} {
+		if dir != "" {
+			return filepath.Abs(dir)
+		}
+	}
+	return "", errors.New("no state directory")
+}
+
+// engine connects to containerd.
+func (a *app) engine(ctx context.Context, log *slog.Logger, s config.Settings, stateDir string) (*layers.Engine, error) {
+	if os.Geteuid() != 0 {
+		return nil, errors.New("building needs root: it mounts filesystems and runs containers")
+	}
+	return layers.Open(ctx, layers.Options{StateDir: stateDir, Address: s.ContainerdAddress, Version: version, Log: log})
+}
+
+// openRegistry opens the user's registry, or the embedded one.
+func openRegistry(ctx context.Context, log *slog.Logger, s config.Settings, stateDir string, engine *layers.Engine) (*registry.Registry, error) {
+	o := registry.Options{
+		Hostname: s.RegistryHostname, Username: s.RegistryUsername, Password: s.RegistryPassword.Reveal(),
+		StateDir: stateDir, Log: log,
+	}
+	if engine != nil {
+		o.BlobPath = engine.BlobPath
+	}
+	return registry.Open(ctx, o)
+}
+
+// openRepository mirrors the playbooks' repository.
+func openRepository(ctx context.Context, log *slog.Logger, cfg *config.Config, s config.Settings, stateDir string) (*ansible.Repository, error) {
+	if s.AnsibleRepo == "" {
+		return nil, usage(fmt.Errorf("vauban: no repository of playbooks is configured: set ANSIBLE_REPO, or `ansible_repo:` below `configuration:` in %s", cfg.Path))
+	}
+	return ansible.Open(ctx, ansible.Options{
+		Repo: s.AnsibleRepo, RootDir: s.AnsibleRootDir, ExtraArgs: s.AnsibleExtraArgs, Program: s.AnsiblePlaybook,
+		SSHKeyFile: s.AnsibleSSHKey, HookPre: s.HookPreAnsible, HookPost: s.HookPostAnsible,
+		Username: s.GitTokenUsername, Password: s.GitTokenPassword.Reveal(),
+		StateDir: stateDir, Dir: cfg.Dir, DelegateHosts: cfg.Configuration.DelegateHosts,
+		Environ: config.WithoutSecrets(os.Environ()), Log: log,
+	})
+}
