@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
@@ -60,6 +61,7 @@ type Engine struct {
 	lease    string
 	tools    tools
 	sysctls  func() ([]sysctl, error)
+	hostKey  func() ([]byte, error)
 	// resolvConf is the builder's, for containers that share its network.
 	resolvConf []byte
 	volatile   bool
@@ -68,7 +70,7 @@ type Engine struct {
 // Open connects to containerd, starting the embedded one if there is no
 // other, takes the run's lease and sweeps what dead runs left.
 func Open(ctx context.Context, o Options) (_ *Engine, err error) {
-	e := &Engine{stateDir: o.StateDir, log: o.Log, sysctls: readSysctlsOnce()}
+	e := &Engine{stateDir: o.StateDir, log: o.Log, sysctls: readSysctlsOnce(), hostKey: sync.OnceValues(throwAwayKey)}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}

@@ -2,6 +2,9 @@ package layers
 
 import (
 	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,6 +12,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"golang.org/x/crypto/ssh"
 )
 
 // lentFile is a plain file that the container has for its life. What the step
@@ -52,13 +57,50 @@ func (c *Container) lendFiles() error {
 		return err
 	}
 	for path, content := range lend {
-		lent, err := lendFile(path, content)
-		if err != nil {
-			return fmt.Errorf("lending %q: %w", path, err)
+		if err := c.lendOne(path, content, 0o644); err != nil {
+			return err
 		}
-		c.lent = append(c.lent, lent)
 	}
+	return c.lendHostKey()
+}
+
+func (c *Container) lendOne(path string, content []byte, mode fs.FileMode) error {
+	lent, err := lendFile(path, content, mode)
+	if err != nil {
+		return fmt.Errorf("lending %q: %w", path, err)
+	}
+	c.lent = append(c.lent, lent)
 	return nil
+}
+
+// lendHostKey gives an SSH server that has no key one for the run: `sshd -t`,
+// which roles validate their templates with, refuses to work without.
+func (c *Container) lendHostKey() error {
+	const dir = "/etc/ssh"
+	if _, err := os.Stat("/usr/sbin/sshd"); err != nil {
+		return nil
+	}
+	if keys, err := filepath.Glob(dir + "/ssh_host_*_key"); err != nil || len(keys) > 0 {
+		return err
+	}
+	key, err := c.engine.hostKey()
+	if err != nil {
+		return err
+	}
+	return keepingDate(dir, func() error { return c.lendOne(dir+"/ssh_host_ed25519_key", key, 0o600) })
+}
+
+// throwAwayKey makes an SSH host key that no machine will have.
+func throwAwayKey() ([]byte, error) {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	block, err := ssh.MarshalPrivateKey(key, "lent by vauban for a build")
+	if err != nil {
+		return nil, fmt.Errorf("making a host key for the run: %w", err)
+	}
+	return pem.EncodeToMemory(block), nil
 }
 
 // keepingDate runs fn and gives dir the mtime that it had before: what we put
@@ -85,22 +127,22 @@ func ship(path, line string, mode fs.FileMode) error {
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, content) {
 		return nil
 	}
-	if _, err := lendFile(path, content); err != nil {
+	if _, err := lendFile(path, content, mode); err != nil {
 		return fmt.Errorf("writing %q: %w", path, err)
 	}
-	return os.Chmod(path, mode)
+	return nil
 }
 
 // lendFile replaces whatever is at path, a link too, by a plain file: renames
 // over it work, as they would not over a mount.
-func lendFile(path string, content []byte) (lentFile, error) {
+func lendFile(path string, content []byte, mode fs.FileMode) (lentFile, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return lentFile{}, err
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return lentFile{}, err
 	}
-	if err := os.WriteFile(path, content, 0o644); err != nil {
+	if err := errors.Join(os.WriteFile(path, content, mode), os.Chmod(path, mode)); err != nil {
 		return lentFile{}, err
 	}
 	info, err := os.Lstat(path)

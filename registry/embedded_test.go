@@ -208,7 +208,7 @@ func TestEmbeddedLogsThroughSlogOnly(t *testing.T) {
 	var stray bytes.Buffer
 	logrus.SetOutput(&stray)
 	t.Cleanup(func() { logrus.SetOutput(os.Stderr) })
-	for level, wantLines := range map[slog.Level]bool{slog.LevelDebug: true, slog.LevelInfo: false} {
+	for level, wantLines := range map[slog.Level]bool{levelTrace: true, slog.LevelDebug: false, slog.LevelInfo: false} {
 		var logged bytes.Buffer
 		r := open(t, Options{
 			StateDir: t.TempDir(),

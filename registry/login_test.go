@@ -122,7 +122,7 @@ func TestPasswordStaysSecret(t *testing.T) {
 			address := serveRegistry(t, loginServer(&carried))
 			var logged bytes.Buffer
 			o := options(t, address)
-			o.Log = slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
+			o.Log = slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: levelTrace}))
 			o.Attempts = 2
 			r := open(t, o)
 			o.Log.Info("opened", "options", o)

@@ -22,7 +22,7 @@ func withLogrus(ctx context.Context, log *slog.Logger) context.Context {
 	logger := logrus.New()
 	logger.SetOutput(io.Discard)
 	logger.AddHook(slogHook{log})
-	if log.Enabled(ctx, slog.LevelDebug) {
+	if log.Enabled(ctx, levelTrace) {
 		logger.SetLevel(logrus.DebugLevel)
 	} else {
 		logger.SetLevel(logrus.PanicLevel)
@@ -43,7 +43,10 @@ func withValuesOf(ctx, logging context.Context) context.Context {
 	return logContext{ctx, logging.(logContext).entry}
 }
 
-// slogHook passes logrus entries on, all as debugging: the embedded registry
+// levelTrace is below debugging: a dozen lines for each request.
+const levelTrace = slog.LevelDebug - 4
+
+// slogHook passes logrus entries on, all at the lowest level: the embedded registry
 // calls an absent tag an error and each request news. What matters to a user
 // comes back to the client as an error.
 type slogHook struct{ log *slog.Logger }
@@ -57,6 +60,6 @@ func (h slogHook) Fire(entry *logrus.Entry) error {
 	for key, value := range entry.Data {
 		attrs = append(attrs, slog.Any(key, value))
 	}
-	h.log.LogAttrs(context.Background(), slog.LevelDebug, "embedded registry: "+entry.Message, attrs...)
+	h.log.LogAttrs(context.Background(), levelTrace, "embedded registry: "+entry.Message, attrs...)
 	return nil
 }
