@@ -5,7 +5,6 @@ package diff
 import (
 	"bytes"
 	"context"
-	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -136,13 +135,6 @@ func (s *stack) unpack(tar []byte) string {
 		s.t.Fatalf("unpacking the difference: %v: %s", err, out)
 	}
 	return dir
-}
-
-func opens(layers ...[]byte) (open []Open) {
-	for _, layer := range layers {
-		open = append(open, func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(layer)), nil })
-	}
-	return open
 }
 
 // randomStack makes a tree and one to four stages upon it.
