@@ -1,6 +1,7 @@
 package build
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"io"
@@ -62,7 +63,7 @@ type prefixed struct {
 }
 
 func (p prefixed) Write(line []byte) (int, error) {
-	p.r.say("%s: %s", p.subject, line)
+	p.r.say("%s: %s", p.subject, bytes.TrimSpace(line))
 	return len(line), nil
 }
 
