@@ -14,7 +14,6 @@ import (
 	"vauban/config"
 	"vauban/export"
 	"vauban/layers"
-	"vauban/layers/diff"
 )
 
 // makeConffs applies the stages of a master's ancestry as each of its hosts
@@ -140,7 +139,11 @@ func (r *Runner) applyToHosts(ctx context.Context, m *config.Master, i int, s co
 
 // finishHost names the host's image and cuts its conffs.
 func (r *Runner) finishHost(ctx context.Context, m *config.Master, name string, master, img layers.Image) host {
-	h := host{name: name, image: img.Digest()}
+	h := host{name: name}
+	if img, h.err = r.unchangedHost(ctx, m, name, master, img); h.err != nil {
+		return h
+	}
+	h.image = img.Digest()
 	if h.err = r.keepHost(ctx, m, name, img); h.err != nil {
 		return h
 	}
@@ -169,7 +172,7 @@ func (r *Runner) keepHost(ctx context.Context, m *config.Master, name string, im
 // cut writes what a host's image changes in its master's to out.
 func (r *Runner) cut(ctx context.Context, master, img layers.Image, out string) (export.ConffsReport, error) {
 	return export.Conffs(ctx, out, func(ctx context.Context, w io.Writer) error {
-		report, err := r.Engine.Difference(ctx, master, img, w, diff.MergeOptions{Exclude: r.Config.Configuration.ConffsExclude})
+		report, err := r.Engine.Difference(ctx, master, img, w, r.mergeOptions())
 		for _, big := range report.MetadataOnly {
 			r.Log.Warn("only the metadata of a large file changed, and its content travels with it", "file", big.Path, "bytes", big.Size)
 		}

@@ -1,0 +1,236 @@
+//go:build e2e
+
+// Package e2e runs the program as a user does: it builds the repository's own
+// config.yml and examples/, publishes them and boots the result.
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"vauban/boot"
+)
+
+// world is one user's machine: configuration, state and published tree. All
+// tests share what one run built.
+type world struct {
+	dir, program string
+	env          []string
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	top, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{dir: t.TempDir(), program: filepath.Join(top, "bin/vauban")}
+	for _, name := range []string{"config.yml", "examples", "scripts"} {
+		if err := os.CopyFS(filepath.Join(w.dir, name), os.DirFS(filepath.Join(top, name))); err == nil {
+			continue
+		}
+		data, err := os.ReadFile(filepath.Join(top, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(w.dir, name), data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.env = append(os.Environ(), "VAUBAN_STATE_DIR="+w.path("state"), "UPLOAD_DIR="+w.path("pxe"))
+	w.command(t, "sh", "scripts/demo", "repository")
+	return w
+}
+
+func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
+
+// command runs a program that must succeed and gives its output.
+func (w *world) command(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := w.try(t, args...)
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+func (w *world) try(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
+	cmd.Dir, cmd.Env = w.dir, w.env
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 20 * time.Second
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
+	return out.String(), err
+}
+
+func (w *world) vauban(t *testing.T, args ...string) string {
+	t.Helper()
+	return w.command(t, append([]string{w.program}, args...)...)
+}
+
+func (w *world) read(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(w.path(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func TestMainJob(t *testing.T) {
+	w := newWorld(t)
+	out := w.vauban(t, "build", "master-12-web", "master-12-app", "master-12-db", "--build-parents", "yes", "--log-level", "debug")
+	t.Log(out)
+
+	t.Run("published tree", func(t *testing.T) { publishedTree(t, w) })
+	t.Run("an unchanged host keeps its conffs", func(t *testing.T) { unchangedHost(t, w) })
+	t.Run("booted guest", func(t *testing.T) { bootedGuest(t, w) })
+	t.Run("damaged rootfs", func(t *testing.T) { damagedRootfs(t, w) })
+	t.Run("nothing is left", func(t *testing.T) { nothingLeft(t, w) })
+}
+
+func publishedTree(t *testing.T, w *world) {
+	for master, hosts := range map[string][]string{
+		"master-12-base": nil,
+		"master-12-web":  {"web01", "web02"},
+		"master-12-app":  {"web03"},
+		"master-12-db":   {"db01"},
+	} {
+		files := []string{"rootfs.squashfs", "rootfs.tgz", "vmlinuz", "initramfs.img", "current/SHA256SUMS", "current/manifest.json"}
+		for _, host := range hosts {
+			files = append(files, fmt.Sprintf("conffs-%s.tgz", host))
+		}
+		for _, file := range files {
+			if _, err := os.Stat(w.path(filepath.Join("pxe", master, file))); err != nil {
+				t.Error(err)
+			}
+		}
+		w.command(t, "sh", "-c", "cd pxe/"+master+"/current && sha256sum --check --quiet SHA256SUMS")
+	}
+}
+
+// unchangedHost builds one host again, alone: its neighbours must not have
+// mattered, so its archive is the same but for the dates of what it holds.
+func unchangedHost(t *testing.T, w *world) {
+	before := w.command(t, "tar", "-xzOf", "pxe/master-12-web/conffs-web01.tgz", "etc/machine-info", "etc/motd", "etc/hostname", "etc/machine-id")
+	w.vauban(t, "build", "master-12-web", "--stage", "conffs", "--limit", "web01")
+	after := w.command(t, "tar", "-xzOf", "pxe/master-12-web/conffs-web01.tgz", "etc/machine-info", "etc/motd", "etc/hostname", "etc/machine-id")
+	if before != after {
+		t.Errorf("before\n%s\nafter\n%s", before, after)
+	}
+	if _, err := os.Stat(w.path("pxe/master-12-web/conffs-web02.tgz")); err != nil {
+		t.Errorf("the host that --limit left out has lost its conffs: %v", err)
+	}
+}
+
+// probe is run in the booted guest; it prints NAME=VALUE lines.
+const probe = `
+say() { printf '%s=%s\n' "$1" "$(echo $2)"; }
+say hostname "$(hostname)"
+say etc_hostname "$(cat /etc/hostname)"
+say machine_id "$(cat /etc/machine-id)"
+say machine_info "$(cat /etc/machine-info)"
+say default_site "$(ls /etc/nginx/sites-available/default 2>&1)"
+say default_root "$(ls -d /var/www/html 2>&1)"
+say image "$(findmnt -n -o FSTYPE,OPTIONS /live/image)"
+say root "$(findmnt -n -o FSTYPE /)"
+say page "$(curl -s http://127.0.0.1/ || python3 -c 'import urllib.request as u; print(u.urlopen("http://127.0.0.1/").read().decode())')"
+say nginx "$(systemctl is-active nginx)"
+say release "$(cat /run/vauban/release.json)"
+`
+
+func bootedGuest(t *testing.T, w *world) {
+	result, err := boot.Boot(t.Context(), boot.Options{
+		Tree: w.path("pxe"), Master: "master-12-web", Host: "web01", Wait: true, Probe: probe, SerialLog: w.path("serial.log"),
+	})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, lastLines(w.read(t, "serial.log")))
+	}
+	if result.Report.State != "running" {
+		t.Errorf("the guest is %s: %v failed", result.Report.State, result.Report.Failed)
+	}
+	got := map[string]string{}
+	for line := range strings.Lines(string(result.Report.Output)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		got[name] = value
+	}
+	t.Logf("up after %s: %v", result.Elapsed, got)
+	for name, want := range map[string]string{
+		"hostname": "web01", "etc_hostname": "web01", "root": "overlay", "nginx": "active",
+		"machine_id": strings.TrimSpace(w.command(t, "tar", "-xzOf", "pxe/master-12-web/conffs-web01.tgz", "etc/machine-id")),
+	} {
+		if got[name] != want {
+			t.Errorf("%s is %q, want %q", name, got[name], want)
+		}
+	}
+	for name, want := range map[string]string{
+		"machine_info": "web01",                     // changed by the conffs
+		"default_site": "No such file or directory", // a file that the conffs deletes
+		"default_root": "No such file or directory", // and a directory
+		"page":         "web01",
+		"release":      "master-12-web",
+	} {
+		if !strings.Contains(got[name], want) {
+			t.Errorf("%s is %q, which lacks %q", name, got[name], want)
+		}
+	}
+	if image := got["image"]; !strings.HasPrefix(image, "squashfs ro") {
+		t.Errorf("/live/image is %q, want a read-only squashfs", image)
+	}
+}
+
+// damagedRootfs flips one byte of what the machine will fetch.
+func damagedRootfs(t *testing.T, w *world) {
+	w.command(t, "cp", "-a", "--dereference", "pxe/master-12-base/current", "damaged-release")
+	tree := w.path("damaged")
+	master := filepath.Join(tree, "master-12-base")
+	w.command(t, "sh", "-c", fmt.Sprintf("mkdir -p %[1]s/releases && mv damaged-release %[1]s/releases/2026-01-01T000000Z && ln -s releases/2026-01-01T000000Z %[1]s/current", master))
+	rootfs, err := os.OpenFile(filepath.Join(master, "current/rootfs.squashfs"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rootfs.Close()
+	const at = 1 << 20
+	b := make([]byte, 1)
+	if _, err := rootfs.ReadAt(b, at); err != nil {
+		t.Fatal(err)
+	}
+	b[0] ^= 1
+	if _, err := rootfs.WriteAt(b, at); err != nil {
+		t.Fatal(err)
+	}
+	_, err = boot.Boot(t.Context(), boot.Options{Tree: tree, Master: "master-12-base", Wait: true, SerialLog: w.path("damaged.log"), Timeout: 10 * time.Minute})
+	if err == nil {
+		t.Fatal("a machine came up on a damaged rootfs")
+	}
+	serial := w.read(t, "damaged.log")
+	if !strings.Contains(serial, "rootfs.squashfs") || !strings.Contains(serial, "vauban:") {
+		t.Errorf("the console does not say what is wrong:\n%s", lastLines(serial))
+	}
+	t.Log(err)
+}
+
+// nothingLeft looks for what a run must not leave.
+func nothingLeft(t *testing.T, w *world) {
+	if mounts := w.command(t, "sh", "-c", "grep -F "+w.dir+" /proc/mounts || :"); mounts != "" {
+		t.Errorf("mounts: %s", mounts)
+	}
+	runs, err := filepath.Glob(w.path("state/run/*"))
+	if err != nil || len(runs) > 0 {
+		t.Errorf("run folders: %v %v", runs, err)
+	}
+}
+
+func lastLines(text string) string {
+	lines := strings.Split(text, "\n")
+	return strings.Join(lines[max(0, len(lines)-40):], "\n")
+}
