@@ -10,11 +10,11 @@ vauban_store="$vauban_run/store"
 # vauban_say TEXT...: a line on every console and in the log of the system that
 # boots in the end: the kernel's own log reaches both.
 vauban_say() {
-    echo "<5>vauban: $*" > "${vauban_kmsg:-/dev/kmsg}"
+    echo "<5>vauban: $*" >> "${vauban_kmsg:-/dev/kmsg}"
 }
 
 vauban_warn() {
-    echo "<3>vauban: warning: $*" > "${vauban_kmsg:-/dev/kmsg}"
+    echo "<3>vauban: warning: $*" >> "${vauban_kmsg:-/dev/kmsg}"
 }
 
 # vauban_stop TEXT...: says why this machine does not boot, and ends the boot.
@@ -22,7 +22,7 @@ vauban_warn() {
 # says whether to reboot, to power off or, as the default, to halt, which leaves
 # the reason on the screen.
 vauban_stop() {
-    echo "<2>vauban: stopped: $*" > "${vauban_kmsg:-/dev/kmsg}"
+    echo "<2>vauban: stopped: $*" >> "${vauban_kmsg:-/dev/kmsg}"
     if getargbool 0 rd.shell; then
         emergency_shell "vauban: stopped: $*"
     fi

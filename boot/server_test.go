@@ -1,0 +1,69 @@
+package boot
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestHandler(t *testing.T) {
+	tree, _ := writeTree(t)
+	outside := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(outside, []byte("secret"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(outside, filepath.Join(tree, "escape")); err != nil {
+		t.Fatal(err)
+	}
+	root, err := os.OpenRoot(tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	server := httptest.NewServer(NewHandler(root, slog.New(slog.DiscardHandler)))
+	defer server.Close()
+
+	for _, test := range []struct {
+		name, method, path, ranges string
+		status                     int
+		body                       string
+	}{
+		{"file", "GET", "/web/releases/r1/rootfs.squashfs", "", 200, "rootfs of r1"},
+		{"through current", "GET", "/web/current/rootfs.squashfs", "", 200, "rootfs of r2"},
+		{"range", "GET", "/web/releases/r1/rootfs.squashfs", "bytes=10-", 206, "r1"},
+		{"range beyond the end", "GET", "/web/releases/r1/rootfs.squashfs", "bytes=12-", 416, ""},
+		{"head", "HEAD", "/web/releases/r1/rootfs.squashfs", "", 200, ""},
+		{"directory", "GET", "/web/", "", 404, ""},
+		{"top", "GET", "/", "", 404, ""},
+		{"missing", "GET", "/web/releases/r9/rootfs.squashfs", "", 404, ""},
+		{"above", "GET", "/web/../../../etc/passwd", "", 404, ""},
+		{"link out", "GET", "/escape", "", 404, ""},
+		{"method", "PUT", "/web/releases/r1/rootfs.squashfs", "", 405, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			request, err := http.NewRequestWithContext(t.Context(), test.method, server.URL+test.path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if test.ranges != "" {
+				request.Header.Set("Range", test.ranges)
+			}
+			response, err := http.DefaultTransport.RoundTrip(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer response.Body.Close()
+			body, err := io.ReadAll(response.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if response.StatusCode != test.status || test.status < 400 && string(body) != test.body {
+				t.Errorf("got %d %q, want %d %q", response.StatusCode, body, test.status, test.body)
+			}
+		})
+	}
+}
