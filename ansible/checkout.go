@@ -17,6 +17,7 @@ type workingCopy struct {
 	tree   string // the repository's top
 	root   string // where ansible runs
 	commit string
+	mark   string // of processes that hooks started in it
 }
 
 func (r *Repository) workingCopy(dir, commit string) *workingCopy {
@@ -75,7 +76,7 @@ func (r *Repository) allowFile() string {
 }
 
 // private makes a working copy for one run, which may write to it, and returns
-// how to remove it.
+// how to remove it, with what hooks left running.
 func (r *Repository) private(ctx context.Context, commit string) (*workingCopy, func() error, error) {
 	source, err := r.pristine(ctx, commit)
 	if err != nil {
@@ -86,12 +87,14 @@ func (r *Repository) private(ctx context.Context, commit string) (*workingCopy, 
 		return nil, nil, fmt.Errorf("making a working copy: %w", err)
 	}
 	c := r.workingCopy(dir, commit)
+	c.mark = newMark()
 	out, err := exec.CommandContext(ctx, "cp", "-a", "--reflink=auto", source.tree, c.tree).CombinedOutput()
 	if err != nil {
 		err = fmt.Errorf("making a working copy: %w: %s", err, out)
 		return nil, nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	return c, func() error {
+		killMarked(c.mark)
 		if err := os.RemoveAll(dir); err != nil {
 			return fmt.Errorf("removing a working copy: %w", err)
 		}

@@ -3,6 +3,7 @@
 package ansible
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,40 +12,41 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"vauban/internal/testenv"
+	"vauban/layers/daemon"
 )
 
-// base is an unpacked Debian with python3 and sudo, made once per test binary.
-var base string
+// scratch is removed after the last test.
+var scratch string
 
 func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "vauban-ansible-")
-	if err == nil {
-		base = filepath.Join(dir, "base")
-		err = makeBase(base)
+	if daemon.Dispatch(os.Args) {
+		return
 	}
-	status := 1
-	if err == nil {
-		status = m.Run()
-	} else {
+	var err error
+	if scratch, err = os.MkdirTemp("", "vauban-ansible-"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
-	os.RemoveAll(dir)
+	status := m.Run()
+	os.RemoveAll(scratch)
 	os.Exit(status)
 }
 
-// makeBase unpacks the tar that VAUBAN_TEST_BASE names, else bootstraps.
-func makeBase(dir string) error {
-	args := []string{"mmdebstrap", "--quiet", "--variant=minbase", "--include=python3,sudo", "bookworm", dir}
-	if tar := os.Getenv("VAUBAN_TEST_BASE"); tar != "" {
-		if err := os.Mkdir(dir, 0o755); err != nil {
-			return err
-		}
-		args = []string{"tar", "-xf", tar, "-C", dir}
+// base is an unpacked Debian with python3 and sudo, made once per test binary.
+func base(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(scratch, "base")
+	if err := os.Mkdir(dir, 0o755); errors.Is(err, os.ErrExist) {
+		return dir
+	} else if err != nil {
+		t.Fatal(err)
 	}
-	if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
-		return fmt.Errorf("making a base: %w\n%s", err, out)
+	if out, err := exec.Command("tar", "-xf", testenv.BaseTar(t), "-C", dir).CombinedOutput(); err != nil {
+		t.Fatalf("unpacking the base: %v\n%s", err, out)
 	}
-	return nil
+	return dir
 }
 
 // box is a container as far as ansible needs one: its own root, processes,
@@ -73,7 +75,7 @@ func newBox(t *testing.T, name string) box {
 		}
 	}
 	cmd := exec.Command("unshare", "--mount", "--pid", "--uts", "--ipc", "--net", "--fork", "--kill-child",
-		"/bin/sh", "-c", boxScript, "box", base, dir, name)
+		"/bin/sh", "-c", boxScript, "box", base(t), dir, name)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Stderr = os.Stderr
 	stdout, err := cmd.StdoutPipe()
@@ -140,4 +142,14 @@ func (b box) files(t *testing.T) map[string]string {
 		}
 	}
 	return files
+}
+
+// output runs a program on the builder.
+func output(t *testing.T, argv ...string) string {
+	t.Helper()
+	out, err := exec.Command(argv[0], argv[1:]...).Output()
+	if err != nil {
+		t.Fatalf("%v: %v", argv, err)
+	}
+	return string(out)
 }

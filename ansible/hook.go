@@ -27,6 +27,7 @@ func (r *Repository) runHook(ctx context.Context, c *workingCopy, name, script s
 		env: append(slices.Clone(r.options.Environ),
 			"VAUBAN_MASTER="+h.master, "VAUBAN_STAGE="+h.stage, "VAUBAN_HOSTS="+h.hosts),
 		output: output,
+		mark:   c.mark, // the second hook may need what the first one started
 	}.run(ctx)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, errors.Join(err, errorText(said.String())))

@@ -76,12 +76,19 @@ func (r *Repository) listHosts(ctx context.Context, c *workingCopy, pattern stri
 	args := append(r.arguments(c), "--list-hosts", "--limit", pattern, playbook)
 	out, err := r.quiet(ctx, c, "ansible-playbook", args...)
 	if err != nil {
-		if strings.Contains(err.Error(), "does not match any hosts") {
+		if matchesNothing(err) {
 			return nil, nil
 		}
 		return nil, err
 	}
 	return parseHosts(out)
+}
+
+// matchesNothing tells ansible's two refusals of an empty selection from other
+// errors.
+func matchesNothing(err error) bool {
+	return strings.Contains(err.Error(), "leaves us with no hosts to target") ||
+		strings.Contains(err.Error(), "does not match any hosts")
 }
 
 // parseHosts reads `ansible-playbook --list-hosts` of a single play: a line

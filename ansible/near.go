@@ -20,7 +20,7 @@ func didYouMean(name string, known []string) string {
 		if fileName(k) == fileName(name) {
 			d = 0
 		}
-		if d <= max(1, len(name)/3) {
+		if d <= (len(name)+2)/3 {
 			near = append(near, candidate{k, d})
 		}
 	}

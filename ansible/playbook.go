@@ -51,7 +51,8 @@ type PlaybookOptions struct {
 	// Hosts are all hosts of the master. Used under Together, where the
 	// result of one depends on all.
 	Hosts []string
-	// Facts hold whatever ansible gathers, by name without "ansible_".
+	// Facts hold whatever ansible gathers, by name with or without
+	// "ansible_".
 	Facts map[string]any
 	// Timeout bounds a run. 0: none.
 	Timeout time.Duration
@@ -60,7 +61,7 @@ type PlaybookOptions struct {
 	Output func(host string) (io.WriteCloser, error)
 	// Log gets what ansible and the hooks print themselves. Nil: none.
 	Log io.Writer
-	// Progress gets one line for each task. Nil: none.
+	// Progress gets one line for each task, in one Write. Nil: none.
 	Progress io.Writer
 }
 

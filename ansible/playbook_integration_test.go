@@ -122,10 +122,13 @@ func TestMasterRun(t *testing.T) {
 	if got := b.read(t, "etc/builder"); got == "master-web" {
 		t.Errorf("delegate_to: localhost ran in the container")
 	}
-	t.Log(b.changed(t))
-	t.Log(progress.String())
-	for host, log := range l.hosts {
-		t.Logf("%s:\n%s", host, log)
+	if !strings.Contains(progress.String(), "play.yml: Gathering Facts\n") {
+		t.Errorf("progress has no task names: %q", progress.String())
+	}
+	for _, path := range b.changed(t) {
+		if strings.Contains(path, "ansible") || strings.Contains(path, "__pycache__") {
+			t.Errorf("ansible left %q in the layer", path)
+		}
 	}
 	if !strings.Contains(l.hosts["master-web"].String(), "+hello master-web") {
 		t.Error("the host's log has no diff")

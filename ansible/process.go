@@ -2,7 +2,9 @@ package ansible
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -15,8 +17,6 @@ import (
 	"syscall"
 	"time"
 
-	"crypto/rand"
-
 	"golang.org/x/sys/unix"
 )
 
@@ -25,8 +25,6 @@ const (
 	killAfter = 10 * time.Second
 	// drainFor bounds the wait for output once ansible is gone.
 	drainFor = 5 * time.Second
-	// processMark is in the environment of all that belongs to one process.
-	processMark = "VAUBAN_PROCESS="
 )
 
 // boundingSet is what no playbook needs on the builder, on localhost
@@ -41,13 +39,18 @@ type process struct {
 	env    []string
 	output io.Writer       // both streams
 	events func(io.Reader) // reads file descriptor 3; nil: there is none
+	// mark tells what the process started; see newMark. Empty: all of that
+	// is killed when the process ends.
+	mark string
 }
 
+// newMark makes an environment entry by which [killMarked] finds processes.
+func newMark() string { return "VAUBAN_PROCESS=" + rand.Text() }
+
 // run starts the process in a group of its own and waits. When ctx ends the
-// group gets TERM, ten seconds later KILL. Nothing that the process started
-// on the builder outlives it.
+// group gets TERM, ten seconds later KILL.
 func (p process) run(ctx context.Context) error {
-	mark := processMark + rand.Text()
+	mark := cmp.Or(p.mark, newMark())
 	cmd := exec.CommandContext(ctx, p.argv[0], p.argv[1:]...)
 	cmd.Dir, cmd.Env = p.dir, append(p.env, mark)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -72,7 +75,9 @@ func (p process) run(ctx context.Context) error {
 	}
 	pipes.closeWriters()
 	err = cmd.Wait()
-	killMarked(mark)
+	if p.mark == "" {
+		killMarked(mark)
+	}
 	pipes.drain()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -127,23 +132,18 @@ func (p *pipes) close() {
 	}
 }
 
-// killMarked kills every process whose environment holds the mark. A process
-// group is not enough: ansible's workers and tasks on localhost start
-// sessions of their own.
+// killMarked kills every process whose environment holds the mark, and waits
+// until they are gone. A process group is not enough: ansible's workers and
+// tasks on localhost start sessions of their own.
 func killMarked(mark string) {
-	for range 10 { // a process may fork while the list is read
-		found := false
+	for found := true; found; { // one may fork while the list is read
+		found = false
 		entries, _ := os.ReadDir("/proc")
 		for _, entry := range entries {
-			pid, err := strconv.Atoi(entry.Name())
-			if err == nil && killIfMarked(pid, mark) {
+			if pid, err := strconv.Atoi(entry.Name()); err == nil && killIfMarked(pid, mark) {
 				found = true
 			}
 		}
-		if !found {
-			return
-		}
-		time.Sleep(10 * time.Millisecond) // give the killed time to go
 	}
 }
 
@@ -157,7 +157,12 @@ func killIfMarked(pid int, mark string) bool {
 	if err != nil || !bytes.Contains(environ, []byte(mark)) {
 		return false
 	}
-	return unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) == nil
+	if unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) != nil {
+		return false
+	}
+	// readable once the process has ended
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(drainFor.Milliseconds()))
+	return n > 0 || err == unix.EINTR
 }
 
 // tail keeps the end of what is written to it, for an error message.

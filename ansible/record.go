@@ -123,7 +123,7 @@ func (r *record) progress(e event) {
 		return
 	}
 	r.shown[e.UUID] = true
-	fmt.Fprintf(locked{&p.mu, p.options.Progress}, "%s: %s: %s\n", p.options.Master, p.options.Path, oneLine(e.Task))
+	fmt.Fprintf(locked{&p.mu, p.options.Progress}, "%s: %s\n", p.options.Path, oneLine(e.Task))
 }
 
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
@@ -173,7 +173,6 @@ func (r *record) failed() map[string]error {
 }
 
 func (r *record) failure(name string, h *hostRecord) error {
-	o := r.playbook.options
 	switch {
 	case !h.played:
 		return r.unmatched(name)
@@ -182,8 +181,8 @@ func (r *record) failure(name string, h *hostRecord) error {
 	case h.failure == nil:
 		return fmt.Errorf("ansible gave up on %q without naming a task: see its output", name)
 	}
-	return fmt.Errorf("task %q (%s) %s: %s%s", oneLine(h.failure.Task), h.failure.Path, h.failure.Status,
-		r.copy.relative(h.failure.Message), hint(h.failure.Message, o))
+	return fmt.Errorf("task %q (%s) %s: %s", oneLine(h.failure.Task), h.failure.Path, h.failure.Status,
+		r.copy.relative(h.failure.Message))
 }
 
 func (r *record) unmatched(name string) error {
@@ -194,13 +193,4 @@ func (r *record) unmatched(name string) error {
 		return fmt.Errorf("%s: put the host in such a group of the inventory, or list the stage in `ignore_stage_in_conffs:`", where)
 	}
 	return fmt.Errorf("%s: give the master `groups:` with one of these", where)
-}
-
-// hint explains failures that come from hosts not knowing each other.
-func hint(message string, o PlaybookOptions) string {
-	if o.Conffs && o.Mode != Together && strings.Contains(message, "undefined") &&
-		(strings.Contains(message, "hostvars") || strings.Contains(message, "HostVars")) {
-		return "\nthis reads what another host of the run has found out: set `ansible_run: together` on the master"
-	}
-	return ""
 }

@@ -14,12 +14,10 @@ author: vauban
 import json
 import os
 
-from ansible.errors import AnsibleError
-from ansible.executor.task_executor import TaskExecutor
 from ansible.plugins.callback import CallbackBase
 from ansible.release import __version__
 
-from ansible_collections.vauban.build.plugins.plugin_utils import run as vauban
+from ansible_collections.vauban.build.plugins.plugin_utils import guard, run as vauban
 
 
 class CallbackModule(CallbackBase):
@@ -37,7 +35,7 @@ class CallbackModule(CallbackBase):
         descriptor = int(os.environ['VAUBAN_EVENTS_FD'])
         os.set_inheritable(descriptor, False)  # a daemon that a task starts must not hold it
         self._events = os.fdopen(descriptor, 'w', encoding='utf-8', closefd=False)
-        guard(self._run)
+        guard.install(self._run)
 
     # what runs
 
@@ -56,7 +54,8 @@ class CallbackModule(CallbackBase):
         for host in self._run.hosts:
             self._set_facts(host)
         hosts = self._variables.get_vars(play=play).get('ansible_play_hosts_all', [])
-        self._emit('play', name=play.get_name(), pattern=str(play.hosts), hosts=list(hosts))
+        self._emit('play', name=play.get_name(), pattern=','.join(play.hosts) if isinstance(play.hosts, list) else str(play.hosts),
+                   hosts=list(hosts))
 
     def v2_playbook_on_task_start(self, task, is_conditional):
         self._emit('task', task=task.get_name().strip(), uuid=task._uuid)
@@ -139,47 +138,9 @@ def reason(body):
               if isinstance(item, dict) and (item.get('failed') or item.get('unreachable'))]
     if failed:
         return reason(failed[0])
-    words = str(body.get('msg') or body.get('reason') or '')
-    for stream in ('module_stderr', 'stderr', 'module_stdout', 'stdout'):
+    words = str(body.get('msg') or body.get('reason') or body.get('censored') or '')
+    for stream in ('module_stderr', 'stderr', 'module_stdout', 'stdout', 'exception'):
         text = str(body.get(stream) or '').strip()
         if text and text not in words:
             return (words + '\n' + '\n'.join(text.splitlines()[-10:])).strip()
     return words.strip()
-
-
-def guard(run):
-    """Keeps every task of this process from machines that it must not touch.
-
-    TaskExecutor asks for a connection in one place, whatever set it: variable,
-    keyword, delegate_to, loop, add_host. Workers are forks of this process, so
-    they inherit the guard. A task that never uses its connection may name any host.
-    """
-    original = TaskExecutor._get_connection
-
-    def guarded(self, *args, **kwargs):
-        connection = original(self, *args, **kwargs)
-        host = self._task.delegate_to or self._host.name
-        refusal = refuse(run, host, connection)
-        if refusal:
-            def raise_refusal(*_args, **_kwargs):
-                raise AnsibleError(refusal)
-            for method in ('_connect', 'exec_command', 'put_file', 'fetch_file'):
-                setattr(connection, method, raise_refusal)
-        return connection
-
-    TaskExecutor._get_connection = guarded
-
-
-def refuse(run, host, connection):
-    """Says why connection must not be used for host, if so."""
-    if host in run.hosts:
-        if connection.transport == vauban.CONNECTION:
-            return None
-        return (f'{host} is built in a container here, and this task would reach it by '
-                f'{connection.transport}: take ansible_connection out of the variables '
-                f'of the play, the role or the task')
-    if run.may_reach(host):
-        return None
-    return (f'this task would reach {host}, which this build does not make: list it in '
-            f'`delegate_hosts:` of config.yml if a build may change it, else skip the task '
-            f'with `when: not (in_vauban | default(false))`')

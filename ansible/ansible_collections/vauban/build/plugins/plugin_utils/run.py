@@ -17,7 +17,7 @@ class Run:
     groups: groups of a built host that the inventory does not know
     independent: each host is to come out as if it were built alone
     delegate_hosts: patterns of other machines that tasks may reach
-    facts: facts that hold whatever was gathered
+    facts: facts that hold whatever was gathered, by name with ansible_
     """
 
     def __init__(self, description):
@@ -25,7 +25,8 @@ class Run:
         self.groups = description['groups'] or []
         self.independent = description['independent']
         self.delegate_hosts = description['delegate_hosts'] or []
-        self.facts = description['facts'] or {}
+        self.facts = {'ansible_' + name.removeprefix('ansible_'): value
+                      for name, value in (description['facts'] or {}).items()}
 
     def may_reach(self, host):
         """Tells whether tasks may connect to host, which is not built here."""

@@ -18,7 +18,7 @@ from ansible.plugins.strategy.host_pinned import StrategyModule as HostPinned
 from ansible.vars.hostvars import HostVars
 from ansible.vars.manager import VariableManager
 
-from ansible_collections.vauban.build.plugins.plugin_utils import run as vauban
+from ansible_collections.vauban.build.plugins.plugin_utils import guard, run as vauban
 
 
 class StrategyModule(HostPinned):
@@ -95,5 +95,7 @@ class Neighbours:
 
     def get_vars(self, host=None, **options):
         variables = self._variables
-        neighbour = host.name != self._host.name and host.name in variables._built
-        return (variables._unbuilt if neighbour else variables._manager).get_vars(host=host, **options)
+        if host.name == self._host.name or host.name not in variables._built:
+            return variables._manager.get_vars(host=host, **options)
+        guard.neighbours_read.add(host.name)
+        return variables._unbuilt.get_vars(host=host, **options)

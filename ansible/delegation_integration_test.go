@@ -1,0 +1,142 @@
+//go:build integration
+
+package ansible
+
+import (
+	"strings"
+	"testing"
+)
+
+// Each task of these plays is for another place than its host.
+const delegation = `
+- hosts: web1
+  gather_facts: false
+  tasks:
+    - copy: {dest: /etc/from-web1, content: "x\n"}
+      delegate_to: web2
+    - set_fact: {harmless: 1}
+      delegate_to: elsewhere
+      delegate_facts: true
+    - command: hostname
+      delegate_to: balancer1
+      register: balancer
+    - command: "true"
+      delegate_to: "{{ item }}"
+      loop: [localhost, web2, 127.0.0.1]
+    - shell: mkdir -p {{ canary }} && touch {{ canary }}/a
+      delegate_to: elsewhere
+      register: elsewhere
+      ignore_errors: true
+    - shell: mkdir -p {{ canary }} && touch {{ canary }}/b
+      delegate_to: "{{ item }}"
+      loop: [web2, 192.0.2.7]
+      register: address
+      ignore_errors: true
+    - shell: mkdir -p {{ canary }} && touch {{ canary }}/c
+      vars: {ansible_connection: local}
+      register: local
+      ignore_errors: true
+    - shell: mkdir -p {{ canary }} && touch {{ canary }}/d
+      connection: local
+    - copy:
+        dest: /etc/refused
+        content: |
+          {{ elsewhere.msg }}
+          {{ address.msg }}
+          {{ local.msg }}
+    - add_host: {name: newcomer, groups: newcomers, ansible_connection: local}
+- hosts: newcomers
+  gather_facts: false
+  tasks:
+    - shell: mkdir -p {{ canary }} && touch {{ canary }}/e
+`
+
+// No task reaches a machine that is not built, whatever way it is written.
+func TestDelegation(t *testing.T) {
+	canary := t.TempDir()
+	repository := gitRepository(t, map[string]string{
+		"ansible.cfg": "[defaults]\ninventory = hosts\n",
+		"hosts": "web1\nweb2\nelsewhere ansible_connection=local\nbalancer1 ansible_connection=local\n" +
+			"[all:vars]\ncanary=" + canary + "\n",
+		"host_vars/web1.yml": "ansible_connection: local\nansible_python_interpreter: /nowhere\nansible_user: nobody\n",
+		"play.yml":           delegation,
+	})
+	r := open(t, Options{Repo: repository, DelegateHosts: []string{"balancer*"}})
+	web1, web2 := newBox(t, "web1"), newBox(t, "web2")
+	for name, err := range apply(t, r, PlaybookOptions{Path: "play.yml", Conffs: true}, web1, web2) {
+		// web2 is only delegated to
+		if name != "web2" || !strings.Contains(err.Error(), "no play") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if got := web2.read(t, "etc/from-web1"); got != "x\n" {
+		t.Errorf("the task for web2 did not run there: %q", got)
+	}
+	refused := strings.Split(web1.read(t, "etc/refused"), "\n")
+	for i, want := range []string{"would reach elsewhere", "would reach 192.0.2.7", "would reach it by local"} {
+		if !strings.Contains(refused[i], want) {
+			t.Errorf("refusal %d: got %q, want it to hold %q", i, refused[i], want)
+		}
+	}
+	for _, name := range []string{"a", "b", "c", "d", "e"} {
+		if exists(canary + "/" + name) {
+			t.Errorf("task %s ran on the builder", name)
+		}
+	}
+}
+
+// Under together, plays see their neighbours and run_once is once.
+func TestTogether(t *testing.T) {
+	repository := gitRepository(t, map[string]string{
+		"ansible.cfg": "[defaults]\ninventory = hosts\nstrategy = free\n",
+		"hosts":       "[web]\nweb1\nweb2\n",
+		"play.yml": `
+- hosts: web
+  gather_facts: false
+  tasks:
+    - setup: {gather_subset: min}
+    - copy: {dest: /etc/once, content: "{{ inventory_hostname }}\n"}
+      run_once: true
+    - copy: {dest: /etc/peers, content: "{{ ansible_play_hosts | map('extract', hostvars, ['ansible_facts', 'hostname']) | join(' ') }}\n"}
+`,
+	})
+	r := open(t, Options{Repo: repository})
+	boxes := []box{newBox(t, "web1"), newBox(t, "web2")}
+	if failed := apply(t, r, PlaybookOptions{Path: "play.yml", Conffs: true, Mode: Together}, boxes...); len(failed) > 0 {
+		t.Fatal(failed)
+	}
+	for _, b := range boxes {
+		if got := b.read(t, "etc/peers"); got != "web1 web2\n" {
+			t.Errorf("%s sees %q", b.name, got)
+		}
+	}
+	if _, ok := boxes[1].files(t)["/etc/once"]; ok {
+		t.Error("run_once ran on each host")
+	}
+}
+
+// Under independent the same play fails, and the error names the setting.
+func TestNeighbourHint(t *testing.T) {
+	repository := gitRepository(t, map[string]string{
+		"ansible.cfg": "[defaults]\ninventory = hosts\n",
+		"hosts":       "[web]\nweb1\nweb2\n",
+		"play.yml": `
+- hosts: web
+  gather_facts: false
+  tasks:
+    - name: write the peer's address
+      copy: {dest: /etc/peer, content: "{{ hostvars['web2'].ansible_facts.hostname }}\n"}
+      when: inventory_hostname == 'web1'
+`,
+	})
+	r := open(t, Options{Repo: repository})
+	failed := apply(t, r, PlaybookOptions{Path: "play.yml", Conffs: true}, newBox(t, "web1"), newBox(t, "web2"))
+	if len(failed) != 1 || failed["web1"] == nil {
+		t.Fatalf("got %v, want web1 alone to fail", failed)
+	}
+	for _, want := range []string{`task "write the peer's address" (play.yml:5)`, "ansible_run: together"} {
+		if !strings.Contains(failed["web1"].Error(), want) {
+			t.Errorf("got %q, want it to hold %q", failed["web1"], want)
+		}
+	}
+}

@@ -1,0 +1,86 @@
+package ansible
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/go-digest"
+)
+
+func TestKey(t *testing.T) {
+	r := &Repository{remote: remote{url: "/srv/ansible"}, options: Options{RootDir: "."}}
+	key := func(host string, change func(*PlaybookOptions)) digest.Digest {
+		t.Helper()
+		o := PlaybookOptions{Revision: Revision{"main", "c1"}, Path: "play.yml", Master: "m", Conffs: host != "", Hosts: []string{"web1", "web2"}}
+		change(&o)
+		d, err := r.Playbook(o).Key(t.Context(), host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	same := func(*PlaybookOptions) {}
+	together := func(o *PlaybookOptions) { o.Mode = Together }
+	base := key("web1", same)
+	for name, other := range map[string]digest.Digest{
+		"another host":   key("web2", same),
+		"the master":     key("", same),
+		"another commit": key("web1", func(o *PlaybookOptions) { o.Revision.Commit = "c2" }),
+		"another path":   key("web1", func(o *PlaybookOptions) { o.Path = "x.yml" }),
+		"facts":          key("web1", func(o *PlaybookOptions) { o.Facts = map[string]any{"x": 1} }),
+		"together":       key("web1", together),
+	} {
+		if other == base {
+			t.Errorf("%s has the same key", name)
+		}
+	}
+	for name, other := range map[string]digest.Digest{
+		"another branch at this commit": key("web1", func(o *PlaybookOptions) { o.Revision.Branch = "x" }),
+		"another neighbour":             key("web1", func(o *PlaybookOptions) { o.Hosts = []string{"web1", "web3"} }),
+		"independent by name":           key("web1", func(o *PlaybookOptions) { o.Mode = Independent }),
+	} {
+		if other != base {
+			t.Errorf("%s has another key", name)
+		}
+	}
+	neighbour := key("web1", func(o *PlaybookOptions) { o.Mode, o.Hosts = Together, []string{"web1", "web3"} })
+	if neighbour == key("web1", together) {
+		t.Error("under together, another neighbour has the same key")
+	}
+	order := key("web1", func(o *PlaybookOptions) { o.Mode, o.Hosts = Together, []string{"web2", "web1"} })
+	if order != key("web1", together) {
+		t.Error("the order of hosts is in the key")
+	}
+}
+
+func TestVariables(t *testing.T) {
+	enter := []string{"env", "-i", "PATH=/bin", "SYSTEMD_OFFLINE=1", "container=va uban", "LC_ALL=C.UTF-8", "nsenter", "--"}
+	got := target{"web1", enter}.variables()
+	want := []string{"SYSTEMD_OFFLINE=1", "LC_ALL=C.UTF-8"} // no quoting in a shell
+	if diff := cmp.Diff(want, got["vauban_environment"]); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(enter, got["vauban_enter"]); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestStrategy(t *testing.T) {
+	for _, test := range []struct {
+		conffs    bool
+		mode, own string
+		want      string
+	}{
+		{false, "", "free", "linear"},
+		{false, "", "mitogen_free", "mitogen_linear"},
+		{true, Independent, "linear", "vauban.build.independent"},
+		{true, Alone, "linear", "vauban.build.independent"},
+		{true, Together, "free", "linear"},
+	} {
+		p := (&Repository{}).Playbook(PlaybookOptions{Conffs: test.conffs, Mode: test.mode})
+		s := settings{"DEFAULT_STRATEGY": {Value: test.own}}
+		if got := p.strategy(s); got != test.want {
+			t.Errorf("%+v: got %q", test, got)
+		}
+	}
+}

@@ -1,0 +1,67 @@
+package ansible
+
+import (
+	"strings"
+	"testing"
+)
+
+const stream = `{"event": "start", "version": "2.14.18"}
+{"event": "play", "name": "web", "pattern": "web", "hosts": ["web1", "web2", "stranger"]}
+{"event": "task", "task": "one", "uuid": "1"}
+{"event": "result", "host": "web1", "status": "failed", "task": "one", "path": "/w/repository/play.yml:3", "message": "it broke"}
+{"event": "result", "host": "web2", "status": "ignored", "task": "one", "path": "/w/repository/play.yml:3", "message": "so what"}
+{"event": "stats", "stats": {"web1": {"ok": 1, "failures": 1}, "web2": {"ok": 2, "ignored": 1}, "stranger": {}}}
+`
+
+func newTestRecord(t *testing.T) *record {
+	t.Helper()
+	p := &Playbook{options: PlaybookOptions{Path: "play.yml", Master: "m"}}
+	c := &workingCopy{dir: "/w", tree: "/w/repository", root: "/w/repository"}
+	r, err := p.newRecord(c, []target{{name: "web1"}, {name: "web2"}, {name: "db1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestRecord(t *testing.T) {
+	r := newTestRecord(t)
+	r.read(strings.NewReader(stream))
+	if !r.finished {
+		t.Error("the run has not finished")
+	}
+	failed := r.failed()
+	if got, want := failed["web1"].Error(), `task "one" (play.yml:3) failed: it broke`; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if failed["web2"] != nil {
+		t.Errorf("an ignored failure counts: %v", failed["web2"])
+	}
+	if err := failed["db1"]; err == nil || !strings.Contains(err.Error(), `no play of "play.yml" is for "db1"`) {
+		t.Errorf("got %v for the host that no play was for", err)
+	}
+}
+
+// A stream that breaks off must not look like a run that went well.
+func TestBrokenRecord(t *testing.T) {
+	for _, broken := range []string{stream[:len(stream)-40], "", "not json\n" + stream} {
+		r := newTestRecord(t)
+		r.read(strings.NewReader(broken))
+		if r.finished {
+			t.Errorf("%q counts as finished", broken)
+		}
+	}
+}
+
+func FuzzRecord(f *testing.F) {
+	f.Add(stream)
+	f.Fuzz(func(t *testing.T, text string) {
+		r := newTestRecord(t)
+		r.read(strings.NewReader(text))
+		for _, err := range r.failed() {
+			if err.Error() == "" {
+				t.Error("an error without words")
+			}
+		}
+	})
+}
