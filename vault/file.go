@@ -1,0 +1,107 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// lockInterval is how often a lock that another process holds is tried. It
+// holds it for a few milliseconds.
+const lockInterval = 10 * time.Millisecond
+
+// lockDir makes this process, or goroutine, the only one that writes to dir.
+// The lock is the kernel's, on the folder itself: it leaves no file in what
+// may be a git repository, and ends with the process.
+func lockDir(ctx context.Context, dir string) (unlock func() error, err error) {
+	folder, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("locking: %w", err)
+	}
+	for {
+		err := unix.Flock(int(folder.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return folder.Close, nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+			return nil, errors.Join(fmt.Errorf("locking %q: %w", dir, err), folder.Close())
+		}
+		if err := wait(ctx, lockInterval); err != nil {
+			return nil, errors.Join(fmt.Errorf("locking %q, which another run holds: %w", dir, err), folder.Close())
+		}
+	}
+}
+
+// wait returns after d, or with the context's error as soon as it ends.
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// readFile reads a file of at most maxFile bytes.
+func readFile(name string) ([]byte, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxFile {
+		return nil, fmt.Errorf("%q has more than %d bytes: it is no identity", name, maxFile)
+	}
+	return data, nil
+}
+
+// replaceFile gives name its new content in one step that survives a crash. The
+// caller holds the lock on the folder: what is there under the temporary name
+// is of a run that died.
+func replaceFile(name string, data []byte) (err error) {
+	dir, base := filepath.Split(name)
+	temporary := filepath.Join(dir, "."+base+".new")
+	if err := os.RemoveAll(temporary); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(temporary)
+		}
+	}()
+	_, err = file.Write(data)
+	if err == nil {
+		err = file.Sync()
+	}
+	if err = errors.Join(err, file.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(temporary, name); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+func syncDir(dir string) error {
+	folder, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
+}
