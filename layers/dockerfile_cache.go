@@ -1,0 +1,84 @@
+package layers
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
+)
+
+// cacheName makes a file name of a cache's id; none begins with a dot.
+func cacheName(id string) string {
+	name := url.PathEscape(id)
+	if name[0] == '.' {
+		name = "%2E" + name[1:]
+	}
+	if len(name) > 200 { // file names end at 255 bytes
+		name = digest.FromString(id).Encoded()
+	}
+	return name
+}
+
+// makeCache makes a cache's directory the first time.
+func (b *dockerBuild) makeCache(m runMount) (string, error) {
+	if b.CacheDir == "" {
+		return "", errors.New("there is no directory for caches")
+	}
+	dir := filepath.Join(b.CacheDir, cacheName(m.id))
+	if err := os.MkdirAll(b.CacheDir, 0o755); err != nil {
+		return "", err
+	}
+	if err := os.Mkdir(dir, 0o700); errors.Is(err, fs.ErrExist) {
+		return dir, nil
+	} else if err != nil {
+		return "", err
+	}
+	return dir, errors.Join(os.Chown(dir, m.owner.uid, m.owner.gid), os.Chmod(dir, fs.FileMode(m.mode)))
+}
+
+// lockCaches waits until no other RUN has one of the caches that are not to be
+// shared. All take them in one order, so that no two wait for each other.
+func (b *dockerBuild) lockCaches(mounts []runMount, done *undoing) error {
+	locked := slices.DeleteFunc(slices.Clone(mounts), func(m runMount) bool { return !m.locked })
+	slices.SortFunc(locked, func(a, b runMount) int { return cmp.Compare(a.id, b.id) })
+	for _, m := range locked {
+		dir := filepath.Join(b.CacheDir, ".locks")
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("making the folder of locks: %w", err)
+		}
+		lock, err := os.OpenFile(filepath.Join(dir, cacheName(m.id)), os.O_CREATE|os.O_RDWR, 0o600)
+		if err != nil {
+			return fmt.Errorf("opening the lock of the cache %q: %w", m.id, err)
+		}
+		done.add(lock.Close)
+		if err := waitForLock(b.ctx, lock); err != nil {
+			return fmt.Errorf("waiting for the cache %q: %w", m.id, err)
+		}
+	}
+	return nil
+}
+
+// waitForLock tries again and again: a flock(2) that waits cannot be
+// cancelled.
+func waitForLock(ctx context.Context, lock *os.File) error {
+	for {
+		err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil || !errors.Is(err, unix.EWOULDBLOCK) {
+			return err
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
