@@ -1,0 +1,77 @@
+// Package imports holds the test of who may import whom: data goes one way,
+// from the command through the build to packages that know nothing of each
+// other.
+package imports
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// allowed are the packages of this module that each may import.
+var allowed = map[string][]string{
+	"config":           {},
+	"registry":         {},
+	"export":           {},
+	"boot":             {},
+	"vault":            {},
+	"Dockerfiles":      {},
+	"layers/daemon":    {},
+	"layers/diff":      {},
+	"layers":           {"Dockerfiles", "layers/daemon", "layers/diff"},
+	"ansible":          {"layers"},
+	"build":            {"Dockerfiles", "ansible", "boot", "config", "export", "layers", "layers/diff", "registry", "vault"},
+	"internal/testenv": {"layers", "layers/daemon"},
+	"internal/treecmp": {},
+	"internal/imports": {},
+}
+
+// containerdClient may be imported by the engine alone.
+const containerdClient = "github.com/containerd/containerd/v2/client"
+
+func TestImports(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports", "vauban/...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for list := json.NewDecoder(strings.NewReader(string(out))); ; seen++ {
+		var p struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := list.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		check(t, strings.TrimPrefix(p.ImportPath, "vauban/"), p.Imports)
+	}
+	if seen < 10 {
+		t.Errorf("only %d packages were listed", seen)
+	}
+}
+
+func check(t *testing.T, name string, imports []string) {
+	if strings.HasPrefix(name, "cmd/") || strings.HasPrefix(name, "test/") {
+		return // the command composes everything, the tests use it
+	}
+	may, ok := allowed[name]
+	if !ok {
+		t.Errorf("package %q is not in the table of who may import whom", name)
+	}
+	for _, path := range imports {
+		own, isOwn := strings.CutPrefix(path, "vauban/")
+		if isOwn && !slices.Contains(may, own) {
+			t.Errorf("%q imports %q: the arrow goes the wrong way", name, own)
+		}
+		if path == containerdClient && name != "layers" && name != "layers/daemon" {
+			t.Errorf("%q imports containerd's client, which belongs to layers", name)
+		}
+	}
+}
