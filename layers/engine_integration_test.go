@@ -14,11 +14,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
-	"vauban/internal/testenv"
 	"vauban/layers"
 )
-
-func TestMain(m *testing.M) { testenv.Main(m) }
 
 // script is a step that runs a shell script in each container.
 type script string
@@ -86,8 +83,7 @@ func read(t *testing.T, e *layers.Engine, img layers.Image, paths ...string) map
 }
 
 func TestEngine(t *testing.T) {
-	e := testenv.Engine(t, t.TempDir())
-	base := testenv.Base(t, e)
+	e, base := shared.use(t)
 
 	t.Run("a step's changes become a layer", func(t *testing.T) {
 		img := applyOne(t, e, `echo hello >/srv/new; rm /etc/issue; rm -r /usr/share/doc`, target("web01", base))
