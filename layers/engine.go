@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -17,6 +18,7 @@ import (
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/platforms"
+	"golang.org/x/sys/unix"
 
 	"vauban/layers/daemon"
 )
@@ -79,6 +81,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 			err = errors.Join(err, e.Close())
 		}
 	}()
+	keepInherited()
 	if err := daemon.CheckStateDir(o.StateDir); err != nil {
 		return nil, err
 	}
@@ -108,6 +111,13 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 		e.log.Warn("sweeping what a dead run left", "error", err)
 	}
 	return e, nil
+}
+
+// keepInherited keeps the files that this process inherited from those that it
+// starts: a container's command could read them, and the daemon would keep a
+// CI job's pipe open. Before Linux 5.11 they inherit them.
+func keepInherited() {
+	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 }
 
 // connect finds a containerd: the configured one, the system's, our own.
