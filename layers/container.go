@@ -15,6 +15,7 @@ import (
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sys/unix"
 )
 
 // maxHostname is the kernel's limit, __NEW_UTS_LEN.
@@ -46,6 +47,7 @@ type Container struct {
 
 	container containerd.Container
 	task      containerd.Task
+	init      *os.File // a pidfd of process 1
 	network   *network
 	cgroups   []string
 	lent      []lentFile
@@ -120,6 +122,11 @@ func (c *Container) create(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("making the container: %w", err)
 	}
+	pidfd, err := unix.PidfdOpen(c.Pid(), 0)
+	if err != nil {
+		return fmt.Errorf("opening process 1: %w", err)
+	}
+	c.init = os.NewFile(uintptr(pidfd), "pidfd")
 	c.cgroups, err = cgroupProcs(c.Pid())
 	return err
 }
@@ -170,6 +177,9 @@ func (c *Container) destroyTask(ctx context.Context) error {
 		return nil
 	}
 	err := destroy(ctx, c.container)
+	if c.init != nil {
+		c.init.Close()
+	}
 	c.container, c.task = nil, nil
 	return err
 }

@@ -23,19 +23,25 @@ const rootPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // joinScript makes the shell that runs it a member of the container's
 // cgroups, so that the device rules hold for whoever enters and nothing
-// outlives the container, and becomes the given command. The cgroup's name
-// holds the container's random ID: when it is gone the script fails, so a
-// reused pid is never entered.
+// outlives the container, and becomes the given command. It does so only
+// while process 1 is in the last of them: else its pid may be another
+// process's by now, and the command would run on the builder.
 const joinScript = `umask 022
 ulimit -n 65536 2>/dev/null || ulimit -n "$(ulimit -Hn)"
-n=$1
-shift
+init=$1
+n=$2
+shift 2
 while [ "$n" -gt 0 ]; do
-	echo 0 >"$1" || exit 125
+	procs=$1
+	echo 0 >"$procs" || exit 125
 	shift
 	n=$((n - 1))
 done
-exec "$@"`
+while read -r pid <&3; do
+	[ "$pid" != "$init" ] || exec "$@" 3<&-
+done 3<"$procs"
+echo "process 1 of the container has ended" >&2
+exit 125`
 
 // environment is what every command inside sees, through become too.
 func (o ContainerOptions) environment() []string {
@@ -54,10 +60,11 @@ func (o ContainerOptions) environment() []string {
 // of it inside, as root with the container's own capabilities and environment
 // and nothing of the caller's: append a program and its arguments, unquoted.
 func (c *Container) Enter() []string {
+	pid := strconv.Itoa(c.Pid())
 	argv := append([]string{c.engine.tools.env, "-i"}, c.options.environment()...)
-	argv = append(argv, c.engine.tools.sh, "-c", joinScript, "enter", strconv.Itoa(len(c.cgroups)))
+	argv = append(argv, c.engine.tools.sh, "-c", joinScript, "enter", pid, strconv.Itoa(len(c.cgroups)))
 	argv = append(argv, c.cgroups...)
-	argv = append(argv, c.engine.tools.nsenter, "--target", strconv.Itoa(c.Pid()),
+	argv = append(argv, c.engine.tools.nsenter, "--target", pid,
 		"--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd", "--")
 	return append(argv, c.dropCapabilities()...)
 }
@@ -130,13 +137,8 @@ func lastLines(text string, n int) string {
 // (os.Open, os.WriteFile, unix.Mount…): no link leads out of it. fn must not
 // start goroutines that touch files.
 func (c *Container) Inside(fn func() error) error {
-	ns, err := os.Open(fmt.Sprintf("/proc/%d/ns/mnt", c.Pid()))
-	if err != nil {
-		return fmt.Errorf("entering the container of %q: %w", c.Name(), err)
-	}
-	defer ns.Close()
 	done := make(chan error, 1)
-	go onThread(func() { done <- inMountNamespace(int(ns.Fd()), fn) })
+	go onThread(func() { done <- inMountNamespaceOf(int(c.init.Fd()), fn) })
 	if err := <-done; err != nil {
 		return fmt.Errorf("in the container of %q: %w", c.Name(), err)
 	}
@@ -161,13 +163,14 @@ func onThread(fn func()) {
 	runtime.UnlockOSThread()
 }
 
-func inMountNamespace(ns int, fn func() error) error {
+// inMountNamespaceOf enters by a pidfd, which no other process ever takes over.
+func inMountNamespaceOf(pidfd int, fn func() error) error {
 	// Threads share their root and working directory until told otherwise,
 	// and setns(2) refuses to change those of several.
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
 		return fmt.Errorf("unsharing the root directory: %w", err)
 	}
-	if err := unix.Setns(ns, unix.CLONE_NEWNS); err != nil {
+	if err := unix.Setns(pidfd, unix.CLONE_NEWNS); err != nil {
 		return fmt.Errorf("entering the mount namespace: %w", err)
 	}
 	unix.Umask(0o022)
@@ -189,8 +192,11 @@ func cgroupProcs(pid int) ([]string, error) {
 	for lines := bufio.NewScanner(f); lines.Scan(); {
 		// hierarchy-ID:controller-list:cgroup-path, see cgroups(7)
 		fields := strings.SplitN(lines.Text(), ":", 3)
+		if len(fields) != 3 || fields[2] == "/" {
+			continue
+		}
 		mounted, ok := hierarchies[fields[1]]
-		if !ok || len(fields) != 3 || fields[2] == "/" {
+		if !ok {
 			continue
 		}
 		files = append(files, filepath.Join(mounted, fields[2], "cgroup.procs"))

@@ -1,6 +1,8 @@
 #!/bin/sh
-# Process 1 of a build container: it reaps and, when told to end, ends.
-trap 'exit 0' TERM INT
+# Process 1 of a build container: it reaps. Nothing that is sent inside ends
+# it, so that no step pulls the ground from under the others; the engine ends
+# it with SIGKILL.
+trap '' INT TERM HUP QUIT
 while :; do
 	sleep 86400 &
 	wait $!
