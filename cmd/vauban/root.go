@@ -34,6 +34,8 @@ func newRoot() *cobra.Command {
 		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Args:          knownCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage(fmt.Errorf("vauban: %w (see %s --help)", err, cmd.CommandPath()))
@@ -48,7 +50,19 @@ func newRoot() *cobra.Command {
 	return root
 }
 
-// exactly and atLeast make cobra's argument errors usage errors.
+// knownCommand refuses what is no command, naming near ones.
+func knownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := "see vauban --help"
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = "did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return usage(fmt.Errorf("vauban: unknown command %q: %s", args[0], hint))
+}
+
+// arguments makes cobra's argument errors usage errors.
 func arguments(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {

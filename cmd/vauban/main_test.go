@@ -1,0 +1,93 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// vauban runs the command line as main would and gives its exit code and what
+// it printed.
+func vauban(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	outR, outW, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	errR, errW, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	oldOut, oldErr := os.Stdout, os.Stderr
+	os.Stdout, os.Stderr = outW, errW
+	defer func() { os.Stdout, os.Stderr = oldOut, oldErr }()
+	printed := make(chan [2]string)
+	go func() {
+		var out, errs bytes.Buffer
+		out.ReadFrom(outR)
+		errs.ReadFrom(errR)
+		printed <- [2]string{out.String(), errs.String()}
+	}()
+	code = run(args)
+	outW.Close()
+	errW.Close()
+	both := <-printed
+	return code, both[0], both[1]
+}
+
+func configFile(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "config.yml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+const good = `
+suite:
+  release: bookworm
+  name: base/iso
+  web:
+    stages: [b.yml]
+    conffs: "web*"
+`
+
+func TestExitCodes(t *testing.T) {
+	bad := strings.Replace(good, "stages", "stagse", 1)
+	for _, tt := range []struct {
+		name   string
+		config string
+		args   []string
+		code   int
+		out    string // in stdout
+		err    string // in stderr
+	}{
+		{"a plan", good, []string{"plan", "web"}, 0, "conffs    web", ""},
+		{"a check", good, []string{"build", "web", "--check", "--build-parents", "1"}, 0, "base      base/iso", ""},
+		{"a tree", good, []string{"tree"}, 0, "└── web: b.yml (hosts web*)", ""},
+		{"a version", good, []string{"version"}, 0, "vauban dev", ""},
+		{"a mistake in the configuration", bad, []string{"tree"}, 2, "", "config.yml:6:5:"},
+		{"no configuration", "", []string{"plan", "web"}, 2, "", "the file is empty"},
+		{"an unknown master", good, []string{"plan", "wbe"}, 2, "", "wbe"},
+		{"another stage", good, []string{"plan", "web", "--stage", "x"}, 2, "", `stage "x"`},
+		{"another number of parents", good, []string{"plan", "web", "--build-parents", "x"}, 2, "", "--build-parents"},
+		{"no arguments", good, []string{"build"}, 2, "", "requires at least 1 arg"},
+		{"an unknown flag", good, []string{"tree", "--x"}, 2, "", "--help"},
+		{"an unknown command", good, []string{"x"}, 2, "", `unknown command "x"`},
+		{"another level", good, []string{"--log-level", "x", "boot", "web"}, 2, "", "--log-level"},
+		{"a base cannot boot", good, []string{"boot", "suite"}, 2, "", "is a base"},
+		{"nothing is published", good, []string{"boot", "web", "--state", t.TempDir()}, 1, "", "no release"},
+		{"ci without a name", good, []string{"ci"}, 2, "", "`name` is not set"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			args := append([]string{"--config", configFile(t, tt.config)}, tt.args...)
+			code, out, errs := vauban(t, args...)
+			if code != tt.code || !strings.Contains(out, tt.out) || !strings.Contains(errs, tt.err) {
+				t.Errorf("exit code %d, stdout %q, stderr %q", code, out, errs)
+			}
+		})
+	}
+}
