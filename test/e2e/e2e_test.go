@@ -10,7 +10,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,6 +24,7 @@ import (
 type world struct {
 	dir, program string
 	env          []string
+	peak         atomic.Int64 // memory of the largest process, in KiB
 }
 
 func newWorld(t *testing.T) *world {
@@ -68,8 +71,38 @@ func (w *world) try(t *testing.T, args ...string) (string, error) {
 	cmd.WaitDelay = 20 * time.Second
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	err := cmd.Run()
+	if err := cmd.Start(); err != nil {
+		return "", err
+	}
+	ended := make(chan struct{})
+	go w.watchMemory(cmd.Process.Pid, ended)
+	err := cmd.Wait()
+	close(ended)
 	return out.String(), err
+}
+
+// watchMemory keeps the most memory that a process had resident, in KiB. The
+// kernel's own high-water mark cannot be read once it has ended.
+func (w *world) watchMemory(pid int, ended <-chan struct{}) {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ended:
+			return
+		case <-tick.C:
+		}
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil {
+			continue
+		}
+		for line := range strings.Lines(string(status)) {
+			if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "VmHWM:" {
+				kib, _ := strconv.ParseInt(fields[1], 10, 64)
+				w.peak.Store(max(kib, w.peak.Load()))
+			}
+		}
+	}
 }
 
 func (w *world) vauban(t *testing.T, args ...string) string {
@@ -90,6 +123,11 @@ func TestMainJob(t *testing.T) {
 	w := newWorld(t)
 	out := w.vauban(t, "build", "master-12-web", "master-12-app", "master-12-db", "--build-parents", "yes", "--log-level", "debug")
 	t.Log(out)
+	if peak := w.peak.Load(); peak == 0 || peak > 200<<10 {
+		t.Errorf("the program had up to %d KiB in memory, want some and at most 200 MiB", peak)
+	} else {
+		t.Logf("peak memory: %d MiB", peak>>10)
+	}
 
 	t.Run("published tree", func(t *testing.T) { publishedTree(t, w) })
 	t.Run("an unchanged host keeps its conffs", func(t *testing.T) { unchangedHost(t, w) })

@@ -1,0 +1,189 @@
+//go:build integration
+
+package build
+
+import (
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
+)
+
+const inventory = `
+all:
+  hosts:
+    host01:
+    host02:
+    host03:
+`
+
+// intruder tries to change every part of the builder that a role might.
+const intruder = `
+- hosts: all
+  tasks:
+    - name: tasks that succeed and stay inside
+      ansible.builtin.shell: "{{ item }}"
+      loop:
+        - iptables -A INPUT -p tcp --dport 9 -j DROP
+        - nft add table inet intruder
+        - ip addr add 192.0.2.77/32 dev lo
+        - ip link add intruder0 type dummy || ip link set lo mtu 1400
+        - sysctl -w vm.swappiness=11
+        - sysctl -w net.ipv4.ip_forward=1
+        - test "$(sysctl -n vm.swappiness)" = 11
+        - echo 192.0.2.78 intruder >>/etc/hosts
+        - echo nameserver 192.0.2.79 >/etc/resolv.conf
+    - name: tasks that are refused
+      ansible.builtin.shell: "! {{ item }}"
+      loop:
+        - date -s 2001-01-01
+        - modprobe dummy
+        - hostname intruder
+        - mount -t tmpfs none /mnt
+        - swapon /dev/zero
+        - echo b >/proc/sysrq-trigger
+        - "(mknod /root/disk b 254 0 && dd if=/root/disk of=/dev/null count=1)"
+        - kill -0 {{ lookup('pipe', 'echo $PPID') }}
+    - name: the host name is right already
+      ansible.builtin.hostname:
+        name: "{{ inventory_hostname }}"
+    - name: the clock's zone
+      ansible.builtin.file:
+        src: /usr/share/zoneinfo/Etc/GMT+5
+        dest: /etc/localtime
+        state: link
+        force: true
+`
+
+// TestPlaybooksChangeNothingOutside compares the builder before and after.
+func TestPlaybooksChangeNothingOutside(t *testing.T) {
+	w := newWorld(t, map[string]string{"playbook_master.yml": intruder, "hosts.yml": inventory, "ansible.cfg": "[defaults]\ninventory = hosts.yml\n"})
+	before, skew := builder(t), clockSkew()
+	_, outcomes, err := w.build(t, Options{NoPublish: true}, Request{Names: []string{"master-test"}, Stage: Rootfs})
+	if err != nil {
+		t.Fatalf("%v: %v", err, outcomes)
+	}
+	if diff := cmp.Diff(before, builder(t)); diff != "" {
+		t.Errorf("the builder has changed: %s", diff)
+	}
+	if moved := clockSkew() - skew; moved.Abs() > 5*time.Second {
+		t.Errorf("the builder's clock has moved by %s", moved)
+	}
+}
+
+// volatileSysctls change by themselves.
+var volatileSysctls = regexp.MustCompile(`^(fs/(dentry-state|file-nr|inode-nr|inode-state|quota/.*|aio-nr)|kernel/(random/.*|ns_last_pid|pty/nr|sched_domain/.*|tainted)|net/netfilter/nf_conntrack_count|net/ipv4/route/.*|vm/stat_refresh|net/ipv[46]/(conf|neigh)/veth.*)$`)
+
+// builder is the state of this machine that a playbook must not reach.
+func builder(t *testing.T) map[string]string {
+	t.Helper()
+	state := map[string]string{}
+	for name, command := range map[string]string{
+		"addresses":  "ip -oneline address show | sed 's/valid_lft.*//'",
+		"links":      "ip -oneline link show | cut -d' ' -f2-",
+		"host name":  "hostname",
+		"modules":    "cut -d' ' -f1 /proc/modules | sort",
+		"swaps":      "cat /proc/swaps",
+		"hosts":      "cat /etc/hosts /etc/hostname /etc/resolv.conf",
+		"zone":       "ls -l /etc/localtime",
+		"ip tables":  "cat /proc/net/ip_tables_names 2>/dev/null || :",
+		"nft tables": "nft list tables 2>/dev/null || :",
+		"mounts":     "grep -v -e overlay -e shm -e /tmp /proc/self/mounts",
+	} {
+		out, err := exec.CommandContext(t.Context(), "sh", "-c", command).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s: %v: %s", name, err, out)
+		}
+		state[name] = string(out)
+	}
+	out, err := exec.CommandContext(t.Context(), "sh", "-c", "cd /proc/sys && find . -type f -readable -printf '%P\\n'").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path := range strings.Lines(string(out)) {
+		path = strings.TrimSpace(path)
+		if volatileSysctls.MatchString(path) {
+			continue
+		}
+		if value, err := os.ReadFile("/proc/sys/" + path); err == nil {
+			state[path] = string(value)
+		}
+	}
+	return state
+}
+
+// clockSkew is the wall clock less the one that nobody can set.
+func clockSkew() time.Duration {
+	var real, boot unix.Timespec
+	unix.ClockGettime(unix.CLOCK_REALTIME, &real)
+	unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot)
+	return time.Duration(real.Nano() - boot.Nano())
+}
+
+// sociable does what depends on who else is in the run: under ansible's
+// default strategy a host among others would get another result than alone.
+const sociable = `
+- hosts: all
+  serial: 2
+  tasks:
+    - name: a file for one host of the run
+      ansible.builtin.copy:
+        content: "{{ inventory_hostname }}\n"
+        dest: /etc/chosen
+      run_once: true
+    - name: who is in the play
+      ansible.builtin.copy:
+        content: "{{ inventory_hostname }} {{ in_conffs_build | default('unset') }}\n"
+        dest: /etc/who
+    - name: one host fails
+      ansible.builtin.command: "false"
+      when: inventory_hostname == 'host02' and lookup('env', 'FAIL') == 'yes'
+`
+
+// TestHostAloneAndAmongNeighbours builds a host alone, and beside neighbours
+// of which one fails: the digests must be the same.
+func TestHostAloneAndAmongNeighbours(t *testing.T) {
+	w := newWorld(t, map[string]string{"playbook_master.yml": sociable, "hosts.yml": inventory, "ansible.cfg": "[defaults]\ninventory = hosts.yml\n"})
+	if _, outcomes, err := w.build(t, Options{NoPublish: true}, Request{Names: []string{"master-test"}, Stage: Rootfs}); err != nil {
+		t.Fatalf("%v: %v", err, outcomes)
+	}
+	hosts := Request{Names: []string{"master-test"}, Stage: Conffs}
+	r, outcomes, err := w.build(t, Options{NoPublish: true, On: "latest", Limit: "host01"}, hosts)
+	if err != nil {
+		t.Fatalf("%v: %v", err, outcomes)
+	}
+	alone := digests(t, r)
+
+	t.Setenv("FAIL", "yes")
+	r, outcomes, err = w.build(t, Options{NoPublish: true, On: "latest"}, hosts)
+	if err == nil || !strings.Contains(outcomes[0].Err.Error(), "1 of 3 hosts failed") {
+		t.Fatalf("a failing host did not fail the task: %v: %v", err, outcomes)
+	}
+	among := digests(t, r)
+	if alone["host01"] == "" || alone["host01"] != among["host01"] {
+		t.Errorf("host01 alone is %s, among its neighbours %s", alone["host01"], among["host01"])
+	}
+	if among["host02"] != "" || among["host03"] == "" {
+		t.Errorf("made: %v; want host01 and host03", among)
+	}
+}
+
+// digests are those of the archives that a run cut.
+func digests(t *testing.T, r *Runner) map[string]digest.Digest {
+	t.Helper()
+	made := map[string]digest.Digest{}
+	for _, p := range r.parts {
+		for _, h := range p.hosts {
+			if h.err == nil {
+				made[h.name] = h.report.Digest
+			}
+		}
+	}
+	return made
+}
