@@ -2,7 +2,6 @@ package build
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -122,7 +121,7 @@ func (r *Runner) applyToHosts(ctx context.Context, m *config.Master, i int, s co
 	defer cancel()
 	results, err := r.Engine.Apply(ctx, step, layers.Change{Created: r.time, CreatedBy: s.Raw, Labels: labels}, targets...)
 	if err != nil {
-		return errors.Join(err, context.Cause(ctx))
+		return caused(ctx, err)
 	}
 	for _, result := range results {
 		at[result.Name] = result.Image

@@ -29,12 +29,18 @@ func (r *Runner) applyOne(ctx context.Context, step layers.Step, s stageOf) (lay
 	defer cancel()
 	results, err := r.Engine.Apply(ctx, step, layers.Change{Created: r.time, CreatedBy: s.by, Labels: s.labels}, s.target)
 	if err != nil {
-		if cause := context.Cause(ctx); cause != nil {
-			err = cause
-		}
-		return layers.Image{}, err
+		return layers.Image{}, caused(ctx, err)
 	}
 	return results[0].Image, results[0].Err
+}
+
+// caused is why ctx ended when it has: what a cancelled step says of itself is
+// noise beside that.
+func caused(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return err
 }
 
 // makeRootfs applies a master's stages to its parent's image.
