@@ -166,7 +166,9 @@ func compare(a, b *entry, path string, o Options) []string {
 	}
 	switch kind(a) {
 	case "file":
-		differ("content", "", content(a, b))
+		if d := content(a, b); d != "" {
+			diffs = append(diffs, "content "+d)
+		}
 	case "character device", "block device":
 		differ("device", a.st.Rdev, b.st.Rdev)
 	}

@@ -39,6 +39,9 @@ const copyBuffer = 256 << 10
 //
 // Sparse files are written with their holes as zeros, which compress to a
 // thousandth: OCI advises against sparse entries, as readers differ in them.
+// An extended attribute that a stage removes from a directory of the layers
+// beneath comes back where others unpack the layer: OCI can add, not remove.
+//
 // The root directory's own metadata is written only when it is not root's
 // 0755: containerd ignores that entry, and its mtime would give every empty
 // layer another digest.
@@ -129,12 +132,11 @@ func (l *layerWriter) entry(d *dir, name, path string, inherit bool) error {
 	if err := check(&m, overlay); err != nil {
 		return fmt.Errorf("the layer cannot hold %q: %w", path, err)
 	}
-	_, bequeaths := m.xattrs[defaultACL]
+	if m.isDir() {
+		return l.directory(d, name, path, &m, overlay[opaqueXattr] != "", inherit)
+	}
 	if inherit {
 		uninherit(&m)
-	}
-	if m.isDir() {
-		return l.directory(d, name, path, &m, overlay[opaqueXattr] != "", bequeaths)
 	}
 	if st.Nlink > 1 {
 		id := inode{st.Dev, st.Ino}
@@ -176,11 +178,16 @@ func check(m *meta, overlay map[string]string) error {
 	return nil
 }
 
-func (l *layerWriter) directory(d *dir, name, path string, m *meta, opaque, bequeaths bool) error {
+func (l *layerWriter) directory(d *dir, name, path string, m *meta, opaque, inherit bool) error {
+	opaque = opaque && l.lower(path)
+	_, bequeaths := m.xattrs[defaultACL]
+	if inherit || opaque {
+		uninherit(m) // an unpacker lets an opaque directory have its old lists
+	}
 	if err := l.write(m, path); err != nil {
 		return err
 	}
-	if opaque && l.lower(path) {
+	if opaque {
 		l.stats.Opaque++
 		if err := l.write(&meta{kind: tar.TypeReg}, path+"/"+opaqueMarker); err != nil {
 			return err

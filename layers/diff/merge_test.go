@@ -181,6 +181,7 @@ var mergeCases = map[string]struct {
 	"marker after its files":      {list{"d/f=1"}, []list{{"d/", "d/h=3", "d/!"}}, list{"d/!", "d/h=3"}},
 	"anew over a deletion":        {list{"d/f=1"}, []list{{"-d"}, {"d/", "d/h=3"}}, list{"d/!", "d/h=3"}},
 	"anew over a file":            {list{"d/f=1"}, []list{{"d=1"}, {"-d"}, {"d/", "d/h=3"}}, list{"d/!", "d/h=3"}},
+	"straight over a file":        {list{"d/f=1"}, []list{{"d=1"}, {"d/", "d/h=3"}}, list{"d/!", "d/h=3"}},
 	"anew, in part as it was":     {list{"d/f=1", "d/g=2", "d/e/x=1"}, []list{{"d/", "d/!", "d/f=1", "d/h=3"}}, list{"d/", "-d/e", "-d/g", "d/h=3"}},
 	"anew, deeper as it was":      {list{"d/e/f=1", "d/e/g=2"}, []list{{"d/", "d/!", "d/e/", "d/e/f=1"}}, list{"d/", "d/e/", "-d/e/g"}},
 	"anew as it was":              {list{"d/e/f=1"}, []list{{"d/", "d/!", "d/e/", "d/e/f=1"}}, nil},
@@ -333,6 +334,28 @@ func TestMergeOfSparseFiles(t *testing.T) {
 		if h := entries(t, raw)["file"]; h.Uid != os.Getuid() || h.ModTime.Unix() != 5 || h.Mode != 0o644 {
 			t.Errorf("owner %d, mtime %v, mode %o", h.Uid, h.ModTime, h.Mode)
 		}
+	}
+}
+
+// TestMergeDropsListsThatSayNothing: WriteLayer has them to keep unpackers
+// from giving inherited ones.
+func TestMergeDropsListsThatSayNothing(t *testing.T) {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, entry := range (list{"d/", "d/f="}) {
+		h, _ := parseEntry(entry)
+		m, err := metaOf(h)
+		must(t, err)
+		if uninherit(&m); len(m.xattrs) == 0 {
+			t.Fatalf("%q would inherit", entry)
+		}
+		must(t, w.WriteHeader(m.header(strings.Trim(h.Name, "/"))))
+	}
+	must(t, w.Close())
+	raw, _, err := merge(t, rootOf(t, "d/f="), MergeOptions{}, b.Bytes())
+	must(t, err)
+	if got := show(t, raw); got != nil {
+		t.Errorf("difference %q, want none", got)
 	}
 }
 

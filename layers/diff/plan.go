@@ -81,11 +81,9 @@ func (p *planner) plan(n *node, b below, nodePath string, hidden bool) (dropped 
 		n.write = b.meta != nil
 		return false, nil
 	case n.isDir():
-		dropped, err = p.directory(n, b, nodePath, hidden)
-	default:
-		dropped, err = p.file(n, b)
+		return p.directory(n, b, nodePath, hidden)
 	}
-	if err != nil {
+	if dropped, err = p.file(n, b); err != nil {
 		err = fmt.Errorf("comparing %q: %w", nodePath, err)
 	}
 	return dropped, err
@@ -125,7 +123,7 @@ func (p *planner) sum(b below) (sum [sha256.Size]byte, err error) {
 
 func (p *planner) directory(n *node, b below, nodePath string, hidden bool) (dropped bool, err error) {
 	if err := checkLink(n, b, nodePath, hidden); err != nil {
-		return false, err
+		return false, fmt.Errorf("laying %q over the root filesystem: %w", nodePath, err)
 	}
 	n.own = defaultDir()
 	if n.file != nil {
@@ -140,7 +138,7 @@ func (p *planner) directory(n *node, b below, nodePath string, hidden bool) (dro
 	}
 	sub, err := b.parent.open(b.name)
 	if err != nil {
-		return false, err
+		return false, fmt.Errorf("reading %q in the root filesystem: %w", nodePath, err)
 	}
 	defer sub.close()
 	hidden = hidden || n.hides
@@ -178,7 +176,7 @@ func (p *planner) children(n *node, d *dir, nodePath string, hidden bool) (dropp
 	for name, child := range n.children {
 		b, err := lookBelow(d, name)
 		if err != nil {
-			return false, fmt.Errorf("reading %q: %w", name, err)
+			return false, fmt.Errorf("reading %q in the root filesystem: %w", path.Join(nodePath, name), err)
 		}
 		one, err := p.plan(child, b, path.Join(nodePath, name), hidden)
 		if err != nil {
@@ -194,7 +192,7 @@ func (p *planner) children(n *node, d *dir, nodePath string, hidden bool) (dropp
 func (p *planner) deleteRest(n *node, d *dir, nodePath string) error {
 	names, err := d.names()
 	if err != nil {
-		return err
+		return fmt.Errorf("reading %q in the root filesystem: %w", nodePath, err)
 	}
 	n.gone = slices.DeleteFunc(names, func(name string) bool {
 		_, ok := n.children[name]

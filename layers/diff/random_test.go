@@ -29,7 +29,7 @@ type vandal struct {
 
 // names are few, so that changes meet, and awkward.
 var names = []string{
-	"a", "b", "c", "d", "bin", "var", "log", "tmp", "x y", "new\nline", "\xff\xfe", "ünï",
+	"a", "b", "c", "d", "var", "log", "tmp", "x y", "new\nline", "\xff\xfe", "ünï",
 	"%=", "-dash", ".dot", strings.Repeat("long", 40),
 }
 
@@ -40,7 +40,7 @@ func (v *vandal) change(t *testing.T) {
 	changes := []func() error{
 		v.write, v.write, v.write, v.rewrite, v.mkdir, v.mkdir, v.symlink, v.device,
 		v.link, v.link, v.remove, v.remove, v.removeAll, v.rename, v.chmod, v.chown, v.touch,
-		v.setXattr, v.setXattr, v.removeXattr, v.recreate, v.sparse,
+		v.setXattr, v.setXattr, v.removeXattr, v.recreate, v.sparse, v.replace, v.replace,
 	}
 	if err := changes[v.IntN(len(changes))](); err != nil && !expected(err) {
 		t.Fatalf("changing the tree: %v", err)
@@ -213,6 +213,32 @@ func (v *vandal) recreate() error {
 		return err
 	}
 	return run("sh", "-c", `d=$(dirname "$1"); cp -a "$1" "$d/.again" && rm -rf "$1" && mv "$d/.again" "$1"; rm -rf "$d/.again"`, "sh", p)
+}
+
+// replace puts something of another type in the place of what is there.
+func (v *vandal) replace() error {
+	existing := v.existing()
+	if len(existing) == 0 {
+		return nil
+	}
+	p := existing[v.IntN(len(existing))]
+	info, err := os.Lstat(p)
+	if err != nil {
+		return err
+	}
+	if err := os.RemoveAll(p); err != nil {
+		return err
+	}
+	switch {
+	case !info.IsDir():
+		if err := os.Mkdir(p, 0o755); err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(p, names[v.IntN(4)]), v.content(), 0o644)
+	case v.IntN(2) == 0:
+		return os.Symlink("a", p)
+	}
+	return os.WriteFile(p, v.content(), 0o644)
 }
 
 func (v *vandal) sparse() error {
