@@ -18,7 +18,9 @@ const nameserver = "10.0.2.3"
 
 // network connects a container's own network namespace to the world through
 // one slirp4netns process: no address of the builder is seen inside, and its
-// loopback is not reachable.
+// loopback is not reachable. (slirp4netns itself would connect to 127.0.0.1:
+// the container's kernel keeps such packets from it as long as nobody rewrites
+// the local routing table or makes raw ones.)
 type network struct {
 	cmd  *exec.Cmd
 	life io.Closer // slirp4netns ends when the other end is closed
