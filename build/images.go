@@ -4,11 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
-
-	"github.com/containerd/errdefs"
-	"github.com/opencontainers/go-digest"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"vauban/layers"
 	"vauban/registry"
@@ -27,6 +22,8 @@ const (
 	labelVersion  = "vauban.version"
 	labelBase     = "vauban.base"        // the base's image name
 	labelBaseSize = "vauban.base.layers" // how many of the layers are the base's
+	labelImginfo  = "vauban.imginfo"     // the text of /imginfo
+	labelPackages = "vauban.packages"    // the text of /packages
 )
 
 // keep gives an image its name here and in the registry, with the run's
@@ -67,61 +64,18 @@ func (r *Runner) remembered(name string) (layers.Image, bool) {
 }
 
 // image is the one that name and tag stand for: the one made in this run, else
-// what the registry says, taken from containerd when it is there.
+// what [Images.Tagged] finds.
 func (r *Runner) image(ctx context.Context, name, tag string) (layers.Image, error) {
 	if img, ok := r.remembered(name); ok && tag == registry.Latest {
 		return img, nil
 	}
-	desc, err := r.Registry.Resolve(ctx, name, tag)
-	if errdefs.IsNotFound(err) {
-		// An image that was built with --no-push.
-		img, local := r.Engine.Image(ctx, name+":"+tag)
-		if local == nil {
-			return img, nil
-		}
-		return layers.Image{}, fmt.Errorf("image %q has no tag %q: build it first, or add --build-parents: %w", name, tag, err)
-	} else if err != nil {
-		return layers.Image{}, err
-	}
-	img, err := r.fetch(ctx, name, tag, desc)
+	img, err := r.found().Tagged(ctx, name, tag)
 	if err == nil && tag == registry.Latest {
 		r.remember(name, img)
 	}
 	return img, err
 }
 
-// imageByDigest is one image of a name, whatever its tags.
-func (r *Runner) imageByDigest(ctx context.Context, name string, digest digest.Digest) (layers.Image, error) {
-	if info, err := r.Engine.Store().Info(r.Engine.Context(ctx), digest); err == nil {
-		desc := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest, Size: info.Size}
-		if img, err := r.Engine.Load(ctx, desc); err == nil {
-			return img, nil
-		}
-	}
-	return r.pull(ctx, name, digest.String())
-}
-
-func (r *Runner) fetch(ctx context.Context, name, tag string, desc ocispec.Descriptor) (layers.Image, error) {
-	if img, err := r.Engine.Load(ctx, desc); err == nil {
-		return img, nil
-	}
-	return r.pull(ctx, name, tag)
-}
-
-// pull brings an image here under the name that the registry has for it.
-func (r *Runner) pull(ctx context.Context, name, tag string) (layers.Image, error) {
-	r.say("pulling %s", r.Registry.Reference(name, tag))
-	pulled, err := r.Registry.Pull(r.Engine.Context(ctx), name, tag, r.Engine.Store())
-	if err != nil {
-		return layers.Image{}, err
-	}
-	img, err := r.Engine.Load(ctx, pulled.Descriptor)
-	if err != nil {
-		return layers.Image{}, err
-	}
-	separator := ":"
-	if strings.Contains(tag, ":") { // a digest
-		separator = "@"
-	}
-	return img, r.Engine.SetImage(ctx, name+separator+tag, img)
+func (r *Runner) found() Images {
+	return Images{Engine: r.Engine, Registry: r.Registry, Pulling: func(reference string) { r.say("pulling %s", reference) }}
 }

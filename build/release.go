@@ -2,9 +2,7 @@ package build
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -20,16 +18,7 @@ func (r *Runner) masterImage(ctx context.Context, m *config.Master) (layers.Imag
 	if img, ok := r.remembered(m.Image()); ok {
 		return img, nil
 	}
-	if r.On != "" {
-		return r.image(ctx, m.Image(), r.On)
-	}
-	current, err := export.Current(r.uploadDir(), m.Name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return r.image(ctx, m.Image(), "latest")
-	} else if err != nil {
-		return layers.Image{}, err
-	}
-	return r.imageByDigest(ctx, m.Image(), current.Rootfs.Image)
+	return r.found().Master(ctx, r.uploadDir(), m, r.On)
 }
 
 // uploadDir is the root of the published tree.

@@ -1,0 +1,92 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"vauban/config"
+	"vauban/export"
+	"vauban/layers"
+	"vauban/registry"
+)
+
+// Images finds images, in containerd or in the registry.
+type Images struct {
+	Engine   *layers.Engine
+	Registry *registry.Registry
+	// Pulling is told the reference of what is about to be pulled.
+	Pulling func(reference string)
+}
+
+// Tagged is the image that the registry has for name and tag, taken from
+// containerd when it is there, or one that was built without pushing it. The
+// error is errdefs.ErrNotFound when there is neither.
+func (i Images) Tagged(ctx context.Context, name, tag string) (layers.Image, error) {
+	desc, err := i.Registry.Resolve(ctx, name, tag)
+	if errdefs.IsNotFound(err) {
+		// An image that was built with --no-push.
+		img, local := i.Engine.Image(ctx, name+":"+tag)
+		if local == nil {
+			return img, nil
+		}
+		return layers.Image{}, fmt.Errorf("image %q has no tag %q: build it first, or add --build-parents: %w", name, tag, err)
+	} else if err != nil {
+		return layers.Image{}, err
+	}
+	if img, err := i.Engine.Load(ctx, desc); err == nil {
+		return img, nil
+	}
+	return i.Pull(ctx, name, tag)
+}
+
+// Digest is one image of a name, whatever its tags.
+func (i Images) Digest(ctx context.Context, name string, digest digest.Digest) (layers.Image, error) {
+	if info, err := i.Engine.Store().Info(i.Engine.Context(ctx), digest); err == nil {
+		desc := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest, Size: info.Size}
+		if img, err := i.Engine.Load(ctx, desc); err == nil {
+			return img, nil
+		}
+	}
+	return i.Pull(ctx, name, digest.String())
+}
+
+// Master is the image that parts of a master are made of when its rootfs is
+// not built with them: the one tagged on, or if that is empty the one that the
+// current release in the tree at uploadDir names, else latest.
+func (i Images) Master(ctx context.Context, uploadDir string, m *config.Master, on string) (layers.Image, error) {
+	if on != "" {
+		return i.Tagged(ctx, m.Image(), on)
+	}
+	current, err := export.Current(uploadDir, m.Name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return i.Tagged(ctx, m.Image(), registry.Latest)
+	} else if err != nil {
+		return layers.Image{}, err
+	}
+	return i.Digest(ctx, m.Image(), current.Rootfs.Image)
+}
+
+// Pull brings an image here under the name that the registry has for it.
+func (i Images) Pull(ctx context.Context, name, tag string) (layers.Image, error) {
+	i.Pulling(i.Registry.Reference(name, tag))
+	pulled, err := i.Registry.Pull(i.Engine.Context(ctx), name, tag, i.Engine.Store())
+	if err != nil {
+		return layers.Image{}, err
+	}
+	img, err := i.Engine.Load(ctx, pulled.Descriptor)
+	if err != nil {
+		return layers.Image{}, err
+	}
+	separator := ":"
+	if strings.Contains(tag, ":") { // a digest
+		separator = "@"
+	}
+	return img, i.Engine.SetImage(ctx, name+separator+tag, img)
+}
