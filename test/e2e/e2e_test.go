@@ -291,9 +291,27 @@ func nothingLeft(t *testing.T, w *world) {
 	if err != nil || len(runs) > 0 {
 		t.Errorf("run folders: %v %v", runs, err)
 	}
-	if left := w.command(t, "sh", "-c", "pgrep -af 'slirp4netns|ansible-playbook' | grep -F "+w.dir+" || :"); left != "" {
-		t.Errorf("processes: %s", left)
+	for _, command := range processes(t) {
+		if strings.Contains(command, w.dir) && !strings.Contains(command, "__containerd") {
+			t.Errorf("process: %s", command)
+		}
 	}
+}
+
+// processes are the command lines of all that run.
+func processes(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, file := range files {
+		if data, err := os.ReadFile(file); err == nil {
+			all = append(all, strings.ReplaceAll(string(data), "\x00", " "))
+		}
+	}
+	return all
 }
 
 func lastLines(text string) string {
