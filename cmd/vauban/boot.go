@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"vauban/boot"
-	"vauban/build"
 )
 
 func newBoot(a *app) *cobra.Command {
@@ -25,35 +24,16 @@ With --wait the command returns 0 only when the machine reports that it is up.`,
   vauban boot master-12-base                     # with the console on the terminal`,
 		Args: arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			log, err := a.log()
-			if err != nil {
-				return err
-			}
-			cfg, settings, err := a.settings(log)
-			if err != nil {
-				return err
-			}
-			stateDir, err := a.state(settings)
-			if err != nil {
-				return err
-			}
-			_, master, err := cfg.Find(args[0])
-			if err != nil {
-				return usage(err)
-			}
-			if master == nil {
-				return usage(fmt.Errorf("vauban: %q is a base: only masters are published and boot", args[0]))
-			}
-			o.Tree, o.Master, o.Log = build.UploadDir(settings, stateDir), master.Name, log
-			result, err := boot.Boot(cmd.Context(), o)
-			if err != nil {
-				return err
-			}
-			if o.Wait {
-				fmt.Fprintf(cmd.OutOrStdout(), "%s is up after %s: %s%s; serial log: %s\n", subject(o), result.Elapsed.Round(time.Second),
+			return a.withTree(args[0], func(s *session, master string) error {
+				o.Tree, o.Master, o.Log = s.tree(), master, s.log
+				result, err := boot.Boot(cmd.Context(), o)
+				if err != nil || !o.Wait {
+					return err
+				}
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s is up after %s: %s%s; serial log: %s\n", subject(o), result.Elapsed.Round(time.Second),
 					result.Report.State, failedUnits(result.Report.Failed), result.SerialLog)
-			}
-			return nil
+				return err
+			})
 		},
 	}
 	flags := cmd.Flags()

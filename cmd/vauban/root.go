@@ -45,7 +45,10 @@ func newRoot() *cobra.Command {
 	flags.StringVar(&a.stateDir, "state", "", "where images, caches and logs are kept (VAUBAN_STATE_DIR; default "+defaultStateDir+")")
 	flags.StringVar(&a.logLevel, "log-level", "info", "debug, info, warn or error")
 	root.AddCommand(
-		newBuild(a), newCI(a), newPlan(a), newTree(a), newImages(a), newBoot(a), newDoctor(a), newVersion(),
+		newBuild(a), newCI(a), newPlan(a), newTree(a),
+		newImages(a), newPull(a), newShell(a),
+		newReleases(a), newRollback(a), newEntry(a), newServe(a), newPrune(a), newBoot(a),
+		newDoctor(a), newVersion(),
 	)
 	return root
 }

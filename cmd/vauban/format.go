@@ -1,0 +1,64 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"vauban/registry"
+)
+
+// formatFlag is a flag that takes one of several words.
+type formatFlag struct {
+	value string
+	all   []string
+}
+
+func (f *formatFlag) String() string { return f.value }
+
+func (f *formatFlag) Type() string { return "format" }
+
+// Set refuses what is none of the words.
+func (f *formatFlag) Set(value string) error {
+	if !slices.Contains(f.all, value) {
+		return fmt.Errorf("use %s", orList(f.all))
+	}
+	f.value = value
+	return nil
+}
+
+// orList joins words as a sentence does.
+func orList(words []string) string {
+	last := len(words) - 1
+	if last == 0 {
+		return words[0]
+	}
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}
+
+// outputFlag adds --output with its formats, the first being the default.
+func outputFlag(cmd *cobra.Command, format *formatFlag, formats ...string) {
+	*format = formatFlag{value: formats[0], all: formats}
+	cmd.Flags().Var(format, "output", "how it is printed: "+orList(formats))
+}
+
+// printJSON writes v as an indented document.
+func printJSON(out io.Writer, v any) error {
+	encoder := json.NewEncoder(out)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(v)
+}
+
+// splitTag splits NAME[:TAG]; the tag is latest when there is none.
+func splitTag(reference string) (name, tag string) {
+	slash := strings.LastIndexByte(reference, '/')
+	if colon := strings.LastIndexByte(reference, ':'); colon > slash {
+		return reference[:colon], reference[colon+1:]
+	}
+	return reference, registry.Latest
+}

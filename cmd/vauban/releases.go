@@ -1,0 +1,89 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"vauban/export"
+)
+
+// releaseLine is one release in a list.
+type releaseLine struct {
+	Release string   `json:"release"`
+	Served  bool     `json:"served"`
+	Kernel  string   `json:"kernel"`
+	Image   string   `json:"image"` // digest of the rootfs's
+	Hosts   []string `json:"hosts"`
+	Dir     string   `json:"dir"`
+}
+
+func newReleases(a *app) *cobra.Command {
+	var format formatFlag
+	cmd := &cobra.Command{
+		Use:   "releases MASTER",
+		Short: "List the published releases of a master, newest first",
+		Args:  arguments(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withTree(args[0], func(s *session, master string) error {
+				all, err := export.Releases(s.tree(), master)
+				if errors.Is(err, fs.ErrNotExist) && len(all) == 0 {
+					return fmt.Errorf("master %q has no release in %q: build and publish it first", master, s.tree())
+				}
+				return errors.Join(err, printReleases(cmd.OutOrStdout(), format.value, all))
+			})
+		},
+	}
+	outputFlag(cmd, &format, "text", "json")
+	return cmd
+}
+
+// withTree hands fn the name of a master whose releases it works on.
+func (a *app) withTree(name string, fn func(s *session, master string) error) error {
+	s, err := a.session()
+	if err != nil {
+		return err
+	}
+	master, err := s.master(name)
+	if err != nil {
+		return err
+	}
+	return fn(s, master.Name)
+}
+
+// treeOptions say how this session changes the published tree.
+func (s *session) treeOptions() export.TreeOptions {
+	return export.TreeOptions{Owner: s.settings.UploadOwner, Log: s.log}
+}
+
+func printReleases(out io.Writer, format string, all []*export.Published) error {
+	lines := []releaseLine{}
+	for _, p := range all {
+		lines = append(lines, releaseLine{Release: p.Timestamp, Served: p.Served, Kernel: p.Kernel.Version,
+			Image: p.Rootfs.Image.String(), Hosts: slices.Sorted(maps.Keys(p.Hosts)), Dir: p.Dir})
+	}
+	if format == "json" {
+		return printJSON(out, lines)
+	}
+	for _, l := range lines {
+		mark := " "
+		if l.Served {
+			mark = "*"
+		}
+		fmt.Fprintf(out, "%s %s  kernel %s  %d hosts%s\n", mark, l.Release, l.Kernel, len(l.Hosts), named(l.Hosts))
+	}
+	return nil
+}
+
+func named(hosts []string) string {
+	if len(hosts) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(hosts, " ")
+}

@@ -1,0 +1,31 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"vauban/export"
+)
+
+func newRollback(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "rollback MASTER [RELEASE]",
+		Short: "Serve a release that was published before; by default the one before the current",
+		Args:  arguments(cobra.RangeArgs(1, 2)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withTree(args[0], func(s *session, master string) error {
+				release := ""
+				if len(args) > 1 {
+					release = args[1]
+				}
+				p, err := export.Rollback(cmd.Context(), s.tree(), master, release, s.treeOptions())
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s is served\n", master, p.Timestamp)
+				return err
+			})
+		},
+	}
+}

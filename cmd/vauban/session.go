@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"vauban/build"
+	"vauban/config"
+	"vauban/layers"
+	"vauban/layers/diff"
+)
+
+// session is what commands about images and releases work with.
+type session struct {
+	log      *slog.Logger
+	cfg      *config.Config
+	settings config.Settings
+	stateDir string
+	// Set by withEngine.
+	engine *layers.Engine
+	images build.Images
+}
+
+// session reads the configuration and the settings; nothing is opened.
+func (a *app) session() (*session, error) {
+	log, err := a.log()
+	if err != nil {
+		return nil, err
+	}
+	s := &session{log: log}
+	if s.cfg, s.settings, err = a.settings(log); err != nil {
+		return nil, err
+	}
+	s.stateDir, err = a.state(s.settings)
+	return s, err
+}
+
+// withEngine opens containerd and the registry for fn and closes them.
+func (a *app) withEngine(cmd *cobra.Command, fn func(context.Context, *session) error) (err error) {
+	ctx := cmd.Context()
+	s, err := a.session()
+	if err != nil {
+		return err
+	}
+	if s.engine, err = a.engine(ctx, s.log, s.settings, s.stateDir); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.engine.Close()) }()
+	reg, err := openRegistry(ctx, s.log, s.settings, s.stateDir, s.engine)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, reg.Close()) }()
+	s.images = build.Images{Engine: s.engine, Registry: reg, Pulling: func(reference string) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "pulling %s\n", reference)
+	}}
+	return fn(ctx, s)
+}
+
+// tree is the root of the published tree.
+func (s *session) tree() string { return build.UploadDir(s.settings, s.stateDir) }
+
+// master finds a master, which a base is not.
+func (s *session) master(name string) (*config.Master, error) {
+	_, master, err := s.cfg.Find(name)
+	if err != nil {
+		return nil, usage(err)
+	}
+	if master == nil {
+		return nil, usage(fmt.Errorf("vauban: %q is a base: name one of its masters", name))
+	}
+	return master, nil
+}
+
+// image is the one that NAME[:TAG] stands for, pulled when it is not here.
+func (s *session) image(ctx context.Context, reference string) (layers.Image, error) {
+	name, tag := splitTag(reference)
+	return s.images.Tagged(ctx, name, tag)
+}
+
+// masterImage is the image that a master's release is made of, or the one
+// with a tag.
+func (s *session) masterImage(ctx context.Context, m *config.Master, tag string) (layers.Image, error) {
+	return s.images.Master(ctx, s.tree(), m, tag)
+}
+
+// difference writes what a host's image changes in its master's.
+func (s *session) difference(ctx context.Context, master, host layers.Image, w io.Writer) error {
+	_, err := s.engine.Difference(ctx, master, host, w, diff.MergeOptions{Exclude: s.cfg.Configuration.ConffsExclude})
+	return err
+}
