@@ -28,7 +28,8 @@ func (r *Runner) makeBase(ctx context.Context, b *config.Base) (string, error) {
 		return "", err
 	}
 	defer step.close()
-	img, err := r.applyOne(ctx, step, stageOf{
+	below := func(string) string { return b.RawImage() }
+	img, err := r.applyOne(ctx, r.traced(step, b, dockerfiles.Base, labels, below), stageOf{
 		target: layers.Target{Parent: raw, ContainerOptions: layers.ContainerOptions{Name: hostname(b.Image())}},
 		labels: labels, by: dockerfiles.Base,
 	})

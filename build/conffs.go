@@ -106,7 +106,12 @@ func (r *Runner) buildHosts(ctx context.Context, m *config.Master, master layers
 
 // applyToHosts moves each host one stage on; those that fail are taken out.
 func (r *Runner) applyToHosts(ctx context.Context, m *config.Master, i int, s config.Stage, at map[string]layers.Image, failed map[string]error) error {
-	step, labels, err := r.step(ctx, m, s, true, m.Image()+"/conffs")
+	step, labels, err := r.step(ctx, m, s, true, m.Image()+"/conffs", func(host string) string {
+		if i == 0 {
+			return m.Image()
+		}
+		return m.HostStageImage(r.Config, host, i-1)
+	})
 	if err != nil {
 		return err
 	}

@@ -65,7 +65,7 @@ func (r *Runner) makeRootfs(ctx context.Context, m *config.Master) (string, erro
 func (r *Runner) applyStages(ctx context.Context, m *config.Master, img layers.Image, below string) (_ layers.Image, err error) {
 	for i, stage := range m.Stages {
 		name := m.StageImage(i)
-		if img, err = r.applyStage(ctx, m, stage, img, name); err != nil {
+		if img, err = r.applyStage(ctx, m, stage, img, name, below); err != nil {
 			return img, fmt.Errorf("applying stage %q of %q: %w", stage.Raw, m.Name, err)
 		}
 		if err := r.keep(ctx, name, img, below); err != nil {
@@ -76,8 +76,8 @@ func (r *Runner) applyStages(ctx context.Context, m *config.Master, img layers.I
 	return img, r.keep(ctx, m.Image(), img, below)
 }
 
-func (r *Runner) applyStage(ctx context.Context, m *config.Master, stage config.Stage, parent layers.Image, name string) (layers.Image, error) {
-	step, labels, err := r.step(ctx, m, stage, false, name)
+func (r *Runner) applyStage(ctx context.Context, m *config.Master, stage config.Stage, parent layers.Image, name, below string) (layers.Image, error) {
+	step, labels, err := r.step(ctx, m, stage, false, name, func(string) string { return below })
 	if err != nil {
 		return layers.Image{}, err
 	}
@@ -103,12 +103,16 @@ func (r *Runner) container(m *config.Master, name string, lists bool) layers.Con
 	return layers.ContainerOptions{Name: name, HostNetwork: m.Network == "host", AptLists: lists}
 }
 
-// step makes the step of a stage for a build of m or of its hosts.
-func (r *Runner) step(ctx context.Context, m *config.Master, stage config.Stage, conffs bool, logName string) (layers.Step, map[string]string, error) {
+// step makes the step of a stage for a build of m or of its hosts; source
+// names the image below the one of a hostname.
+func (r *Runner) step(ctx context.Context, m *config.Master, stage config.Stage, conffs bool, logName string, source func(hostname string) string) (layers.Step, map[string]string, error) {
 	labels := map[string]string{labelMaster: m.Name, labelStage: stage.Raw}
 	if stage.Dockerfile != "" {
 		step, err := r.userDockerfile(stage, logName)
-		return step, labels, err
+		if err != nil {
+			return nil, nil, err
+		}
+		return r.traced(step, m.Base, stage.Raw, labels, source), labels, nil
 	}
 	revision, err := r.Repository.Revision(ctx, stage.RunBranch(r.Branch))
 	if err != nil {
@@ -119,7 +123,8 @@ func (r *Runner) step(ctx context.Context, m *config.Master, stage config.Stage,
 	if err != nil {
 		return nil, nil, err
 	}
-	return r.playbook(m, stage, revision, conffs, log), labels, nil
+	step := r.playbook(m, stage, revision, conffs, log)
+	return r.traced(step, m.Base, stage.Playbook, labels, source), labels, nil
 }
 
 // userDockerfile is a Dockerfile stage: its context is its folder.

@@ -2,11 +2,14 @@ package build
 
 import (
 	"archive/tar"
+	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"io"
+	"path"
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
@@ -63,13 +66,42 @@ func digestUndated(r io.Reader) (digest.Digest, error) {
 		} else if err != nil {
 			return "", err
 		}
+		traced := h.Typeflag == tar.TypeReg && path.Clean(h.Name) == string(imginfoList[1:])
+		if traced {
+			h.Size = 0 // as long as its lines
+		}
 		err = json.NewEncoder(hash).Encode([]any{h.Typeflag, []byte(h.Name), []byte(h.Linkname),
 			h.Mode, h.Uid, h.Gid, h.Size, h.Devmajor, h.Devminor, xattrs(h)})
 		if err != nil {
 			return "", err
 		}
-		if _, err := io.Copy(hash, entries); err != nil {
+		if traced {
+			err = copyUndated(hash, entries)
+		} else {
+			_, err = io.Copy(hash, entries)
+		}
+		if err != nil {
 			return "", err
+		}
+	}
+}
+
+// copyUndated leaves out of /imginfo the lines that differ whenever a stage is
+// run again: its date, and the digest of the image below, which holds the dates
+// of the stages before.
+func copyUndated(w io.Writer, imginfo io.Reader) error {
+	for lines := bufio.NewReader(imginfo); ; {
+		line, err := lines.ReadBytes('\n')
+		field := bytes.TrimPrefix(bytes.TrimSpace(line), []byte("- "))
+		if !bytes.HasPrefix(field, []byte("date:")) && !bytes.HasPrefix(field, []byte("source-digest:")) {
+			if _, err := w.Write(line); err != nil {
+				return err
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
 		}
 	}
 }

@@ -139,8 +139,8 @@ type Change struct {
 	Created time.Time
 	// CreatedBy says what made the layer, for the image's history.
 	CreatedBy string
-	// Labels are added to the image's configuration, and to the manifest as
-	// annotations.
+	// Labels are added to the image's configuration. The manifest has all
+	// of the configuration's labels as annotations.
 	Labels map[string]string
 }
 
@@ -163,7 +163,7 @@ func (e *Engine) addLayer(ctx context.Context, parent Image, cfg ocispec.ImageCo
 	img.Config.Created = &created
 	img.Config.Config = cfg
 	img.Config.Config.Labels = merged(cfg.Labels, c.Labels)
-	img.Manifest.Annotations = merged(c.Labels, map[string]string{ocispec.AnnotationCreated: created.Format(time.RFC3339)})
+	img.Manifest.Annotations = merged(img.Config.Config.Labels, map[string]string{ocispec.AnnotationCreated: created.Format(time.RFC3339)})
 	img.Config.RootFS = ocispec.RootFS{Type: "layers", DiffIDs: append(append([]digest.Digest{}, parent.Config.RootFS.DiffIDs...), l.diffID)}
 	img.Config.History = append(append([]ocispec.History{}, parent.Config.History...),
 		ocispec.History{Created: &created, CreatedBy: c.CreatedBy})

@@ -1,0 +1,201 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
+
+	"vauban/config"
+	"vauban/layers"
+)
+
+// traceFormat changes when the same step would leave other entries.
+const traceFormat = "1"
+
+// maxPlainFile bounds what is read of a container. dpkg's status file has some
+// 2 KiB for each package.
+const maxPlainFile = 64 << 20
+
+// traced is a step that leaves an entry of itself in /imginfo, and one of the
+// packages that it changed in /packages.
+type traced struct {
+	layers.Step
+	iso  string // the base's key
+	date time.Time
+	// stage is the entry, less what differs between containers.
+	stage AppliedStage
+	// source names the image below a container.
+	source func(hostname string) string
+}
+
+// traced wraps the step of a stage; labels are those of [Runner.step].
+func (r *Runner) traced(step layers.Step, b *config.Base, playbook string, labels map[string]string, source func(hostname string) string) *traced {
+	return &traced{Step: step, iso: b.Key, date: r.time, source: source, stage: AppliedStage{
+		Date: r.time.Format(dateLayout), Playbook: playbook,
+		GitSHA1: labels[labelCommit], GitBranch: labels[labelBranch],
+		Tool: strings.TrimSpace("vauban " + r.Version),
+	}}
+}
+
+var _ layers.Step = (*traced)(nil)
+
+func (t *traced) close() error { return closeStep(t.Step) }
+
+// Key is the step's: entries tell how a result came about and make it no
+// other one.
+func (t *traced) Key(ctx context.Context, host string) (digest.Digest, error) {
+	key, err := t.Step.Key(ctx, host)
+	if err != nil {
+		return "", err
+	}
+	return digest.FromString("traced " + traceFormat + " " + key.String()), nil
+}
+
+// Run runs the step, and adds the entries to those containers that it did not
+// fail on.
+func (t *traced) Run(ctx context.Context, containers []*layers.Container) error {
+	failed := map[string]error{}
+	before := map[*layers.Container][]debPackage{}
+	var sound []*layers.Container
+	for _, c := range containers {
+		err := c.Inside(func() (err error) {
+			before[c], err = readPackages()
+			return err
+		})
+		if err != nil {
+			failed[c.Name()] = err
+			continue
+		}
+		sound = append(sound, c)
+	}
+	if len(sound) > 0 {
+		err := t.Step.Run(ctx, sound)
+		var partial *layers.PartialError
+		if errors.As(err, &partial) && ctx.Err() == nil {
+			maps.Copy(failed, partial.Failed)
+		} else if err != nil {
+			return err
+		}
+	}
+	for _, c := range sound {
+		if failed[c.Name()] == nil {
+			if err := t.trace(c, before[c]); err != nil {
+				failed[c.Name()] = fmt.Errorf("recording the stage: %w", err)
+			}
+		}
+	}
+	if len(failed) > 0 {
+		return &layers.PartialError{Failed: failed}
+	}
+	return nil
+}
+
+// trace adds the entries to the files, and their text to the image's labels.
+func (t *traced) trace(c *layers.Container, before []debPackage) error {
+	stage := t.stage
+	stage.Hostname, stage.Source, stage.SourceDigest = c.Name(), t.source(c.Name()), c.Parent().Digest().String()
+	changes := PackageChanges{Playbook: stage.Playbook, Hostname: stage.Hostname}
+	var imginfo, packages []byte
+	err := c.Inside(func() error {
+		after, err := readPackages()
+		if err != nil {
+			return err
+		}
+		for _, line := range packageChanges(before, after) {
+			changes.Packages += line + "\n"
+		}
+		imginfo, err = t.extendFile(imginfoList, imginfoHead(t.iso, t.date), stage.lines())
+		if err != nil {
+			return err
+		}
+		packages, err = t.extendFile(packagesList, packagesHead, changes.lines())
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	t.label(c, imginfo, packages)
+	return nil
+}
+
+// label keeps the files' text where it is read without the image's layers.
+// The parent's labels are inherited: what is not so of this stage goes.
+func (t *traced) label(c *layers.Container, imginfo, packages []byte) {
+	labels := maps.Clone(c.ImageConfig().Labels)
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	if t.stage.GitSHA1 == "" {
+		delete(labels, labelCommit)
+		delete(labels, labelBranch)
+	}
+	labels[labelImginfo], labels[labelPackages] = string(imginfo), string(packages)
+	c.ImageConfig().Labels = labels
+}
+
+// extendFile adds an entry to a file of the system whose root is this
+// thread's, and returns the file's new text.
+func (t *traced) extendFile(list traceList, head string, lines []string) ([]byte, error) {
+	text, err := readPlain(string(list))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if text, err = list.extend(text, head, lines); err != nil {
+		return nil, err
+	}
+	root, err := os.Stat("/")
+	if err != nil {
+		return nil, err
+	}
+	if err := replaceFile(string(list), text, t.date); err != nil {
+		return nil, fmt.Errorf("writing %q: %w", list, err)
+	}
+	// That a file was renamed in it is no change of the stage's.
+	return text, os.Chtimes("/", root.ModTime(), root.ModTime())
+}
+
+// replaceFile puts a file of root's, mode 0644, in the place of whatever has
+// its name. The commit syncs it.
+func replaceFile(path string, text []byte, date time.Time) (err error) {
+	f, err := os.CreateTemp("/", ".vauban-")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	_, err = f.Write(text)
+	if err := errors.Join(err, f.Chmod(0o644), f.Close(), os.Chtimes(f.Name(), date, date)); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+// readPlain reads a regular file that a stage may have made what it is: a
+// pipe would keep us waiting, and a link is none of ours.
+func readPlain(path string) (_ []byte, err error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxPlainFile {
+		return nil, fmt.Errorf("%s is no plain file of less than %d MiB", path, maxPlainFile>>20)
+	}
+	return io.ReadAll(io.LimitReader(f, maxPlainFile))
+}
