@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"vauban/build"
+)
+
+func newHistory(a *app) *cobra.Command {
+	var format formatFlag
+	cmd := &cobra.Command{
+		Use:   "history IMAGE[:TAG] | DIRECTORY | FILE",
+		Short: "Tell which stages made an image, and which packages each changed",
+		Long: `Tell which stages made an image, and which packages each changed.
+
+IMAGE is pulled when it is not here. What begins with / or . is a path: of a
+root filesystem, such as / in a booted machine, or of its imginfo.`,
+		Example: `  vauban history master-12-web
+  vauban history / --output json`,
+		Args: arguments(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			h, err := a.history(cmd, args[0])
+			if err != nil {
+				return fmt.Errorf("telling the history of %q: %w", args[0], err)
+			}
+			if format.value == "json" {
+				return printJSON(cmd.OutOrStdout(), h)
+			}
+			return printHistory(cmd.OutOrStdout(), h)
+		},
+	}
+	outputFlag(cmd, &format, "text", "json")
+	return cmd
+}
+
+// history reads the files of a directory without any configuration: a booted
+// machine has none.
+func (a *app) history(cmd *cobra.Command, subject string) (h build.History, err error) {
+	if strings.HasPrefix(subject, "/") || strings.HasPrefix(subject, ".") {
+		if info, err := os.Stat(subject); err == nil && !info.IsDir() {
+			subject = filepath.Dir(subject)
+		}
+		return build.HistoryIn(subject)
+	}
+	err = a.withEngine(cmd, func(ctx context.Context, s *session) error {
+		img, err := s.image(ctx, subject)
+		if err != nil {
+			return err
+		}
+		h, err = build.HistoryOf(ctx, s.engine, img)
+		return err
+	})
+	return h, err
+}
+
+// printHistory prints the stages with the packages that each changed. The two
+// lists are of the same stages, in the same order, unless a stage wrote to
+// them itself.
+func printHistory(out io.Writer, h build.History) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "base %s of %s\n", h.ISO, h.Date)
+	for i, s := range h.Stages {
+		fmt.Fprintf(&b, "\n%s %s as %s on %s\n", s.Date, s.Playbook, s.Hostname, s.Source)
+		if s.GitSHA1 != "" {
+			fmt.Fprintf(&b, "    commit %s of branch %s\n", s.GitSHA1, s.GitBranch)
+		}
+		if i < len(h.Packages) && h.Packages[i].Playbook == s.Playbook && h.Packages[i].Hostname == s.Hostname {
+			for line := range strings.Lines(h.Packages[i].Packages) {
+				fmt.Fprintf(&b, "    %s\n", strings.TrimSuffix(line, "\n"))
+			}
+		}
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
+}
