@@ -32,7 +32,7 @@ type KVOptions struct {
 	// Backoff is the time before the second attempt; it doubles each time.
 	// Zero is 200 ms.
 	Backoff time.Duration
-	// Transport makes the requests. Nil is a clone of [http.DefaultTransport].
+	// Transport makes the requests. Nil is [http.DefaultTransport].
 	Transport http.RoundTripper `json:"-"`
 }
 
@@ -95,13 +95,15 @@ func newClient(o KVOptions) (*client, error) {
 // of TLS: the token goes with it.
 func checkRedirect(next *http.Request, via []*http.Request) error {
 	if len(via) > 3 {
-		return errors.New("too many redirects")
+		return fmt.Errorf("%w too often", errRedirect)
 	}
 	if via[0].URL.Scheme == "https" && next.URL.Scheme != "https" {
-		return errors.New("the server redirects from https to http")
+		return fmt.Errorf("%w from https to http", errRedirect)
 	}
 	return nil
 }
+
+var errRedirect = errors.New("the server redirects")
 
 // answer is what the server said. Its status is 200, 204 or 404; a 404 without
 // data means that there is nothing under the path.
@@ -155,9 +157,7 @@ func (c *client) retry(ctx context.Context, method, path, token string, body any
 	backoff := c.backoff
 	for attempt := 1; ; attempt++ {
 		a, err := c.once(ctx, method, path, token, body)
-		var refused *refusal
-		isFinal := err == nil || errors.As(err, &refused) && refused.status < 500 && refused.status != http.StatusTooManyRequests
-		if isFinal || attempt >= c.attempts || ctx.Err() != nil {
+		if err == nil || !isPassing(err) || attempt >= c.attempts || ctx.Err() != nil {
 			return a, err
 		}
 		if err := wait(ctx, backoff); err != nil {
@@ -165,6 +165,15 @@ func (c *client) retry(ctx context.Context, method, path, token string, body any
 		}
 		backoff *= 2
 	}
+}
+
+// isPassing says whether a request may do better when it is made again.
+func isPassing(err error) bool {
+	var refused *refusal
+	if errors.As(err, &refused) {
+		return refused.status >= 500 || refused.status == http.StatusTooManyRequests
+	}
+	return !errors.Is(err, ErrConflict) && !errors.Is(err, errRedirect)
 }
 
 func (c *client) once(ctx context.Context, method, path, token string, body any) (answer, error) {
@@ -192,10 +201,15 @@ func (c *client) once(ctx context.Context, method, path, token string, body any)
 	if err != nil {
 		return answer{}, fmt.Errorf("reading the answer to %s %q: %w", method, path, err)
 	}
-	return c.parse(response.StatusCode, text, path)
+	a, err := parseAnswer(response.StatusCode, text, path)
+	var refused *refusal
+	if errors.As(err, &refused) {
+		refused.words = redact(refused.words, token, c.secretID.reveal())
+	}
+	return a, err
 }
 
-func (c *client) parse(status int, text []byte, path string) (answer, error) {
+func parseAnswer(status int, text []byte, path string) (answer, error) {
 	a := answer{status: status}
 	err := json.Unmarshal(text, &a)
 	switch {
@@ -206,17 +220,7 @@ func (c *client) parse(status int, text []byte, path string) (answer, error) {
 	case status == http.StatusBadRequest && strings.Contains(strings.Join(a.Errors, " "), "check-and-set parameter did not match"):
 		return a, ErrConflict
 	}
-	return a, &refusal{status: status, path: path, words: c.redact(strings.Join(a.Errors, "; "))}
-}
-
-// redact takes our secrets out of what the server, or a proxy, said.
-func (c *client) redact(words string) string {
-	for _, s := range []secret{c.token, c.secretID} {
-		if s.reveal() != "" {
-			words = strings.ReplaceAll(words, s.reveal(), redacted)
-		}
-	}
-	return words
+	return a, &refusal{status: status, path: path, words: strings.Join(a.Errors, "; ")}
 }
 
 // refusal is an answer other than what was asked for.

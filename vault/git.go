@@ -42,6 +42,13 @@ func (g *git) with(environ ...string) *git {
 	return &more
 }
 
+// in returns a git that runs in another folder.
+func (g *git) in(dir string) *git {
+	elsewhere := *g
+	elsewhere.dir = dir
+	return &elsewhere
+}
+
 // helper prints what git reads from a credential helper. printf is built into
 // the shell: no process has the password in its arguments.
 // Source: https://git-scm.com/docs/gitcredentials#_custom_helpers
@@ -53,8 +60,9 @@ func (g *git) withLogin(server *url.URL, username, password string) (*git, error
 		return nil, errors.New("GIT_TOKEN_USERNAME or GIT_TOKEN_PASSWORD has a line break in it: remove it")
 	}
 	key := "credential." + server.Scheme + "://" + server.Host + ".helper"
-	more := g.withConfig([2]string{key, ""}, [2]string{key, helper}). // the empty one takes away those of the user
-										with("VAUBAN_GIT_USERNAME="+username, "VAUBAN_GIT_PASSWORD="+password)
+	// The empty helper takes away those of the user.
+	more := g.withConfig([2]string{key, ""}, [2]string{key, helper})
+	more = more.with("VAUBAN_GIT_USERNAME="+username, "VAUBAN_GIT_PASSWORD="+password)
 	more.secrets = append(more.secrets, newSecret(password), newSecret(url.QueryEscape(password)))
 	return more, nil
 }
@@ -80,10 +88,11 @@ func (g *git) withConfig(settings ...[2]string) *git {
 
 // run returns what git printed, without the line break at its end.
 func (g *git) run(ctx context.Context, arguments ...string) (string, error) {
-	return g.feed(ctx, "", arguments...)
+	output, err := g.feed(ctx, "", arguments...)
+	return strings.TrimSuffix(output, "\n"), err
 }
 
-// feed is run with something to read.
+// feed gives git something to read, and returns all that it printed.
 func (g *git) feed(ctx context.Context, input string, arguments ...string) (string, error) {
 	command := exec.CommandContext(ctx, "git", append([]string{"-C", g.dir}, arguments...)...)
 	command.Env = g.environ
@@ -93,13 +102,11 @@ func (g *git) feed(ctx context.Context, input string, arguments ...string) (stri
 	if err := command.Run(); err != nil {
 		words := strings.TrimSpace(stderr.String())
 		for _, s := range g.secrets {
-			if s.reveal() != "" {
-				words = strings.ReplaceAll(words, s.reveal(), redacted)
-			}
+			words = redact(words, s.reveal())
 		}
 		return "", fmt.Errorf("running git %s: %w: %s", arguments[0], err, words)
 	}
-	return strings.TrimSuffix(stdout.String(), "\n"), nil
+	return stdout.String(), nil
 }
 
 // ask is run for commands that answer with an exit code: no is the one that

@@ -71,7 +71,7 @@ func (id Identity) parts() parts {
 		p[machineIDPart] = id.MachineID() + "\n"
 	}
 	for t, pair := range id.get().keys {
-		p[string(t)] = pair.private
+		p[string(t)] = pair.private.reveal()
 		p[string(t)+".pub"] = pair.public
 	}
 	return p
@@ -120,16 +120,11 @@ func (id Identity) Equal(other Identity) bool { return maps.Equal(id.parts(), ot
 type File struct {
 	hidden
 	Mode    fs.FileMode
-	content *string
+	content secret
 }
 
 // Content returns the file's bytes.
-func (f File) Content() []byte {
-	if f.content == nil {
-		return nil
-	}
-	return []byte(*f.content)
-}
+func (f File) Content() []byte { return []byte(f.content.reveal()) }
 
 // Files returns the files that give a machine this identity, by their absolute
 // path. They belong to root.
@@ -137,7 +132,7 @@ func (id Identity) Files() map[string]File {
 	files := map[string]File{}
 	for name, text := range id.parts() {
 		path, mode := partPath(name)
-		files["/"+path] = File{Mode: mode, content: &text}
+		files["/"+path] = File{Mode: mode, content: newSecret(text)}
 	}
 	return files
 }

@@ -42,12 +42,12 @@ type Key struct {
 	Public      string // the line of its .pub file
 }
 
-// keyPair holds the texts of a key's two files. It must stay behind a pointer
-// in anything that could be printed.
+// keyPair holds the texts of a key's two files.
 type keyPair struct {
 	Key
-	private, public string
-	signer          ssh.Signer
+	private secret
+	public  string
+	signer  ssh.Signer
 }
 
 // generatePair makes a new key pair. The texts are what ssh-keygen would write.
@@ -109,7 +109,7 @@ func parsePair(t KeyType, private, public string) (keyPair, error) {
 	if key.Type != t {
 		return keyPair{}, fmt.Errorf("this is a key of another type, %s", stored.Type())
 	}
-	return keyPair{Key: key, private: private, public: public, signer: signer}, nil
+	return keyPair{Key: key, private: newSecret(private), public: public, signer: signer}, nil
 }
 
 // describe returns an empty type for what is no host key of ours.

@@ -7,9 +7,6 @@ import (
 	"fmt"
 	"io"
 
-	_ "crypto/sha1"   // gpg 2.2 derives its keys with it by default
-	_ "crypto/sha512" // registers the one below
-
 	"github.com/ProtonMail/go-crypto/openpgp"
 	pgperrors "github.com/ProtonMail/go-crypto/openpgp/errors"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
@@ -54,6 +51,10 @@ func decrypt(message []byte, passphrase string) ([]byte, error) {
 		return []byte(passphrase), nil
 	}
 	details, err := openpgp.ReadMessage(bytes.NewReader(message), nil, prompt, nil)
+	if errors.Is(err, pgperrors.ErrKeyIncorrect) && !asked {
+		return nil, errors.New("decrypting: this is encrypted to a public key, or with a cipher that is too old: " +
+			"decrypt it with gpg, and encrypt it again with gpg --symmetric --cipher-algo AES256")
+	}
 	if err != nil {
 		return nil, decryptError(err)
 	}
@@ -73,13 +74,7 @@ func decrypt(message []byte, passphrase string) ([]byte, error) {
 // decryptError tells what the library's words do not: one wrong passphrase in
 // some is seen only when the plaintext makes no sense.
 func decryptError(err error) error {
-	var unsupported pgperrors.UnsupportedError
-	switch {
-	case errors.Is(err, errPassphrase):
-		return err
-	case errors.As(err, &unsupported):
-		return fmt.Errorf("decrypting: %w: encrypt it again with gpg --symmetric --cipher-algo AES256", err)
-	case errors.Is(err, pgperrors.ErrKeyIncorrect):
+	if errors.Is(err, errPassphrase) || errors.Is(err, pgperrors.ErrKeyIncorrect) {
 		return errPassphrase
 	}
 	return fmt.Errorf("decrypting: the passphrase does not fit, or the file is damaged: %w", err)

@@ -4,14 +4,15 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 )
 
 const redacted = "[redacted]"
 
 // hidden, embedded, makes a type print as a placeholder everywhere: fmt with
 // any verb, slog, JSON, YAML. It is not enough alone, for fmt prints an
-// unexported field of another struct without asking the methods of its type:
-// what is secret also has to lie behind a pointer, which fmt prints as such.
+// unexported field of another struct without asking the methods of its type.
+// What is secret also has to be a [secret].
 type hidden struct{}
 
 // Format writes a placeholder, whatever the verb.
@@ -23,7 +24,9 @@ func (hidden) LogValue() slog.Value { return slog.StringValue(redacted) }
 // MarshalText returns a placeholder, to JSON too.
 func (hidden) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
-// secret is a text that printing does not show. The zero value is empty.
+// secret is a text that no printing shows, wherever it is. The pointer is to a
+// string, for fmt prints its address; one to a struct it follows when the verb
+// does not fit. The zero value is empty.
 type secret struct {
 	hidden
 	text *string
@@ -36,4 +39,14 @@ func (s secret) reveal() string {
 		return ""
 	}
 	return *s.text
+}
+
+// redact takes secrets out of what another program said.
+func redact(words string, secrets ...string) string {
+	for _, s := range secrets {
+		if s != "" {
+			words = strings.ReplaceAll(words, s, redacted)
+		}
+	}
+	return words
 }
