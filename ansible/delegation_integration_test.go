@@ -42,7 +42,7 @@ const delegation = `
         dest: /etc/refused
         content: |
           {{ elsewhere.msg }}
-          {{ address.msg }}
+          {{ address.results | default([address]) | map(attribute='msg') | join(' ') }}
           {{ local.msg }}
     - add_host: {name: newcomer, groups: newcomers, ansible_connection: local}
 - hosts: newcomers
@@ -56,7 +56,7 @@ func TestDelegation(t *testing.T) {
 	canary := t.TempDir()
 	repository := gitRepository(t, map[string]string{
 		"ansible.cfg": "[defaults]\ninventory = hosts\n",
-		"hosts": "web1\nweb2\nelsewhere ansible_connection=local\nbalancer1 ansible_connection=local\n" +
+		"hosts": "web1\nweb2\nelsewhere ansible_connection=local\nbalancer1 ansible_connection=local ansible_python_interpreter=/usr/bin/python3\n" +
 			"[all:vars]\ncanary=" + canary + "\n",
 		"host_vars/web1.yml": "ansible_connection: local\nansible_python_interpreter: /nowhere\nansible_user: nobody\n",
 		"play.yml":           delegation,
@@ -134,7 +134,7 @@ func TestNeighbourHint(t *testing.T) {
 	if len(failed) != 1 || failed["web1"] == nil {
 		t.Fatalf("got %v, want web1 alone to fail", failed)
 	}
-	for _, want := range []string{`task "write the peer's address" (play.yml:5)`, "ansible_run: together"} {
+	for _, want := range []string{`task "write the peer's address" (play.yml:5)`, "hostvars of web2", "ansible_run: together"} {
 		if !strings.Contains(failed["web1"].Error(), want) {
 			t.Errorf("got %q, want it to hold %q", failed["web1"], want)
 		}

@@ -221,7 +221,7 @@ func (p *Playbook) ansible(ctx context.Context, c *workingCopy, s settings, g ga
 	if ctx.Err() != nil {
 		return nil, errors.Join(context.Cause(ctx), record.close())
 	}
-	if err := record.close(); err != nil {
+	if err := errors.Join(record.close(), record.readNeighbours(files.description+".neighbours")); err != nil {
 		return nil, err
 	}
 	failed := record.failed()

@@ -1,10 +1,13 @@
 package ansible
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"slices"
 	"strings"
 )
@@ -37,12 +40,15 @@ type record struct {
 	shown    map[string]bool
 	finished bool
 	err      error
+	// neighbours each host read variables of
+	neighbours map[string][]string
 }
 
 type hostRecord struct {
 	log     io.WriteCloser
 	task    string // header that stands in the log
 	played  bool
+	item    string // why the last item of a loop failed that did
 	failure *event // the last
 	sum     sum
 }
@@ -130,8 +136,17 @@ func oneLine(text string) string { return strings.Join(strings.Fields(text), " "
 
 func (r *record) result(h *hostRecord, e event) {
 	e.Path = r.copy.relative(e.Path)
-	if e.Event == "result" && (e.Status == "failed" || e.Status == "unreachable") {
-		h.failure = &e
+	bad := e.Status == "failed" || e.Status == "unreachable"
+	switch {
+	case e.Event == "item" && bad:
+		h.item = e.Message
+	case e.Event == "result":
+		if bad {
+			// of a loop ansible says only that items failed
+			e.Message = cmp.Or(h.item, e.Message)
+			h.failure = &e
+		}
+		h.item = ""
 	}
 	if header := fmt.Sprintf("\nTASK [%s] %s\n", oneLine(e.Task), e.Path); header != h.task {
 		h.task = header
@@ -181,8 +196,38 @@ func (r *record) failure(name string, h *hostRecord) error {
 	case h.failure == nil:
 		return fmt.Errorf("ansible gave up on %q without naming a task: see its output", name)
 	}
-	return fmt.Errorf("task %q (%s) %s: %s", oneLine(h.failure.Task), h.failure.Path, h.failure.Status,
-		r.copy.relative(h.failure.Message))
+	return fmt.Errorf("task %q (%s) %s: %s%s", oneLine(h.failure.Task), h.failure.Path, h.failure.Status,
+		r.copy.relative(h.failure.Message), hint(h.failure.Message, r.neighbours[name]))
+}
+
+// hint explains a failure for want of what a neighbour found out: hosts that
+// are independent do not see it.
+func hint(message string, neighbours []string) string {
+	undefined := strings.Contains(strings.ToLower(message), "undefined") || strings.Contains(message, "has no attribute")
+	if !undefined || len(neighbours) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("\nThis host reads hostvars of %s: hosts that are built side by side do not see each other's facts, "+
+		"unless config.yml says `ansible_run: together` for their master", strings.Join(neighbours, ", "))
+}
+
+// readNeighbours reads which hosts looked at which: see note_neighbour in
+// ansible_collections/vauban/build/plugins/plugin_utils/run.py.
+func (r *record) readNeighbours(path string) error {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // nobody did
+	} else if err != nil {
+		return fmt.Errorf("reading which hosts looked at their neighbours: %w", err)
+	}
+	r.neighbours = map[string][]string{}
+	for line := range strings.Lines(string(data)) {
+		host, neighbour, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if !slices.Contains(r.neighbours[host], neighbour) {
+			r.neighbours[host] = append(r.neighbours[host], neighbour)
+		}
+	}
+	return nil
 }
 
 func (r *record) unmatched(name string) error {

@@ -8,7 +8,8 @@ import (
 const stream = `{"event": "start", "version": "2.14.18"}
 {"event": "play", "name": "web", "pattern": "web", "hosts": ["web1", "web2", "stranger"]}
 {"event": "task", "task": "one", "uuid": "1"}
-{"event": "result", "host": "web1", "status": "failed", "task": "one", "path": "/w/repository/play.yml:3", "message": "it broke"}
+{"event": "item", "host": "web1", "status": "failed", "task": "one", "message": "it broke"}
+{"event": "result", "host": "web1", "status": "failed", "task": "one", "path": "/w/repository/play.yml:3", "message": "One or more items failed"}
 {"event": "result", "host": "web2", "status": "ignored", "task": "one", "path": "/w/repository/play.yml:3", "message": "so what"}
 {"event": "stats", "stats": {"web1": {"ok": 1, "failures": 1}, "web2": {"ok": 2, "ignored": 1}, "stranger": {}}}
 `

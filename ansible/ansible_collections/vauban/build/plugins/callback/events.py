@@ -134,10 +134,6 @@ class CallbackModule(CallbackBase):
 
 def reason(body):
     """Says in a few words why a task failed."""
-    failed = [item for item in body.get('results') or []
-              if isinstance(item, dict) and (item.get('failed') or item.get('unreachable'))]
-    if failed:
-        return reason(failed[0])
     words = str(body.get('msg') or body.get('reason') or body.get('censored') or '')
     for stream in ('module_stderr', 'stderr', 'module_stdout', 'stdout', 'exception'):
         text = str(body.get(stream) or '').strip()

@@ -22,7 +22,7 @@ options:
     description: The arguments that come before the command.
     type: list
     elements: str
-    required: true
+    default: []
     vars:
       - name: vauban_enter
   environment:
@@ -84,7 +84,10 @@ class Connection(ConnectionBase):
             raise AnsibleConnectionFailure(f'running {cmd!r} in the container: {to_native(stderr)}')
 
     def _enter(self, cmd, stdin_data=None, stdin=subprocess.PIPE, stdout=subprocess.PIPE):
-        argv = [*self.get_option('enter'), '/bin/sh', '-c', cmd]
+        enter = self.get_option('enter')
+        if not enter:  # a variable may name this connection for any host
+            raise AnsibleConnectionFailure('this host has no container: vauban_enter is not set')
+        argv = [*enter, '/bin/sh', '-c', cmd]
         with subprocess.Popen([to_bytes(a, errors='surrogate_or_strict') for a in argv],
                               stdin=stdin, stdout=stdout, stderr=subprocess.PIPE) as process:
             try:

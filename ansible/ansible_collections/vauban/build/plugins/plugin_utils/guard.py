@@ -11,13 +11,10 @@ from ansible.executor.task_executor import TaskExecutor
 
 from ansible_collections.vauban.build.plugins.plugin_utils import run as vauban
 
-neighbours_read = set()
-"""Hosts whose variables this process asked for, on behalf of one of their neighbours."""
-
 
 def install(run):
     """Guards each task. It is called once."""
-    get_connection, execute = TaskExecutor._get_connection, TaskExecutor.run
+    get_connection = TaskExecutor._get_connection
 
     def guarded_connection(self, *args, **kwargs):
         connection = get_connection(self, *args, **kwargs)
@@ -26,13 +23,7 @@ def install(run):
             disable(connection, refusal)
         return connection
 
-    def explained(self):
-        result = execute(self)
-        explain(result, neighbours_read)
-        return result
-
     TaskExecutor._get_connection = guarded_connection
-    TaskExecutor.run = explained
 
 
 def refuse(run, host, connection):
@@ -60,15 +51,3 @@ def disable(connection, refusal):
 
     for method in ('_connect', 'exec_command', 'put_file', 'fetch_file'):
         setattr(connection, method, fail)
-
-
-def explain(result, neighbours):
-    """Tells a task that failed for want of a neighbour's facts what to set."""
-    if not neighbours:
-        return
-    for one in (result, *result.get('results', ())):
-        words = str(one.get('msg', ''))
-        if one.get('failed') and ('undefined' in words.lower() or 'has no attribute' in words):
-            one['msg'] = (f"{words}\nThis task reads hostvars of {', '.join(sorted(neighbours))}: hosts that are "
-                          f"built side by side do not see each other's facts, unless config.yml says "
-                          f"`ansible_run: together` for their master.")

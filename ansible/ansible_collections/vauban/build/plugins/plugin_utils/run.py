@@ -20,7 +20,9 @@ class Run:
     facts: facts that hold whatever was gathered, by name with ansible_
     """
 
-    def __init__(self, description):
+    def __init__(self, path, description):
+        self._neighbours = path + '.neighbours'
+        self._noted = set()
         self.hosts = description['hosts']
         self.groups = description['groups'] or []
         self.independent = description['independent']
@@ -33,6 +35,17 @@ class Run:
         return host in C.LOCALHOST or any(
             fnmatch.fnmatchcase(host, pattern) for pattern in self.delegate_hosts)
 
+    def note_neighbour(self, host, neighbour):
+        """Writes down that a task of host read variables of neighbour.
+
+        It may run in any worker, so it goes to a file that all append to.
+        """
+        if (host, neighbour) in self._noted:
+            return
+        self._noted.add((host, neighbour))
+        with open(self._neighbours, 'a', encoding='utf-8') as file:
+            file.write(f'{host} {neighbour}\n')
+
 
 def load():
     """Reads the description that the environment names."""
@@ -40,4 +53,4 @@ def load():
     if not path:
         raise AnsibleError('VAUBAN_RUN is not set: this plugin belongs to vauban')
     with open(path, encoding='utf-8') as file:
-        return Run(json.load(file))
+        return Run(path, json.load(file))

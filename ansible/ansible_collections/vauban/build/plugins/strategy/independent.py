@@ -18,7 +18,7 @@ from ansible.plugins.strategy.host_pinned import StrategyModule as HostPinned
 from ansible.vars.hostvars import HostVars
 from ansible.vars.manager import VariableManager
 
-from ansible_collections.vauban.build.plugins.plugin_utils import guard, run as vauban
+from ansible_collections.vauban.build.plugins.plugin_utils import run as vauban
 
 
 class StrategyModule(HostPinned):
@@ -65,7 +65,7 @@ class Variables:
         self._manager = manager
         self._inventory = inventory
         self._loader = loader
-        self._built = vauban.load().hosts
+        self._run = vauban.load()
         self._unbuilt = VariableManager(loader=loader, inventory=inventory)  # no facts
 
     def __getattr__(self, name):
@@ -95,7 +95,7 @@ class Neighbours:
 
     def get_vars(self, host=None, **options):
         variables = self._variables
-        if host.name == self._host.name or host.name not in variables._built:
+        if host.name == self._host.name or host.name not in variables._run.hosts:
             return variables._manager.get_vars(host=host, **options)
-        guard.neighbours_read.add(host.name)
+        variables._run.note_neighbour(self._host.name, host.name)
         return variables._unbuilt.get_vars(host=host, **options)
