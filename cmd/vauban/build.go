@@ -23,6 +23,7 @@ type buildFlags struct {
 	batch, jobs       int
 	keepGoing         bool
 	noPush, noPublish bool
+	commitVault       bool
 	timeout           time.Duration
 }
 
@@ -38,7 +39,7 @@ func newBuild(a *app) *cobra.Command {
 		Args: arguments(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			if f.check {
-				return a.plan(cmd.OutOrStdout(), f, names)
+				return a.plan(cmd.OutOrStdout(), f, names, "text")
 			}
 			return a.build(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), f, names)
 		},
@@ -54,6 +55,7 @@ func newBuild(a *app) *cobra.Command {
 	flags.BoolVar(&f.keepGoing, "keep-going", false, "publish although some hosts failed; they keep their previous conffs")
 	flags.BoolVar(&f.noPush, "no-push", false, "push nothing to the registry")
 	flags.BoolVar(&f.noPublish, "no-publish", false, "publish nothing")
+	flags.BoolVar(&f.commitVault, "commit-vault", false, "commit and push the host identities that were created")
 	flags.DurationVar(&f.timeout, "timeout", 2*time.Hour, "time limit of a stage")
 	return cmd
 }
@@ -68,15 +70,17 @@ func (f *buildFlags) planning(cmd *cobra.Command) {
 
 func newPlan(a *app) *cobra.Command {
 	f := &buildFlags{}
+	var format formatFlag
 	cmd := &cobra.Command{
 		Use:   "plan MASTER...",
 		Short: "Print what a build would do, in order, and why; reads only config.yml",
 		Args:  arguments(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, names []string) error {
-			return a.plan(cmd.OutOrStdout(), f, names)
+			return a.plan(cmd.OutOrStdout(), f, names, format.value)
 		},
 	}
 	f.planning(cmd)
+	outputFlag(cmd, &format, "text", "json")
 	return cmd
 }
 
@@ -117,7 +121,8 @@ func (a *app) planned(cfg *config.Config, f *buildFlags, names []string) (*build
 	return plan, usage(err)
 }
 
-func (a *app) plan(out io.Writer, f *buildFlags, names []string) error {
+// plan prints the plan as text or json.
+func (a *app) plan(out io.Writer, f *buildFlags, names []string, format string) error {
 	cfg, err := a.load()
 	if err != nil {
 		return err
@@ -126,8 +131,31 @@ func (a *app) plan(out io.Writer, f *buildFlags, names []string) error {
 	if err != nil {
 		return err
 	}
+	if format == "json" {
+		return printJSON(out, plannedTasks(plan))
+	}
 	_, err = io.WriteString(out, plan.Text())
 	return err
+}
+
+// plannedTask is a task of a plan, for programs.
+type plannedTask struct {
+	Kind    build.Kind `json:"kind"`
+	Subject string     `json:"subject"`
+	Why     string     `json:"why"`
+	After   []string   `json:"after,omitempty"` // "KIND SUBJECT" of what it needs
+}
+
+func plannedTasks(p *build.Plan) []plannedTask {
+	all := []plannedTask{}
+	for _, t := range p.Tasks {
+		task := plannedTask{Kind: t.Kind, Subject: t.Subject(), Why: t.Why}
+		for _, need := range t.Needs {
+			task.After = append(task.After, need.String())
+		}
+		all = append(all, task)
+	}
+	return all
 }
 
 // build runs a plan and prints what became of it.
@@ -147,6 +175,9 @@ func (a *app) build(ctx context.Context, out, progress io.Writer, f *buildFlags,
 	return a.withRunner(ctx, log, cfg, settings, progress, f, plan, func(r *build.Runner) error {
 		outcomes, err := r.Run(ctx)
 		summarize(out, outcomes)
+		if f.commitVault {
+			err = errors.Join(err, commitVault(ctx, out, cfg, settings))
+		}
 		fmt.Fprintf(progress, "logs: %s\n", r.Logs())
 		return err
 	})
@@ -173,8 +204,15 @@ func (a *app) withRunner(ctx context.Context, log *slog.Logger, cfg *config.Conf
 		return err
 	}
 	defer func() { err = errors.Join(err, repository.Close()) }()
+	identities, err := openVault(cfg, s)
+	if err != nil {
+		return err
+	}
+	if identities == nil {
+		log.Info("no vault is set up: hosts make their SSH keys at each boot", "settings", "VAULTED_SSHD_KEYS_KEY or VAULT_ENGINE")
+	}
 	r, err := build.NewRunner(ctx, build.Options{
-		Config: cfg, Settings: s, Engine: engine, Registry: images, Repository: repository,
+		Config: cfg, Settings: s, Engine: engine, Registry: images, Repository: repository, Identities: identities,
 		StateDir: stateDir, Version: version, Branch: f.branch, Limit: f.limit, On: f.on,
 		Batch: f.batch, Jobs: f.jobs, KeepGoing: f.keepGoing, NoPush: f.noPush, NoPublish: f.noPublish,
 		Timeout: f.timeout, Progress: progress, Log: log,

@@ -86,5 +86,5 @@ func (a *app) debugCI(out io.Writer, f *buildFlags, names []string) error {
 		}
 	}
 	fmt.Fprintln(out)
-	return a.plan(out, f, names)
+	return a.plan(out, f, names, "text")
 }

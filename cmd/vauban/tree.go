@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -10,48 +11,137 @@ import (
 	"vauban/config"
 )
 
+// node is a base or a master of the tree.
+type node struct {
+	Name   string   `json:"name"`
+	Source string   `json:"source,omitempty"` // of a base
+	Stages []string `json:"stages,omitempty"`
+	Hosts  string   `json:"hosts,omitempty"` // the pattern of conffs
+	Nodes  []node   `json:"children,omitempty"`
+}
+
 func newTree(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:   "tree",
-		Short: "Print the tree of masters; reads only config.yml",
-		Args:  arguments(cobra.NoArgs),
+	var format formatFlag
+	cmd := &cobra.Command{
+		Use:     "tree",
+		Short:   "Print the tree of masters; reads only config.yml",
+		Example: `  vauban tree --output dot | dot -Tsvg >tree.svg`,
+		Args:    arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := a.load()
 			if err != nil {
 				return err
 			}
-			for _, b := range cfg.Bases {
-				fmt.Fprintf(cmd.OutOrStdout(), "%s (%s %s)\n", b.Name, b.Source.Kind, b.Source.Value)
-				printMasters(cmd.OutOrStdout(), b.Masters, "")
-			}
-			return nil
+			return printTree(cmd.OutOrStdout(), format.value, nodesOf(cfg))
 		},
 	}
+	outputFlag(cmd, &format, "text", "json", "dot", "mermaid")
+	return cmd
 }
 
-func printMasters(out io.Writer, masters []*config.Master, indent string) {
-	for i, m := range masters {
+func nodesOf(cfg *config.Config) []node {
+	var all []node
+	for _, b := range cfg.Bases {
+		all = append(all, node{Name: b.Name, Source: fmt.Sprint(b.Source.Kind, " ", b.Source.Value),
+			Stages: written(b.Stages), Nodes: mastersOf(b.Masters)})
+	}
+	return all
+}
+
+func mastersOf(masters []*config.Master) []node {
+	var all []node
+	for _, m := range masters {
+		all = append(all, node{Name: m.Name, Stages: written(m.Stages), Hosts: m.Conffs, Nodes: mastersOf(m.Masters)})
+	}
+	return all
+}
+
+// written are stages as the configuration spells them.
+func written(stages []config.Stage) []string {
+	var all []string
+	for _, s := range stages {
+		all = append(all, s.Raw)
+	}
+	return all
+}
+
+func printTree(out io.Writer, format string, nodes []node) error {
+	switch format {
+	case "json":
+		return printJSON(out, nodes)
+	case "dot":
+		_, err := fmt.Fprintf(out, "digraph vauban {\n  rankdir=LR\n  node [shape=box]\n%s}\n", graph(nodes, func(id, label string) string {
+			return fmt.Sprintf("  %s [label=%s]\n", id, strconv.Quote(label))
+		}, "->"))
+		return err
+	case "mermaid":
+		_, err := fmt.Fprintf(out, "graph LR\n%s", graph(nodes, func(id, label string) string {
+			return fmt.Sprintf("  %s[%q]\n", id, mermaidEscapes.Replace(label))
+		}, "-->"))
+		return err
+	}
+	for _, n := range nodes {
+		fmt.Fprintf(out, "%s (%s)%s\n", n.Name, n.Source, n.describe())
+		printNodes(out, n.Nodes, "")
+	}
+	return nil
+}
+
+func printNodes(out io.Writer, nodes []node, indent string) {
+	for i, n := range nodes {
 		branch, below := "├── ", "│   "
-		if i == len(masters)-1 {
+		if i == len(nodes)-1 {
 			branch, below = "└── ", "    "
 		}
-		fmt.Fprintf(out, "%s%s%s%s\n", indent, branch, m.Name, describe(m))
-		printMasters(out, m.Masters, indent+below)
+		fmt.Fprintf(out, "%s%s%s%s\n", indent, branch, n.Name, n.describe())
+		printNodes(out, n.Nodes, indent+below)
 	}
 }
 
-// describe says what a master adds to its parent.
-func describe(m *config.Master) string {
-	var parts []string
-	for _, s := range m.Stages {
-		parts = append(parts, s.Raw)
-	}
-	text := strings.Join(parts, ", ")
+// describe says what a node adds to its parent.
+func (n node) describe() string {
+	text := strings.Join(n.Stages, ", ")
 	if text != "" {
 		text = ": " + text
 	}
-	if m.Conffs != "" {
-		text += fmt.Sprintf(" (hosts %s)", m.Conffs)
+	if n.Hosts != "" {
+		text += fmt.Sprintf(" (hosts %s)", n.Hosts)
 	}
 	return text
+}
+
+// mermaidEscapes are what Mermaid takes for markup, in its own notation.
+var mermaidEscapes = strings.NewReplacer("\n", "<br/>", `"`, "#quot;", "<", "#lt;", ">", "#gt;", "#", "#35;", `\`, "#92;")
+
+// graph draws nodes and the edges between them; box declares one of them.
+func graph(nodes []node, box func(id, label string) string, arrow string) string {
+	var b strings.Builder
+	count := 0
+	var draw func(nodes []node, parent string)
+	draw = func(nodes []node, parent string) {
+		for _, n := range nodes {
+			id := fmt.Sprintf("n%d", count)
+			count++
+			b.WriteString(box(id, n.label()))
+			if parent != "" {
+				fmt.Fprintf(&b, "  %s %s %s\n", parent, arrow, id)
+			}
+			draw(n.Nodes, id)
+		}
+	}
+	draw(nodes, "")
+	return b.String()
+}
+
+// label is what stands in a node's box, a line for each thing.
+func (n node) label() string {
+	lines := []string{n.Name}
+	if n.Source != "" {
+		lines = append(lines, n.Source)
+	}
+	lines = append(lines, n.Stages...)
+	if n.Hosts != "" {
+		lines = append(lines, "hosts "+n.Hosts)
+	}
+	return strings.Join(lines, "\n")
 }
