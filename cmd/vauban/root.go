@@ -46,7 +46,7 @@ func newRoot() *cobra.Command {
 	flags.StringVar(&a.logLevel, "log-level", "info", "debug, info, warn or error")
 	root.AddCommand(
 		newBuild(a), newCI(a), newPlan(a), newTree(a),
-		newImages(a), newHistory(a), newPull(a), newShell(a), newWhich(a), newExport(a),
+		newImages(a), newHistory(a), newPull(a), newShell(a), newDiff(a), newWhich(a), newExport(a),
 		newReleases(a), newRollback(a), newEntry(a), newServe(a), newPrune(a), newBoot(a),
 		newDoctor(a), newVersion(),
 	)
