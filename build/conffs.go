@@ -80,6 +80,9 @@ func (r *Runner) limited(ctx context.Context, m *config.Master, all []string) ([
 
 // buildHosts builds one batch. A host that failed has its reason.
 func (r *Runner) buildHosts(ctx context.Context, m *config.Master, master layers.Image, names []string) ([]host, error) {
+	if err := r.identities.ensure(ctx, names); err != nil {
+		return nil, err
+	}
 	at := map[string]layers.Image{}
 	failed := map[string]error{}
 	for _, name := range names {
@@ -119,7 +122,7 @@ func (r *Runner) applyToHosts(ctx context.Context, m *config.Master, i int, s co
 	var targets []layers.Target
 	for _, name := range slices.Sorted(maps.Keys(at)) {
 		options := r.container(m, name, false)
-		options.MachineID = machineID(name)
+		options.MachineID = r.identities.machineID(name)
 		targets = append(targets, layers.Target{Parent: at[name], ContainerOptions: options})
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, r.Timeout, fmt.Errorf("it took longer than --timeout %s", r.Timeout))
@@ -161,7 +164,7 @@ func (r *Runner) finishHost(ctx context.Context, m *config.Master, name string, 
 		return h
 	}
 	h.file = filepath.Join(dir, file)
-	h.report, h.err = r.cut(ctx, master, img, h.file)
+	h.report, h.err = r.cut(ctx, master, img, name, h.file)
 	return h
 }
 
@@ -173,10 +176,11 @@ func (r *Runner) keepHost(ctx context.Context, m *config.Master, name string, im
 	return r.keep(ctx, m.HostImage(name), img, m.Image())
 }
 
-// cut writes what a host's image changes in its master's to out.
-func (r *Runner) cut(ctx context.Context, master, img layers.Image, out string) (export.ConffsReport, error) {
+// cut writes what a host's image changes in its master's, and the host's
+// identity, to out.
+func (r *Runner) cut(ctx context.Context, master, img layers.Image, name, out string) (export.ConffsReport, error) {
 	return export.Conffs(ctx, out, func(ctx context.Context, w io.Writer) error {
-		report, err := r.Engine.Difference(ctx, master, img, w, r.mergeOptions())
+		report, err := r.Engine.Difference(ctx, master, img, w, r.mergeOptions(), r.identities.layer(name)...)
 		for _, big := range report.MetadataOnly {
 			r.Log.Warn("only the metadata of a large file changed, and its content travels with it", "file", big.Path, "bytes", big.Size)
 		}

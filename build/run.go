@@ -16,6 +16,7 @@ import (
 	"vauban/config"
 	"vauban/layers"
 	"vauban/registry"
+	"vauban/vault"
 )
 
 // Options configure a [Runner]. Engine, Registry and Repository are open and
@@ -26,6 +27,12 @@ type Options struct {
 	Engine     *layers.Engine
 	Registry   *registry.Registry
 	Repository *ansible.Repository
+	// Identities keeps the hosts' SSH keys and machine-ids. Nil: hosts make
+	// their keys when they boot.
+	Identities vault.Store
+	// CommitIdentities is called when the run has created some, before
+	// anything is built with them. Nil: they stay where they are.
+	CommitIdentities func(context.Context) error
 	// StateDir holds caches and the run's artifacts.
 	StateDir string
 	// Version of this tool, for records.
@@ -63,15 +70,17 @@ type Runner struct {
 	work string // removed at the end
 	logs string // kept
 
-	mu      sync.Mutex
-	images  map[string]layers.Image // by image name, made or looked up in this run
-	parts   map[*config.Master]*parts
-	kernels keyed
+	mu         sync.Mutex
+	images     map[string]layers.Image // by image name, made or looked up in this run
+	parts      map[*config.Master]*parts
+	kernels    keyed
+	identities identities
 }
 
 // NewRunner prepares the run of a plan.
 func NewRunner(ctx context.Context, o Options, p *Plan) (*Runner, error) {
-	r := &Runner{Options: o, plan: p, images: map[string]layers.Image{}, parts: map[*config.Master]*parts{}}
+	r := &Runner{Options: o, plan: p, images: map[string]layers.Image{}, parts: map[*config.Master]*parts{},
+		identities: identities{store: o.Identities, commit: o.CommitIdentities, known: map[string]vault.Identity{}}}
 	if r.Batch <= 0 {
 		r.Batch = 20
 	}

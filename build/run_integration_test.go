@@ -5,6 +5,7 @@ package build
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -13,6 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
+
+	"vauban/vault"
 )
 
 const inventory = `
@@ -154,14 +157,16 @@ func TestHostAloneAndAmongNeighbours(t *testing.T) {
 		t.Fatalf("%v: %v", err, outcomes)
 	}
 	hosts := Request{Names: []string{"master-test"}, Stage: Conffs}
-	r, outcomes, err := w.build(t, Options{NoPublish: true, On: "latest", Limit: "host01"}, hosts)
+	store := vault.NewLocal(filepath.Join(w.dir, "vault"), "a passphrase")
+	r, outcomes, err := w.build(t, Options{NoPublish: true, On: "latest", Limit: "host01", Identities: store}, hosts)
 	if err != nil {
 		t.Fatalf("%v: %v", err, outcomes)
 	}
 	alone := digests(t, r)
+	identityShips(t, r, store)
 
 	t.Setenv("FAIL", "yes")
-	r, outcomes, err = w.build(t, Options{NoPublish: true, On: "latest"}, hosts)
+	r, outcomes, err = w.build(t, Options{NoPublish: true, On: "latest", Identities: store}, hosts)
 	if err == nil || !strings.Contains(outcomes[0].Err.Error(), "1 of 3 hosts failed") {
 		t.Fatalf("a failing host did not fail the task: %v: %v", err, outcomes)
 	}
@@ -171,6 +176,42 @@ func TestHostAloneAndAmongNeighbours(t *testing.T) {
 	}
 	if among["host02"] != "" || among["host03"] == "" {
 		t.Errorf("made: %v; want host01 and host03", among)
+	}
+}
+
+// identityShips checks that a host's keys are in its conffs and in nothing
+// that is pushed.
+func identityShips(t *testing.T, r *Runner, store vault.Store) {
+	t.Helper()
+	id, err := store.Get(t.Context(), "host01")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := r.Config.Masters()[0]
+	conffs := r.partsOf(m).hosts[0].file
+	for path, file := range id.Files() {
+		out, err := exec.CommandContext(t.Context(), "tar", "-xzOf", conffs, strings.TrimPrefix(path, "/")).Output()
+		if err != nil || string(out) != string(file.Content()) {
+			t.Errorf("%s is not in the conffs as the vault has it: %v", path, err)
+		}
+	}
+	listed, err := exec.CommandContext(t.Context(), "tar", "-tvzf", conffs, "etc/ssh/ssh_host_ed25519_key").Output()
+	if err != nil || !strings.HasPrefix(string(listed), "-rw------- 0/0") {
+		t.Errorf("the private key is %s: %v", listed, err)
+	}
+	img, err := r.image(t.Context(), m.HostImage("host01"), "latest")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = r.Engine.Mount(t.Context(), img, func(root string) error {
+		keys, err := filepath.Glob(filepath.Join(root, "etc/ssh/ssh_host_*"))
+		if len(keys) > 0 {
+			t.Errorf("the image holds %v", keys)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -84,13 +84,13 @@ func write(t testing.TB, path, text string) {
 // runner prepares a run of a plan; o holds what is special about it.
 func (w *world) runner(t testing.TB, o Options, p *Plan) *Runner {
 	t.Helper()
-	cfg, err := config.Load(filepath.Join(w.dir, "config.yml"))
-	if err != nil {
-		t.Fatal(err)
+	if o.Config == nil {
+		o.Config = w.config(t)
 	}
-	o.Config, o.Engine, o.Registry, o.StateDir, o.Version = cfg, w.engine, w.registry, filepath.Join(w.dir, "state"), "test"
+	o.Engine, o.Registry, o.StateDir, o.Version = w.engine, w.registry, filepath.Join(w.dir, "state"), "test"
 	o.Settings.UploadDir = filepath.Join(w.dir, "pxe")
 	o.Log, o.Progress = testenv.Log(t), t.Output()
+	var err error
 	o.Repository, err = ansible.Open(t.Context(), ansible.Options{
 		Repo: filepath.Join(w.dir, "playbooks"), StateDir: o.StateDir, Dir: w.dir, Environ: os.Environ(), Log: o.Log,
 	})
@@ -105,15 +105,21 @@ func (w *world) runner(t testing.TB, o Options, p *Plan) *Runner {
 	return r
 }
 
-// build plans a request and runs it. It gives the runner, whose parts tell
-// what was made, and the error of the run.
-func (w *world) build(t testing.TB, o Options, request Request) (*Runner, []Outcome, error) {
+func (w *world) config(t testing.TB) *config.Config {
 	t.Helper()
 	cfg, err := config.Load(filepath.Join(w.dir, "config.yml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := New(cfg, request)
+	return cfg
+}
+
+// build plans a request and runs it. It gives the runner, whose parts tell
+// what was made, and the error of the run.
+func (w *world) build(t testing.TB, o Options, request Request) (*Runner, []Outcome, error) {
+	t.Helper()
+	o.Config = w.config(t)
+	p, err := New(o.Config, request)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,6 +36,8 @@ type Settings struct {
 	VaultedSSHDKeysKey Secret // VAULTED_SSHD_KEYS_KEY
 	VaultAddr          string // VAULT_ADDR
 	VaultToken         Secret // VAULT_TOKEN
+	VaultRoleID        string // VAULT_ROLE_ID: an AppRole, in the place of a token
+	VaultSecretID      Secret // VAULT_SECRET_ID
 	VaultPath          string // VAULT_PATH, default "vauban_kv2/"
 
 	GitTokenUsername string // GIT_TOKEN_USERNAME
@@ -80,6 +82,8 @@ func (s *Settings) table() []setting {
 		{name: "VAULTED_SSHD_KEYS_KEY", secret: &s.VaultedSSHDKeysKey},
 		{name: "VAULT_ADDR", text: &s.VaultAddr, accept: checkServer},
 		{name: "VAULT_TOKEN", secret: &s.VaultToken},
+		{name: "VAULT_ROLE_ID", text: &s.VaultRoleID},
+		{name: "VAULT_SECRET_ID", secret: &s.VaultSecretID},
 		{name: "VAULT_PATH", text: &s.VaultPath},
 		{name: "GIT_TOKEN_USERNAME", text: &s.GitTokenUsername},
 		{name: "GIT_TOKEN_PASSWORD", secret: &s.GitTokenPassword},

@@ -85,8 +85,9 @@ func asOverlay(mounts []mount.Mount, dir string) ([]mount.Mount, error) {
 
 // Difference writes what a host's image changes in its master's: one tar that
 // is laid over the master's root filesystem as an overlayfs layer. The
-// master's layers must be the lower part of the host's.
-func (e *Engine) Difference(ctx context.Context, master, host Image, w io.Writer, o diff.MergeOptions) (report diff.Report, err error) {
+// master's layers must be the lower part of the host's. On top come those
+// that are in no image: what they hold must not be pushed.
+func (e *Engine) Difference(ctx context.Context, master, host Image, w io.Writer, o diff.MergeOptions, top ...diff.Open) (report diff.Report, err error) {
 	above, err := host.Above(master)
 	if err != nil {
 		return report, err
@@ -96,6 +97,7 @@ func (e *Engine) Difference(ctx context.Context, master, host Image, w io.Writer
 	for _, blob := range above {
 		tars = append(tars, func() (io.ReadCloser, error) { return e.openLayer(ctx, blob) })
 	}
+	tars = append(tars, top...)
 	err = e.Mount(ctx, master, func(root string) error {
 		report, err = diff.Merge(ctx, w, root, tars, o)
 		return err

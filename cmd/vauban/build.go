@@ -175,9 +175,6 @@ func (a *app) build(ctx context.Context, out, progress io.Writer, f *buildFlags,
 	return a.withRunner(ctx, log, cfg, settings, progress, f, plan, func(r *build.Runner) error {
 		outcomes, err := r.Run(ctx)
 		summarize(out, outcomes)
-		if f.commitVault {
-			err = errors.Join(err, commitVault(ctx, out, cfg, settings))
-		}
 		fmt.Fprintf(progress, "logs: %s\n", r.Logs())
 		return err
 	})
@@ -211,8 +208,12 @@ func (a *app) withRunner(ctx context.Context, log *slog.Logger, cfg *config.Conf
 	if identities == nil {
 		log.Info("no vault is set up: hosts make their SSH keys at each boot", "settings", "VAULTED_SSHD_KEYS_KEY or VAULT_ENGINE")
 	}
+	var commit func(context.Context) error
+	if f.commitVault && s.VaultEngine != "vault" {
+		commit = committingVault(log, cfg, s)
+	}
 	r, err := build.NewRunner(ctx, build.Options{
-		Config: cfg, Settings: s, Engine: engine, Registry: images, Repository: repository, Identities: identities,
+		Config: cfg, Settings: s, Engine: engine, Registry: images, Repository: repository, Identities: identities, CommitIdentities: commit,
 		StateDir: stateDir, Version: version, Branch: f.branch, Limit: f.limit, On: f.on,
 		Batch: f.batch, Jobs: f.jobs, KeepGoing: f.keepGoing, NoPush: f.noPush, NoPublish: f.noPublish,
 		Timeout: f.timeout, Progress: progress, Log: log,

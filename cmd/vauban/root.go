@@ -48,7 +48,7 @@ func newRoot() *cobra.Command {
 		newBuild(a), newCI(a), newPlan(a), newTree(a),
 		newImages(a), newHistory(a), newPull(a), newShell(a), newDiff(a), newWhich(a), newExport(a),
 		newReleases(a), newRollback(a), newEntry(a), newServe(a), newPrune(a), newBoot(a),
-		newDoctor(a), newVersion(),
+		newVault(a), newDoctor(a), newVersion(),
 	)
 	return root
 }

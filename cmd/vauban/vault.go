@@ -1,0 +1,130 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"vauban/config"
+	"vauban/vault"
+)
+
+// openVault opens the store of host identities that the settings name. It is
+// nil when none is set up.
+func openVault(cfg *config.Config, s config.Settings) (vault.Store, error) {
+	if s.VaultEngine != "vault" {
+		if s.VaultedSSHDKeysKey.Reveal() == "" {
+			return nil, nil
+		}
+		return vault.NewLocal(vaultDir(cfg), s.VaultedSSHDKeysKey.Reveal()), nil
+	}
+	return vault.NewKV(vault.KVOptions{
+		Address: s.VaultAddr, Path: s.VaultPath, Token: s.VaultToken.Reveal(),
+		RoleID: s.VaultRoleID, SecretID: s.VaultSecretID.Reveal(),
+	})
+}
+
+// vaultDir is where the local engine keeps its files, beside config.yml.
+func vaultDir(cfg *config.Config) string { return filepath.Join(cfg.Dir, "vault") }
+
+// committingVault gives what commits and pushes the identities that a run
+// created. CI systems check out a commit and tell the branch.
+func committingVault(log *slog.Logger, cfg *config.Config, s config.Settings) func(context.Context) error {
+	return func(ctx context.Context) error {
+		hosts, err := vault.CommitVault(ctx, vaultDir(cfg), vault.CommitOptions{
+			Username: s.GitTokenUsername, Password: s.GitTokenPassword.Reveal(),
+			Branch:  cmp.Or(os.Getenv("CI_COMMIT_BRANCH"), os.Getenv("GITHUB_HEAD_REF"), os.Getenv("GITHUB_REF_NAME")),
+			Environ: config.WithoutSecrets(os.Environ()), Log: log,
+		})
+		if len(hosts) > 0 {
+			log.Info("pushed new identities", "hosts", len(hosts))
+		}
+		return err
+	}
+}
+
+func newVault(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "vault",
+		Short: "Look at and rotate the hosts' SSH keys and machine-ids",
+		Args:  knownCommand,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(
+		a.vaultCommand("list", "List the hosts that have an identity", cobra.NoArgs, listVault),
+		a.vaultCommand("show HOST", "Print a host's machine-id and public keys", cobra.ExactArgs(1), showVault),
+		a.vaultCommand("rotate HOST", "Give a host new SSH keys; build its conffs afterwards", cobra.ExactArgs(1), rotateVault),
+		a.vaultCommand("verify", "Check that keys and machine-ids are whole and shared by no two hosts", cobra.NoArgs, verifyVault),
+	)
+	return cmd
+}
+
+func (a *app) vaultCommand(use, short string, args cobra.PositionalArgs, do func(context.Context, io.Writer, vault.Store, []string) error) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Args: arguments(args),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := a.session()
+			if err != nil {
+				return err
+			}
+			store, err := openVault(s.cfg, s.settings)
+			if err != nil {
+				return err
+			}
+			if store == nil {
+				return usage(errors.New("vauban: no vault is set up: set VAULTED_SSHD_KEYS_KEY, or VAULT_ENGINE=vault and VAULT_ADDR"))
+			}
+			return do(cmd.Context(), cmd.OutOrStdout(), store, args)
+		},
+	}
+}
+
+func listVault(ctx context.Context, out io.Writer, store vault.Store, _ []string) error {
+	hosts, err := store.List(ctx)
+	for _, host := range hosts {
+		fmt.Fprintln(out, host)
+	}
+	return err
+}
+
+func showVault(ctx context.Context, out io.Writer, store vault.Store, args []string) error {
+	id, err := store.Get(ctx, args[0])
+	if err != nil {
+		return err
+	}
+	return printIdentity(out, id)
+}
+
+// printIdentity prints what everybody may know.
+func printIdentity(out io.Writer, id vault.Identity) error {
+	fmt.Fprintln(out, "machine-id", id.MachineID())
+	for _, key := range id.Keys() {
+		if _, err := fmt.Fprintln(out, key.Public); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func rotateVault(ctx context.Context, out io.Writer, store vault.Store, args []string) error {
+	id, err := vault.Rotate(ctx, store, args[0])
+	if err != nil {
+		return err
+	}
+	return printIdentity(out, id)
+}
+
+func verifyVault(ctx context.Context, out io.Writer, store vault.Store, _ []string) error {
+	if err := vault.Check(ctx, store); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(out, "all identities are whole, and no two hosts share one")
+	return err
+}
