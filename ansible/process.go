@@ -39,6 +39,8 @@ type process struct {
 	env    []string
 	output io.Writer       // both streams
 	events func(io.Reader) // reads file descriptor 3; nil: there is none
+	// grace is the time between TERM and KILL. 0: ten seconds.
+	grace time.Duration
 	// mark tells what the process started; see newMark. Empty: all of that
 	// is killed when the process ends.
 	mark string
@@ -48,14 +50,14 @@ type process struct {
 func newMark() string { return "VAUBAN_PROCESS=" + rand.Text() }
 
 // run starts the process in a group of its own and waits. When ctx ends the
-// group gets TERM, ten seconds later KILL.
+// group gets TERM, later KILL.
 func (p process) run(ctx context.Context) error {
 	mark := cmp.Or(p.mark, newMark())
 	cmd := exec.CommandContext(ctx, p.argv[0], p.argv[1:]...)
 	cmd.Dir, cmd.Env = p.dir, append(p.env, mark)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
-	cmd.WaitDelay = killAfter
+	cmd.WaitDelay = cmp.Or(p.grace, killAfter)
 	var pipes pipes
 	defer pipes.close()
 	stdout, err := pipes.open(func(r io.Reader) { _, _ = io.Copy(p.output, r) })

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestProcess(t *testing.T) {
@@ -37,6 +38,7 @@ func TestProcessLeavesNothing(t *testing.T) {
 		argv:   []string{"bash", "-c", "trap '' TERM; setsid sleep 1000 & echo $! >&3; kill -STOP $$"},
 		env:    os.Environ(),
 		output: io.Discard,
+		grace:  time.Millisecond,
 		events: func(r io.Reader) {
 			line := make([]byte, 32)
 			n, _ := r.Read(line)
