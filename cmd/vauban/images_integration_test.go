@@ -1,0 +1,117 @@
+//go:build integration
+
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"vauban/internal/testenv"
+	"vauban/layers"
+)
+
+func TestMain(m *testing.M) { testenv.Main(m) }
+
+// script is a step that runs a shell script.
+type script string
+
+func (s script) Key(context.Context, string) (digest.Digest, error) {
+	return digest.FromString(string(s)), nil
+}
+
+func (s script) Run(ctx context.Context, containers []*layers.Container) error {
+	for _, c := range containers {
+		if err := c.Exec(ctx, layers.Process{Args: []string{"/bin/sh", "-ec", string(s)}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// webState gives a state directory with images of master web and its host
+// web01.
+func webState(t *testing.T) string {
+	t.Helper()
+	state := t.TempDir()
+	engine, err := layers.Open(t.Context(), layers.Options{StateDir: state, Embedded: true, Version: version, Log: testenv.Log(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := engine.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	img := testenv.Base(t, engine)
+	for _, l := range []struct{ name, script, stage string }{
+		{"base/iso", "mkdir /srv/data", ""},
+		{"web", "echo master >/etc/motd; echo x >/etc/gone; echo key >/etc/key; chmod 600 /etc/key", "b.yml"},
+		{"web/web01", "echo web01 >/etc/motd; rm /etc/gone; echo secret >/etc/key", "b.yml"},
+	} {
+		labels := map[string]string{"vauban.stage": l.stage, "vauban.commit": digest.FromString(l.name).Encoded()}
+		results, err := engine.Apply(t.Context(), script(l.script),
+			layers.Change{Created: time.Unix(1700000000, 0), CreatedBy: l.stage, Labels: labels},
+			layers.Target{Parent: img, ContainerOptions: layers.ContainerOptions{Name: "web01"}})
+		if err != nil || results[0].Err != nil {
+			t.Fatal(err, results)
+		}
+		img = results[0].Image
+		if err := engine.SetImage(t.Context(), l.name, img); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return state
+}
+
+// TestImageCommands looks at images of a master and its host in every way.
+func TestImageCommands(t *testing.T) {
+	state, cfg, dir := webState(t), configFile(t, good), t.TempDir()
+	rootfs, conffs := filepath.Join(dir, "web.squashfs"), filepath.Join(dir, "conffs.tgz")
+	commit := func(name string) string { return digest.FromString(name).Encoded() }
+	for _, tt := range []struct {
+		name string
+		args []string
+		code int
+		out  []string // in stdout
+		not  string   // not in stdout
+		err  string   // in stderr
+	}{
+		{name: "a list", args: []string{"images", "--output", "json"}, out: []string{`"name": "web/web01:latest"`}},
+		{name: "what differs", args: []string{"diff", "web", "web01"},
+			out: []string{"changed  /etc/motd", "-master\n+web01\n", "deleted  /etc/gone\n", "changed  /etc/key -rw-------\n"}, not: "secret"},
+		{name: "of another host", args: []string{"diff", "web", "web02"}, code: 1, err: "web02"},
+		{name: "the host's", args: []string{"which", "web/web01", "/etc/motd"}, out: []string{"in layer 4 by b.yml", commit("web/web01"), "images  web/web01"}},
+		{name: "deleted", args: []string{"which", "web/web01", "/etc/gone"}, out: []string{"/etc/gone was deleted in layer 4"}},
+		{name: "the master's", args: []string{"which", "web", "/etc/gone", "--output", "json"}, out: []string{`"layer": 3`, `"commit": "` + commit("web") + `"`}},
+		{name: "the base's, through a link", args: []string{"which", "web", "/bin/sh"}, out: []string{"/usr/bin/sh was written in layer 1 by mmdebstrap"}},
+		{name: "nobody's", args: []string{"which", "web", "/nothing"}, code: 1, err: "no layer of"},
+		{name: "a command", args: []string{"shell", "web", "--", "cat", "/etc/motd"}, out: []string{"master\n"}},
+		{name: "a command that fails", args: []string{"shell", "web", "--", "false"}, code: 1, err: `running "false"`},
+		{name: "a rootfs", args: []string{"export", "rootfs", "web", "-o", rootfs}, out: []string{rootfs}},
+		{name: "conffs", args: []string{"export", "conffs", "web", "--host", "web01", "-o", conffs}, out: []string{conffs, "1 deletions"}},
+		{name: "conffs to a pipe", args: []string{"export", "conffs", "web", "--host", "web01", "-o", "-"}, out: []string{"\x1f\x8b"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			code, out, errs := vauban(t, append([]string{"--config", cfg, "--state", state}, tt.args...)...)
+			if code != tt.code || !strings.Contains(errs, tt.err) || tt.not != "" && strings.Contains(out, tt.not) {
+				t.Errorf("exit code %d, stdout %q, stderr %q", code, out, errs)
+			}
+			for _, want := range tt.out {
+				if !strings.Contains(out, want) {
+					t.Errorf("stdout %q lacks %q", out, want)
+				}
+			}
+		})
+	}
+	for _, path := range []string{rootfs, conffs} {
+		if info, err := os.Stat(path); err != nil || info.Size() == 0 {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
