@@ -123,7 +123,8 @@ func (r *Runner) applyToHosts(ctx context.Context, m *config.Master, i int, s co
 	for _, name := range slices.Sorted(maps.Keys(at)) {
 		options := r.container(m, name, false)
 		options.MachineID = r.identities.machineID(name)
-		targets = append(targets, layers.Target{Parent: at[name], ContainerOptions: options})
+		targets = append(targets, layers.Target{Parent: at[name], ContainerOptions: options,
+			Labels: map[string]string{labelHost: name, labelParent: at[name].Digest().String()}})
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, r.Timeout, fmt.Errorf("it took longer than --timeout %s", r.Timeout))
 	defer cancel()

@@ -81,7 +81,7 @@ func (r *Runner) makeRelease(ctx context.Context, m *config.Master) (string, err
 			release.Conffs[h.name] = export.BuiltConffs{Path: h.file, Image: h.image, Master: p.image.Digest()}
 		}
 	}
-	published, err := export.Publish(ctx, r.uploadDir(), release, export.TreeOptions{Log: r.Log})
+	published, err := export.Publish(ctx, r.uploadDir(), release, export.TreeOptions{Owner: r.Settings.UploadOwner, Log: r.Log})
 	if err != nil {
 		return "", err
 	}

@@ -14,6 +14,8 @@ type Target struct {
 	ContainerOptions
 	// Parent is the image the container starts from.
 	Parent Image
+	// Labels are this target's, besides those of the [Change].
+	Labels map[string]string
 }
 
 // Result is what became of one target.
@@ -46,6 +48,8 @@ func (e *Engine) Apply(ctx context.Context, step Step, change Change, targets ..
 				continue
 			}
 			commits.Go(func() error {
+				change := change
+				change.Labels = merged(change.Labels, targets[i].Labels)
 				results[i].Image, results[i].Err = c.commit(ctx, change)
 				return nil
 			})
