@@ -2,13 +2,17 @@ package build
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"vauban/config"
 	"vauban/export"
@@ -96,15 +100,19 @@ func (r *Runner) buildHosts(ctx context.Context, m *config.Master, master layers
 			return nil, fmt.Errorf("applying stage %q to the hosts of %q: %w", s.Raw, m.Name, err)
 		}
 	}
-	var hosts []host
-	for _, name := range names {
-		h := host{name: name, err: failed[name]}
-		if h.err == nil {
-			h = r.finishHost(ctx, m, name, master, at[name])
+	hosts := make([]host, len(names))
+	var finishes errgroup.Group
+	finishes.SetLimit(runtime.NumCPU())
+	for i, name := range names {
+		hosts[i] = host{name: name, err: failed[name]}
+		if hosts[i].err == nil {
+			finishes.Go(func() error {
+				hosts[i] = r.finishHost(ctx, m, name, master, at[name])
+				return nil
+			})
 		}
-		hosts = append(hosts, h)
 	}
-	return hosts, ctx.Err()
+	return hosts, errors.Join(finishes.Wait(), ctx.Err())
 }
 
 // applyToHosts moves each host one stage on; those that fail are taken out.
