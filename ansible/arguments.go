@@ -74,12 +74,13 @@ func hasOption(args, names []string) bool {
 
 // inventories returns -i for each inventory that ansible would read by itself:
 // naming one of ours would make it forget them.
-func (r *Repository) inventories(args []string, s settings) []string {
+func (r *Repository) inventories(c *workingCopy, args []string, s settings) []string {
 	if hasOption(args, inventoryOptions) {
 		return nil
 	}
 	var own []string
 	for _, path := range s.list("DEFAULT_HOST_LIST") {
+		path = r.locate(c, path)
 		if s.isSet("DEFAULT_HOST_LIST") || exists(path) {
 			own = append(own, "-i", path)
 		}

@@ -76,7 +76,7 @@ func TestInventories(t *testing.T) {
 		{[]string{"-e", "x=1", "--tags", "i"}, configured, []string{"-i", "/r/a", "-i", "/r/b"}},
 		{nil, standard, nil}, // ansible would warn that it is not there
 	} {
-		if diff := cmp.Diff(test.want, r.inventories(test.args, test.settings)); diff != "" {
+		if diff := cmp.Diff(test.want, r.inventories(&workingCopy{tree: "/w", root: "/w"}, test.args, test.settings)); diff != "" {
 			t.Errorf("%q:\n%s", test.args, diff)
 		}
 	}

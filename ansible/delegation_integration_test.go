@@ -3,6 +3,8 @@
 package ansible
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -112,6 +114,43 @@ func TestTogether(t *testing.T) {
 	}
 	if _, ok := boxes[1].files(t)["/etc/once"]; ok {
 		t.Error("run_once ran on each host")
+	}
+}
+
+// Under together, one that fails takes the others with it; alone, it does not.
+func TestSharedFailure(t *testing.T) {
+	repository := gitRepository(t, map[string]string{
+		"ansible.cfg": "[defaults]\ninventory = hosts\n",
+		"hosts":       "web1\nweb2\n",
+		"play.yml": `
+- hosts: web1
+  gather_facts: false
+  tasks:
+    - command: "false"
+- hosts: all
+  gather_facts: false
+  tasks:
+    - copy: {dest: /etc/second, content: "{{ hostvars.elsewhere.ansible_facts.role }}\n"}
+`,
+	})
+	facts := t.TempDir()
+	if err := os.WriteFile(filepath.Join(facts, "elsewhere.json"), []byte(`{"ansible_facts": {"ansible_role": "database"}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	commit(t, repository, map[string]string{"hosts": "web1\nweb2\nelsewhere\n"})
+	r := open(t, Options{Repo: repository, FactsFrom: facts})
+	for mode, want := range map[string]string{Together: "built together with web1", Alone: ""} {
+		web2 := newBox(t, "web2")
+		failed := apply(t, r, PlaybookOptions{Path: "play.yml", Conffs: true, Mode: mode}, newBox(t, "web1"), web2)
+		if failed["web1"] == nil {
+			t.Errorf("%s: web1 did not fail", mode)
+		}
+		if err := failed["web2"]; (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v for web2, want %q", mode, err, want)
+		}
+		if mode == Alone && web2.read(t, "etc/second") != "database\n" {
+			t.Errorf("the facts of a host that is not built were not lent: %q", web2.read(t, "etc/second"))
+		}
 	}
 }
 

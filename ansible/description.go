@@ -23,6 +23,7 @@ type description struct {
 	Independent   bool                      `json:"independent"`
 	DelegateHosts []string                  `json:"delegate_hosts"`
 	Facts         map[string]any            `json:"facts"`
+	FactsFrom     string                    `json:"facts_from"`
 }
 
 // keptVariables are those of the container that become methods must not drop.
@@ -62,6 +63,7 @@ func (p *Playbook) writeFiles(c *workingCopy, targets []target) (runFiles, error
 		Independent:   p.options.Conffs && p.options.Mode != Together,
 		DelegateHosts: p.repository.options.DelegateHosts,
 		Facts:         p.options.Facts,
+		FactsFrom:     p.repository.options.FactsFrom,
 	}
 	if !p.options.Conffs {
 		d.Groups = p.options.Groups

@@ -12,6 +12,7 @@ import (
 	"regexp"
 
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
 	"gopkg.in/yaml.v3"
 )
 
@@ -93,10 +94,23 @@ func (r *Repository) installInto(ctx context.Context, c *workingCopy, files []re
 			}
 		}
 	}
-	if err := os.Rename(partial, dir); err != nil {
+	if err := persist(partial, dir); err != nil {
 		return fmt.Errorf("keeping roles and collections: %w", err)
 	}
 	return nil
+}
+
+// persist gives a whole folder its final name.
+func persist(partial, dir string) error {
+	f, err := os.Open(partial)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := unix.Syncfs(int(f.Fd())); err != nil { // thousands of files
+		return err
+	}
+	return os.Rename(partial, dir)
 }
 
 // ansibleGalaxy may fetch from the repository's own git server.

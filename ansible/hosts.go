@@ -73,7 +73,13 @@ func (r *Repository) listHosts(ctx context.Context, c *workingCopy, pattern stri
 	if err := os.WriteFile(playbook, []byte("- hosts: all\n  gather_facts: false\n"), 0o600); err != nil {
 		return nil, err
 	}
-	args := append(r.arguments(c), "--list-hosts", "--limit", pattern, playbook)
+	s, err := r.readSettings(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	args := r.arguments(c)
+	args = append(args, r.inventories(c, args, s)...)
+	args = append(args, "--list-hosts", "--limit", pattern, playbook)
 	out, err := r.quiet(ctx, c, "ansible-playbook", args...)
 	if err != nil {
 		if matchesNothing(err) {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"path/filepath"
 	"runtime"
@@ -85,7 +84,7 @@ func (r *Repository) Playbook(o PlaybookOptions) *Playbook {
 // package. Under [Together] it covers all hosts of the master.
 func (p *Playbook) Key(_ context.Context, host string) (digest.Digest, error) {
 	r, o := p.repository, p.options
-	plugins, err := pluginsDigest()
+	plugins, err := digestTree(collection)
 	if err != nil {
 		return "", err
 	}
@@ -100,25 +99,12 @@ func (p *Playbook) Key(_ context.Context, host string) (digest.Digest, error) {
 		"plugins": plugins, "repository": r.remote.url, "commit": o.Revision.Commit,
 		"root": r.options.RootDir, "playbook": o.Path,
 		"arguments": r.extraArgs, "hooks": []string{r.options.HookPre, r.options.HookPost},
-		"conffs": o.Conffs, "mode": o.Mode, "groups": groups, "facts": o.Facts, "hosts": hosts,
+		"lent facts": r.facts, "conffs": o.Conffs, "mode": o.Mode, "groups": groups, "facts": o.Facts, "hosts": hosts,
 	})
 	if err != nil {
 		return "", fmt.Errorf("digesting the playbook %q: %w", o.Path, err)
 	}
 	return digest.FromBytes(key), nil
-}
-
-func pluginsDigest() (digest.Digest, error) {
-	d := digest.SHA256.Digester()
-	err := fs.WalkDir(collection, ".", func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		content, err := collection.ReadFile(path)
-		fmt.Fprintf(d.Hash(), "%s %d\n%s", path, len(content), content)
-		return err
-	})
-	return d.Digest(), err
 }
 
 // Run applies the playbook to the containers. The error is a
@@ -241,7 +227,7 @@ func (p *Playbook) argv(c *workingCopy, s settings, files runFiles) []string {
 	argv := []string{"setpriv", "--bounding-set", boundingSet, "--", r.options.Program,
 		"--diff", "-v", "--forks", strconv.Itoa(r.forks(s))}
 	argv = append(argv, args...)
-	argv = append(argv, r.inventories(args, s)...)
+	argv = append(argv, r.inventories(c, args, s)...)
 	return append(argv, "-i", files.description, "-e", "@"+files.variables, "--limit", "@"+files.limit,
 		filepath.FromSlash(p.options.Path))
 }

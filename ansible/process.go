@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -55,7 +56,11 @@ func (p process) run(ctx context.Context) error {
 	mark := cmp.Or(p.mark, newMark())
 	cmd := exec.CommandContext(ctx, p.argv[0], p.argv[1:]...)
 	cmd.Dir, cmd.Env = p.dir, append(p.env, mark)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// The kernel sends the signal when the thread ends that started the
+	// process: this one stays until it has been waited for.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = cmp.Or(p.grace, killAfter)
 	var pipes pipes

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -38,6 +39,7 @@ type record struct {
 	hosts    map[string]*hostRecord
 	patterns []string // of the plays
 	shown    map[string]bool
+	started  bool // our plugins are at work
 	finished bool
 	err      error
 	// neighbours each host read variables of
@@ -96,6 +98,8 @@ func (r *record) read(stream io.Reader) {
 
 func (r *record) take(e event) {
 	switch e.Event {
+	case "start":
+		r.started = true
 	case "play":
 		r.patterns = append(r.patterns, e.Pattern)
 		for _, name := range e.Hosts {
@@ -117,7 +121,7 @@ func (r *record) take(e event) {
 					s.OK, s.Changed, s.Unreachable, s.Failures, s.Skipped, s.Rescued, s.Ignored))
 			}
 		}
-		r.finished = true
+		r.finished = r.started
 	}
 }
 
@@ -180,20 +184,28 @@ func (r *record) log(h *hostRecord, text string) {
 func (r *record) failed() map[string]error {
 	failed := map[string]error{}
 	for name, h := range r.hosts {
-		if err := r.failure(name, h); err != nil {
-			failed[name] = err
+		if h.sum.Failures > 0 || h.sum.Unreachable > 0 {
+			failed[name] = r.failure(name, h)
+		}
+	}
+	culprits := strings.Join(slices.Sorted(maps.Keys(failed)), ", ")
+	together := r.playbook.options.Mode == Together && culprits != ""
+	for name, h := range r.hosts {
+		switch {
+		case failed[name] != nil:
+		case together:
+			// Ansible may have stopped all without saying so, and what
+			// this one got depends on the one that failed.
+			failed[name] = fmt.Errorf("%q is built together with %s, which failed", name, culprits)
+		case !h.played:
+			failed[name] = r.unmatched(name)
 		}
 	}
 	return failed
 }
 
 func (r *record) failure(name string, h *hostRecord) error {
-	switch {
-	case !h.played:
-		return r.unmatched(name)
-	case h.sum.Failures == 0 && h.sum.Unreachable == 0:
-		return nil
-	case h.failure == nil:
+	if h.failure == nil {
 		return fmt.Errorf("ansible gave up on %q without naming a task: see its output", name)
 	}
 	return fmt.Errorf("task %q (%s) %s: %s%s", oneLine(h.failure.Task), h.failure.Path, h.failure.Status,

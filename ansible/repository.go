@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/opencontainers/go-digest"
 	"mvdan.cc/sh/v3/shell"
 )
 
@@ -50,6 +51,10 @@ type Options struct {
 	// DelegateHosts are patterns (shell style) of machines outside the build
 	// that tasks may be delegated to.
 	DelegateHosts []string
+	// FactsFrom is a folder of facts of hosts that are not built: a JSON file
+	// for each, named after it, as the module setup or a cache of facts
+	// writes them. Empty: none.
+	FactsFrom string
 	// Environ is the environment of git, the hooks and ansible. It must
 	// not hold vauban's own secrets.
 	Environ []string
@@ -65,6 +70,7 @@ type Repository struct {
 	mirror    string // bare repository
 	dir       string // private to this process, removed by Close
 	extraArgs []string
+	facts     digest.Digest // of FactsFrom
 	log       *slog.Logger
 	unlock    func() // gives dir free for sweeping
 
@@ -97,6 +103,9 @@ func Open(ctx context.Context, o Options) (_ *Repository, err error) {
 		return nil, err
 	}
 	if r.extraArgs, err = splitArgs(o.ExtraArgs, o.Environ); err != nil {
+		return nil, err
+	}
+	if r.facts, err = r.digestFacts(); err != nil {
 		return nil, err
 	}
 	if r.remote, err = newRemote(o); err != nil {
@@ -198,6 +207,35 @@ func (r *Repository) forks(s settings) int {
 		return n
 	}
 	return cmp.Or(r.options.Forks, 2*runtime.NumCPU())
+}
+
+// digestFacts also makes the folder's path absolute.
+func (r *Repository) digestFacts() (digest.Digest, error) {
+	if r.options.FactsFrom == "" {
+		return "", nil
+	}
+	if !filepath.IsAbs(r.options.FactsFrom) {
+		r.options.FactsFrom = filepath.Join(r.options.Dir, r.options.FactsFrom)
+	}
+	d, err := digestTree(os.DirFS(r.options.FactsFrom))
+	if err != nil {
+		return "", fmt.Errorf("reading the facts that `facts_from:` lends: %w", err)
+	}
+	return d, nil
+}
+
+// digestTree covers the names and contents of all files.
+func digestTree(tree fs.FS) (digest.Digest, error) {
+	d := digest.SHA256.Digester()
+	err := fs.WalkDir(tree, ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := fs.ReadFile(tree, path)
+		fmt.Fprintf(d.Hash(), "%q %d\n%s", path, len(content), content)
+		return err
+	})
+	return d.Digest(), err
 }
 
 // splitArgs splits a line as a shell does: quotes, variables, no commands.

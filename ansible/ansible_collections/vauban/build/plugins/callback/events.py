@@ -50,7 +50,10 @@ class CallbackModule(CallbackBase):
         self._emit('start', version=__version__)
 
     def v2_playbook_on_play_start(self, play):
-        self._variables = play.get_variable_manager()
+        if self._variables is None:
+            self._variables = play.get_variable_manager()
+            for host, facts in self._run.lent_facts():
+                self._variables.set_host_facts(host, facts)
         for host in self._run.hosts:
             self._set_facts(host)
         hosts = self._variables.get_vars(play=play).get('ansible_play_hosts_all', [])

@@ -18,6 +18,7 @@ class Run:
     independent: each host is to come out as if it were built alone
     delegate_hosts: patterns of other machines that tasks may reach
     facts: facts that hold whatever was gathered, by name with ansible_
+    facts_from: a folder of facts of hosts that are not built
     """
 
     def __init__(self, path, description):
@@ -29,11 +30,21 @@ class Run:
         self.delegate_hosts = description['delegate_hosts'] or []
         self.facts = {'ansible_' + name.removeprefix('ansible_'): value
                       for name, value in (description['facts'] or {}).items()}
+        self.facts_from = description['facts_from']
 
     def may_reach(self, host):
         """Tells whether tasks may connect to host, which is not built here."""
         return host in C.LOCALHOST or any(
             fnmatch.fnmatchcase(host, pattern) for pattern in self.delegate_hosts)
+
+    def lent_facts(self):
+        """Yields hosts that are not built and their facts, as setup or a cache of facts wrote them."""
+        for name in sorted(os.listdir(self.facts_from)) if self.facts_from else ():
+            host = name.removesuffix('.json')
+            if host not in self.hosts:
+                with open(os.path.join(self.facts_from, name), encoding='utf-8') as file:
+                    facts = json.load(file)
+                yield host, facts.get('ansible_facts', facts)
 
     def note_neighbour(self, host, neighbour):
         """Writes down that a task of host read variables of neighbour.
