@@ -212,9 +212,13 @@ func (r *record) failure(name string, h *hostRecord) error {
 		r.copy.relative(h.failure.Message), hint(h.failure.Message, r.neighbours[name]))
 }
 
-// hint explains a failure for want of what a neighbour found out: hosts that
-// are independent do not see it.
+// hint explains failures that come from how vauban runs ansible: for want of
+// python3 in the image, or of what a neighbour found out, which hosts that are
+// independent do not see.
 func hint(message string, neighbours []string) string {
+	if strings.Contains(message, "/usr/bin/python3: not found") {
+		return "\nThe image has no python3: add it to the base (`include: [python3]`)"
+	}
 	undefined := strings.Contains(strings.ToLower(message), "undefined") || strings.Contains(message, "has no attribute")
 	if !undefined || len(neighbours) == 0 {
 		return ""

@@ -43,6 +43,21 @@ func TestRecord(t *testing.T) {
 	}
 }
 
+func TestHint(t *testing.T) {
+	for message, want := range map[string]string{
+		"MODULE FAILURE\n/bin/sh: 1: /usr/bin/python3: not found": "no python3",
+		"'dict object' has no attribute 'hostname'":               "hostvars of web2",
+		"non-zero return code":                                     "",
+	} {
+		if got := hint(message, []string{"web2"}); !strings.Contains(got, want) || (got == "") != (want == "") {
+			t.Errorf("%q: got %q, want %q", message, got, want)
+		}
+	}
+	if got := hint("x is undefined", nil); got != "" {
+		t.Errorf("got %q where no neighbour was read", got)
+	}
+}
+
 // A stream that breaks off must not look like a run that went well.
 func TestBrokenRecord(t *testing.T) {
 	for _, broken := range []string{stream[:len(stream)-40], "", "not json\n" + stream} {
