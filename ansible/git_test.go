@@ -123,6 +123,37 @@ func TestSubmodules(t *testing.T) {
 	}
 }
 
+func TestFactsFrom(t *testing.T) {
+	repository, facts := gitRepository(t, map[string]string{"play.yml": "a"}), t.TempDir()
+	write := func(content string) {
+		if err := os.WriteFile(filepath.Join(facts, "db1.json"), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(`{"ansible_memtotal_mb": 1}`)
+	first := open(t, Options{Repo: repository, FactsFrom: "facts", Dir: filepath.Dir(linkTo(t, facts))})
+	write(`{"ansible_memtotal_mb": 2}`)
+	second := open(t, Options{Repo: repository, FactsFrom: facts})
+	if first.facts == second.facts {
+		t.Error("other facts have the same digest")
+	}
+	write(`[]`)
+	_, err := Open(t.Context(), Options{Repo: repository, FactsFrom: facts, StateDir: t.TempDir(), Environ: os.Environ()})
+	if err == nil || !strings.Contains(err.Error(), `"db1.json"`) {
+		t.Errorf("got %v, want an error that names the file", err)
+	}
+}
+
+// linkTo makes a link called facts.
+func linkTo(t *testing.T, target string) string {
+	t.Helper()
+	link := filepath.Join(t.TempDir(), "facts")
+	if err := os.Symlink(target, link); err != nil {
+		t.Fatal(err)
+	}
+	return link
+}
+
 // Two runs may open one repository at once; the folder of a run that died is
 // removed, that of a living one is not.
 func TestSharedState(t *testing.T) {

@@ -47,7 +47,7 @@ func TestHint(t *testing.T) {
 	for message, want := range map[string]string{
 		"MODULE FAILURE\n/bin/sh: 1: /usr/bin/python3: not found": "no python3",
 		"'dict object' has no attribute 'hostname'":               "hostvars of web2",
-		"non-zero return code":                                     "",
+		"non-zero return code":                                    "",
 	} {
 		if got := hint(message, []string{"web2"}); !strings.Contains(got, want) || (got == "") != (want == "") {
 			t.Errorf("%q: got %q, want %q", message, got, want)

@@ -3,6 +3,7 @@ package ansible
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -217,11 +218,29 @@ func (r *Repository) digestFacts() (digest.Digest, error) {
 	if !filepath.IsAbs(r.options.FactsFrom) {
 		r.options.FactsFrom = filepath.Join(r.options.Dir, r.options.FactsFrom)
 	}
-	d, err := digestTree(os.DirFS(r.options.FactsFrom))
-	if err != nil {
+	if err := checkFacts(r.options.FactsFrom); err != nil {
 		return "", fmt.Errorf("reading the facts that `facts_from:` lends: %w", err)
 	}
-	return d, nil
+	return digestTree(os.DirFS(r.options.FactsFrom))
+}
+
+// checkFacts finds out before a run what the callback plugin could not read.
+func checkFacts(dir string) error {
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(filepath.Join(dir, file.Name()))
+		if err != nil {
+			return err
+		}
+		var facts map[string]any
+		if err := json.Unmarshal(data, &facts); err != nil {
+			return fmt.Errorf("%q is no JSON object: %w", file.Name(), err)
+		}
+	}
+	return nil
 }
 
 // digestTree covers the names and contents of all files.
