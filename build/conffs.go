@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"vauban/ansible"
 	"vauban/config"
 	"vauban/export"
 	"vauban/layers"
@@ -41,7 +42,11 @@ func (r *Runner) makeConffs(ctx context.Context, m *config.Master) (string, erro
 	p.setImage(img)
 	p.update(func(p *parts) { p.allHosts = all })
 	failed := 0
-	for batch := range slices.Chunk(names, r.Batch) {
+	size := r.Batch
+	if m.AnsibleRun == ansible.Together {
+		size = len(names) // its plays look at all of them
+	}
+	for batch := range slices.Chunk(names, size) {
 		r.say("conffs %s: %d hosts", m.Name, len(batch))
 		hosts, err := r.buildHosts(ctx, m, img, batch)
 		if err != nil {

@@ -21,6 +21,7 @@ func (r *Runner) playbook(m *config.Master, stage config.Stage, revision ansible
 		Groups:   m.Groups,
 		Conffs:   conffs,
 		Mode:     m.AnsibleRun,
+		Hosts:    r.partsOf(m).allHosts,
 		Facts:    m.Facts,
 		Timeout:  r.Timeout,
 		Output:   func(host string) (io.WriteCloser, error) { return r.logFile(hostLog(m, host)) },

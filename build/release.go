@@ -2,9 +2,12 @@ package build
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"vauban/config"
 	"vauban/export"
@@ -67,26 +70,50 @@ func (r *Runner) makeRelease(ctx context.Context, m *config.Master) (string, err
 	if r.NoPublish {
 		return "not published, as told", nil
 	}
+	current, err := export.Current(r.uploadDir(), m.Name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
 	p := r.partsOf(m)
-	release := export.Release{Master: m.Name, Timestamp: r.Tag, Tool: "vauban " + r.Version, Hosts: p.allHosts}
+	if p.rootfs == "" && p.image != nil && current != nil && current.Rootfs.Image != p.image.Digest() {
+		// Conffs of an image that was built before and not published yet:
+		// its rootfs goes with them.
+		if _, err := r.makeSquashfs(ctx, m); err != nil {
+			return "", err
+		}
+	}
+	published, err := export.Publish(ctx, r.uploadDir(), r.release(m, p, current),
+		export.TreeOptions{Owner: r.Settings.UploadOwner, Log: r.Log})
+	switch {
+	case errors.Is(err, export.ErrMixed) && len(p.hosts) == 0:
+		return fmt.Sprintf("built, but not published: %v; or cut the conffs on it with --stage conffs --on latest", err), nil
+	case err != nil:
+		return "", err
+	case published.Unchanged:
+		return "unchanged since " + published.Timestamp, nil
+	}
+	return published.Dir, nil
+}
+
+// release is what the run made of a master.
+func (r *Runner) release(m *config.Master, p *parts, current *export.Published) export.Release {
+	release := export.Release{Master: m.Name, Timestamp: r.Tag, Tool: "vauban " + r.Version,
+		Hosts: p.allHosts, Conffs: map[string]export.BuiltConffs{}}
 	if p.rootfs != "" {
 		release.Rootfs = &export.BuiltRootfs{Path: p.rootfs, Image: p.image.Digest(), Kernels: p.report.Kernels}
 	}
 	if p.kernel != nil {
 		release.Kernel = &export.BuiltKernel{Version: p.kernel.version, Vmlinuz: p.kernel.vmlinuz, Initramfs: p.kernel.initramfs}
 	}
-	release.Conffs = map[string]export.BuiltConffs{}
 	for _, h := range p.hosts {
 		if h.err == nil {
 			release.Conffs[h.name] = export.BuiltConffs{Path: h.file, Image: h.image, Master: p.image.Digest()}
+			continue
+		}
+		if current == nil || current.Hosts[h.name].Master != p.image.Digest() {
+			// It failed, and what it had before does not fit this rootfs.
+			release.Hosts = slices.DeleteFunc(slices.Clone(release.Hosts), func(name string) bool { return name == h.name })
 		}
 	}
-	published, err := export.Publish(ctx, r.uploadDir(), release, export.TreeOptions{Owner: r.Settings.UploadOwner, Log: r.Log})
-	if err != nil {
-		return "", err
-	}
-	if published.Unchanged {
-		return "unchanged since " + published.Timestamp, nil
-	}
-	return published.Dir, nil
+	return release
 }

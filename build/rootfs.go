@@ -161,9 +161,6 @@ func hostname(name string) string {
 // check finds missing playbooks and branches, and what cannot be built yet,
 // before anything runs.
 func (r *Runner) check(ctx context.Context, p *Plan) error {
-	if r.Config.Configuration.FactsFrom != "" {
-		return fmt.Errorf("%s: this version cannot lend facts yet: remove `facts_from`", r.Config.Path)
-	}
 	for _, t := range p.Tasks {
 		for _, s := range r.stagesOf(t) {
 			if s.Init != "" {

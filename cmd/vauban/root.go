@@ -144,11 +144,15 @@ func openRepository(ctx context.Context, log *slog.Logger, cfg *config.Config, s
 	if s.AnsibleRepo == "" {
 		return nil, usage(fmt.Errorf("vauban: no repository of playbooks is configured: set ANSIBLE_REPO, or `ansible_repo:` below `configuration:` in %s", cfg.Path))
 	}
+	factsFrom := cfg.Configuration.FactsFrom
+	if factsFrom != "" {
+		factsFrom = cfg.Resolve(factsFrom)
+	}
 	return ansible.Open(ctx, ansible.Options{
 		Repo: s.AnsibleRepo, RootDir: s.AnsibleRootDir, ExtraArgs: s.AnsibleExtraArgs, Program: s.AnsiblePlaybook,
 		SSHKeyFile: s.AnsibleSSHKey, HookPre: s.HookPreAnsible, HookPost: s.HookPostAnsible,
 		Username: s.GitTokenUsername, Password: s.GitTokenPassword.Reveal(),
-		StateDir: stateDir, Dir: cfg.Dir, DelegateHosts: cfg.Configuration.DelegateHosts,
+		StateDir: stateDir, Dir: cfg.Dir, FactsFrom: factsFrom, DelegateHosts: cfg.Configuration.DelegateHosts,
 		Environ: config.WithoutSecrets(os.Environ()), Log: log,
 	})
 }

@@ -132,6 +132,7 @@ func TestMainJob(t *testing.T) {
 
 	t.Run("published tree", func(t *testing.T) { publishedTree(t, w) })
 	t.Run("an unchanged host keeps its conffs", func(t *testing.T) { unchangedHost(t, w) })
+	t.Run("a rootfs, then its conffs", func(t *testing.T) { separately(t, w) })
 	t.Run("an interrupted run", func(t *testing.T) { interrupted(t, w) })
 	t.Run("booted guest", func(t *testing.T) { bootedGuest(t, w) })
 	t.Run("damaged rootfs", func(t *testing.T) { damagedRootfs(t, w) })
@@ -169,6 +170,28 @@ func unchangedHost(t *testing.T, w *world) {
 	if after := sums(); before != after {
 		t.Errorf("before\n%s\nafter\n%s", before, after)
 	}
+}
+
+// separately builds a rootfs in one run and the conffs in another: only the
+// second may publish, and it publishes both.
+func separately(t *testing.T, w *world) {
+	release := func() string {
+		target, err := os.Readlink(w.path("pxe/master-12-db/current"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return target
+	}
+	before := release()
+	out := w.vauban(t, "build", "master-12-db", "--stage", "rootfs")
+	if release() != before || !strings.Contains(out, "not published") {
+		t.Errorf("a rootfs without its conffs was published: %s\n%s", release(), out)
+	}
+	w.vauban(t, "build", "master-12-db", "--stage", "conffs", "--on", "latest")
+	if release() == before {
+		t.Error("rootfs and conffs are built and not published")
+	}
+	w.command(t, "sh", "-c", "cd pxe/master-12-db/current && sha256sum --check --quiet SHA256SUMS")
 }
 
 // interrupted sends SIGINT to a run in the middle of a stage.
