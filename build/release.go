@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -48,7 +47,10 @@ func (r *Runner) makeSquashfs(ctx context.Context, m *config.Master) (string, er
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
-	options := export.RootfsOptions{Log: r.Log, Compression: m.Export["compression"]}
+	options, err := PackingOptions(r.Config, m, r.Log)
+	if err != nil {
+		return "", err
+	}
 	report, err := export.Rootfs(ctx, filepath.Join(dir, "rootfs.squashfs"), r.mounted(img), options)
 	if err != nil {
 		return "", fmt.Errorf("exporting %q: %w", m.Name, err)
@@ -70,10 +72,9 @@ func (r *Runner) makeRelease(ctx context.Context, m *config.Master) (string, err
 	if r.NoPublish {
 		return "not published, as told", nil
 	}
-	current, err := export.Current(r.uploadDir(), m.Name)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", err
-	}
+	// One that cannot be read is Publish's to judge: a release of which all
+	// was built takes its place.
+	current, _ := export.Current(r.uploadDir(), m.Name)
 	p := r.partsOf(m)
 	if p.rootfs == "" && p.image != nil && current != nil && current.Rootfs.Image != p.image.Digest() {
 		// Conffs of an image that was built before and not published yet:

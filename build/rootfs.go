@@ -162,6 +162,14 @@ func hostname(name string) string {
 // before anything runs.
 func (r *Runner) check(ctx context.Context, p *Plan) error {
 	for _, t := range p.Tasks {
+		if t.Kind == MakeSquashfs {
+			if _, err := PackingOptions(r.Config, t.Master, r.Log); err != nil {
+				return err
+			}
+		}
+		if t.Kind == MakeRootfs && t.Master.KeepAnsible {
+			return fmt.Errorf("%s: master %q wants `keep_ansible`, and nothing installs ansible in an image: remove it", place(r.Config, t.Master.Pos), t.Subject())
+		}
 		for _, s := range r.stagesOf(t) {
 			if s.Init != "" {
 				return fmt.Errorf("%s: stage %q of %q wants `init: %s`, which this version cannot run yet: remove it", place(r.Config, s.Pos), s.Raw, t.Subject(), s.Init)
