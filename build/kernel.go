@@ -1,6 +1,7 @@
 package build
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,7 +43,7 @@ func (r *Runner) makeKernel(ctx context.Context, m *config.Master) (string, erro
 	if err != nil {
 		return "", err
 	}
-	step, err := r.initramfsStep(m, source, version)
+	step, err := r.initramfsStep(m, version)
 	if err != nil {
 		return "", err
 	}
@@ -109,7 +110,7 @@ func compareVersions(a, b string) int {
 			x, _ := strconv.ParseUint(digitsA, 10, 64)
 			y, _ := strconv.ParseUint(digitsB, 10, 64)
 			if x != y {
-				return 2*b2i(x > y) - 1
+				return cmp.Compare(x, y)
 			}
 			a, b = a[len(digitsA):], b[len(digitsB):]
 			continue
@@ -129,13 +130,6 @@ func leading(s string, digits bool) string {
 		return s
 	}
 	return s[:end]
-}
-
-func b2i(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 // kernelSource is the image to build the initramfs in: the base that the
@@ -159,7 +153,7 @@ func (r *Runner) kernelSource(ctx context.Context, img layers.Image, version str
 }
 
 // initramfsStep is Dockerfile.initramfs with our dracut modules.
-func (r *Runner) initramfsStep(m *config.Master, source layers.Image, version string) (*recipe, error) {
+func (r *Runner) initramfsStep(m *config.Master, version string) (*recipe, error) {
 	return r.recipe(dockerfiles.Initramfs, map[string]string{
 		"SOURCE":         m.Base.Image(),
 		"KERNEL_VERSION": version,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -64,6 +65,7 @@ type command struct {
 
 func start(ctx context.Context, program string, args ...string) (io.ReadCloser, error) {
 	c := &command{cmd: exec.CommandContext(ctx, program, args...)}
+	c.cmd.Env = config.WithoutSecrets(os.Environ()) // packages' scripts see it
 	c.cmd.Stderr = &c.said
 	// All that the program started goes with it.
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
