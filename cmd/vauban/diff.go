@@ -109,7 +109,7 @@ func changesIn(root *os.Root, difference io.Reader) ([]change, error) {
 func changeOf(root *os.Root, h *tar.Header, content io.Reader) (c change, differs bool, err error) {
 	name := path.Clean(h.Name)
 	c = change{Path: "/" + strings.TrimPrefix(name, "/"), Kind: "added", Type: typeOf(h), Size: h.Size, Mode: h.FileInfo().Mode().String()}
-	before, err := root.Lstat(name)
+	before, err := lstat(root, name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return c, false, err
 	}
@@ -129,6 +129,22 @@ func changeOf(root *os.Root, h *tar.Header, content io.Reader) (c change, differ
 	}
 	c.Diff, err = textDiff(root, before, h, content)
 	return c, true, err
+}
+
+// lstat follows no link on the way to name: what the master has behind one, the
+// host, where the link became a directory, does not change.
+func lstat(root *os.Root, name string) (fs.FileInfo, error) {
+	for i, c := range name {
+		if c != '/' {
+			continue
+		}
+		if info, err := root.Lstat(name[:i]); err != nil {
+			return nil, err
+		} else if !info.IsDir() {
+			return nil, fs.ErrNotExist
+		}
+	}
+	return root.Lstat(name)
 }
 
 func typeOf(h *tar.Header) string {

@@ -12,7 +12,7 @@ import (
 
 func TestChangesIn(t *testing.T) {
 	dir := t.TempDir()
-	for name, text := range map[string]string{"etc/motd": "a\nb\n", "etc/gone": "x\n", "etc/shadow": "old\n", "bin/tool": "\x00a"} {
+	for name, text := range map[string]string{"etc/motd": "a\nb\n", "etc/gone": "x\n", "etc/shadow": "old\n", "bin/tool": "\x00a", "etc/plain": "x\n"} {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
@@ -20,6 +20,9 @@ func TestChangesIn(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if err := os.Symlink("/run/away", filepath.Join(dir, "etc/link.d")); err != nil {
+		t.Fatal(err)
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -39,6 +42,10 @@ func TestChangesIn(t *testing.T) {
 		{own(tar.Header{Name: "etc/gone", Typeflag: tar.TypeChar}), ""},
 		{own(tar.Header{Name: "etc/hostname", Typeflag: tar.TypeReg, Mode: 0o644}), "web01\n"},
 		{own(tar.Header{Name: "etc/link", Typeflag: tar.TypeSymlink, Linkname: "motd", Mode: 0o777}), ""},
+		{own(tar.Header{Name: "etc/link.d/", Typeflag: tar.TypeDir, Mode: 0o755}), ""},
+		{own(tar.Header{Name: "etc/link.d/new", Typeflag: tar.TypeReg, Mode: 0o600}), ""},
+		{own(tar.Header{Name: "etc/plain/", Typeflag: tar.TypeDir, Mode: 0o755}), ""},
+		{own(tar.Header{Name: "etc/plain/new", Typeflag: tar.TypeReg, Mode: 0o600}), ""},
 		{own(tar.Header{Name: "etc/motd", Typeflag: tar.TypeReg, Mode: 0o644}), "a\nc\n"},
 		{own(tar.Header{Name: "etc/shadow", Typeflag: tar.TypeReg, Mode: 0o640}), "secret\n"},
 	} {
@@ -70,6 +77,10 @@ added    /etc/hostname -rw-r--r--
 @@ -0,0 +1 @@
 +web01
 added    /etc/link Lrwxrwxrwx
+changed  /etc/link.d drwxr-xr-x
+added    /etc/link.d/new -rw-------
+changed  /etc/plain drwxr-xr-x
+added    /etc/plain/new -rw-------
 changed  /etc/motd -rw-r--r--
 --- master/etc/motd
 +++ host/etc/motd
