@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 
@@ -40,11 +41,9 @@ func (a *app) doctor(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	var settings config.Settings
-	if _, err := os.Stat(a.configFile); err == nil {
-		if _, settings, err = a.settings(log); err != nil {
-			return err
-		}
+	settings, err := a.settingsOfMachine(log)
+	if err != nil {
+		return err
 	}
 	stateDir, err := a.state(settings)
 	if err != nil {
@@ -66,6 +65,16 @@ func (a *app) doctor(ctx context.Context, out io.Writer) error {
 		return fmt.Errorf("%d things are missing", missing)
 	}
 	return nil
+}
+
+// settingsOfMachine are those of config.yml, or without one the environment's.
+func (a *app) settingsOfMachine(log *slog.Logger) (config.Settings, error) {
+	if _, err := os.Stat(a.configFile); err == nil {
+		_, settings, err := a.settings(log)
+		return settings, err
+	}
+	settings, _, err := config.LoadSettings(nil, os.Environ())
+	return settings, usage(err)
 }
 
 func checks(stateDir string, s config.Settings) []check {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"vauban/build"
 	"vauban/config"
 	"vauban/export"
 	"vauban/layers"
@@ -43,7 +44,11 @@ func newExportRootfs(a *app) *cobra.Command {
 			}
 			return a.withMaster(cmd, args[0], f.on, func(ctx context.Context, s *session, m *config.Master, img layers.Image) error {
 				mounted := func(ctx context.Context, fn func(string) error) error { return s.engine.Mount(ctx, img, fn) }
-				report, err := export.Rootfs(ctx, f.out, mounted, export.RootfsOptions{Log: s.log, Compression: m.Export["compression"]})
+				options, err := build.PackingOptions(s.cfg, m, s.log)
+				if err != nil {
+					return err
+				}
+				report, err := export.Rootfs(ctx, f.out, mounted, options)
 				if err != nil {
 					return err
 				}
@@ -59,8 +64,12 @@ func newExportRootfs(a *app) *cobra.Command {
 func newExportConffs(a *app) *cobra.Command {
 	f := &exportFlags{}
 	cmd := &cobra.Command{
-		Use:     "conffs MASTER --host HOST --out FILE",
-		Short:   "Write what a host's image changes in its master's",
+		Use:   "conffs MASTER --host HOST --out FILE",
+		Short: "Write what a host's image changes in its master's",
+		Long: `Write what a host's image changes in its master's.
+
+That is the host's conffs less the SSH keys that the vault keeps: they are in no
+image, and only build adds them.`,
 		Example: `  vauban export conffs master-12-web --host web01 -o - | tar -tvz`,
 		Args:    arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
