@@ -186,6 +186,7 @@ func (a *app) withRunner(ctx context.Context, log *slog.Logger, cfg *config.Conf
 	if err != nil {
 		return err
 	}
+	warnOfUnused(log, s)
 	engine, err := a.engine(ctx, log, s, stateDir)
 	if err != nil {
 		return err
@@ -222,6 +223,24 @@ func (a *app) withRunner(ctx context.Context, log *slog.Logger, cfg *config.Conf
 		return err
 	}
 	return fn(r)
+}
+
+// warnOfUnused names the settings that are read and have no effect yet.
+func warnOfUnused(log *slog.Logger, s config.Settings) {
+	for _, setting := range []struct {
+		name string
+		set  bool
+	}{
+		{"UPLOAD_HOSTS_LIST", len(s.UploadHostsList) > 0},
+		{"UPLOAD_CI_SSH_USERNAME", s.UploadCISSHUsername != ""},
+		{"UPLOAD_CI_SSH_KEY", s.UploadCISSHKey.Reveal() != ""},
+		{"DEBIAN_APT_GET_PROXY", s.DebianAptGetProxy != ""},
+		{"DEBIAN_CACHE_PATH", s.DebianCachePath != ""},
+	} {
+		if setting.set {
+			log.Warn("this version does not use a setting yet", "setting", setting.name)
+		}
+	}
 }
 
 // summarize prints a line for each task.
