@@ -23,10 +23,11 @@ import (
 // identities are those of hosts, made or read once in a run. The store is nil
 // when none is configured: hosts then make their SSH keys when they boot.
 type identities struct {
-	store  vault.Store
-	commit func(context.Context) error
-	mu     sync.Mutex
-	known  map[string]vault.Identity
+	store      vault.Store
+	commit     func(context.Context) error
+	committing sync.Mutex // one work tree, and several masters at once
+	mu         sync.Mutex
+	known      map[string]vault.Identity
 }
 
 // ensure reads the identities of hosts, creating what is missing: several at
@@ -56,6 +57,8 @@ func (i *identities) ensure(ctx context.Context, hosts []string) error {
 	if err := made.Wait(); err != nil || !anyCreated.Load() || i.commit == nil {
 		return err
 	}
+	i.committing.Lock()
+	defer i.committing.Unlock()
 	return i.commit(ctx)
 }
 
