@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"vauban/config"
 	"vauban/export"
@@ -54,6 +55,9 @@ func (r *Runner) makeSquashfs(ctx context.Context, m *config.Master) (string, er
 	report, err := export.Rootfs(ctx, filepath.Join(dir, "rootfs.squashfs"), r.mounted(img), options)
 	if err != nil {
 		return "", fmt.Errorf("exporting %q: %w", m.Name, err)
+	}
+	if len(report.LeftOut) > 0 {
+		r.say("squashfs %s: left out %s", m.Name, strings.Join(report.LeftOut, " "))
 	}
 	for _, path := range report.ACLs {
 		r.say("squashfs %s: it cannot keep the ACL of %s", m.Name, path)
