@@ -54,7 +54,9 @@ func (e *Engine) Apply(ctx context.Context, step Step, change Change, targets ..
 				return nil
 			})
 		}
-		return commits.Wait()
+		commits.Wait()
+		// An interrupted commit is nobody's failure.
+		return ctx.Err()
 	})
 	if err != nil {
 		return nil, err
