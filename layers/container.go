@@ -18,8 +18,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxHostname is the kernel's limit, __NEW_UTS_LEN.
-const maxHostname = 64
+const (
+	// maxHostname is the kernel's limit, __NEW_UTS_LEN.
+	maxHostname = 64
+	// createTimeout is a hundred times what making a container takes.
+	createTimeout = time.Minute
+)
 
 // ContainerOptions say what a container is to look like from inside.
 type ContainerOptions struct {
@@ -45,13 +49,12 @@ type Container struct {
 	config  ocispec.ImageConfig
 	root    overlay
 
-	container containerd.Container
-	task      containerd.Task
-	init      *os.File // a pidfd of process 1
-	network   *network
-	cgroups   []string
-	lent      []lentFile
-	lists     string // key of apt's package lists
+	task    containerd.Task
+	init    *os.File // a pidfd of process 1
+	network *network
+	cgroups []string
+	lent    []lentFile
+	lists   string // key of apt's package lists
 }
 
 // Name is the inventory's name of the machine this container stands for.
@@ -95,11 +98,20 @@ func (e *Engine) start(ctx context.Context, parent Image, o ContainerOptions) (_
 	if err := c.task.Start(ctx); err != nil {
 		return nil, fmt.Errorf("starting process 1: %w", err)
 	}
-	return c, c.settle(ctx)
+	if err := c.settle(ctx); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
-// create mounts the root filesystem and makes the namespaces; nothing runs.
+// create mounts the root filesystem and makes the namespaces; nothing runs. It
+// is not interrupted: a container that is half made is hard to take apart.
 func (c *Container) create(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), createTimeout)
+	defer cancel()
 	mounts, err := c.engine.snapshots().Prepare(ctx, c.id, c.parent.ChainID().String())
 	if err != nil {
 		return fmt.Errorf("preparing a snapshot of %s: %w", c.parent.Digest(), err)
@@ -111,13 +123,13 @@ func (c *Container) create(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.container, err = c.engine.client.NewContainer(ctx, c.id,
+	container, err := c.engine.client.NewContainer(ctx, c.id,
 		containerd.WithContainerLabels(c.engine.labels()), containerd.WithSpec(spec))
 	if err != nil {
 		return fmt.Errorf("making the container's record: %w", err)
 	}
 	logs := filepath.Join(c.dir, "log")
-	c.task, err = c.container.NewTask(ctx, cio.LogFile(logs),
+	c.task, err = container.NewTask(ctx, cio.LogFile(logs),
 		containerd.WithRootFS(c.root.mounts(c.engine.volatile)))
 	if err != nil {
 		return fmt.Errorf("making the container: %w", err)
@@ -172,16 +184,18 @@ func (c *Container) stop(ctx context.Context) error {
 	return c.keepApt()
 }
 
+// destroyTask may be called again, whether it failed or not. It is not
+// interrupted either: containerd would lose the shim.
 func (c *Container) destroyTask(ctx context.Context) error {
-	if c.container == nil {
+	ctx, cancel := afterwards(ctx)
+	defer cancel()
+	container, err := c.engine.client.LoadContainer(ctx, c.id)
+	if errdefs.IsNotFound(err) {
 		return nil
+	} else if err != nil {
+		return fmt.Errorf("looking for container %s: %w", c.id, err)
 	}
-	err := destroy(ctx, c.container)
-	if c.init != nil {
-		c.init.Close()
-	}
-	c.container, c.task = nil, nil
-	return err
+	return destroy(ctx, container)
 }
 
 // remove ends the container and forgets what it changed, unless the snapshot
@@ -189,6 +203,9 @@ func (c *Container) destroyTask(ctx context.Context) error {
 func (c *Container) remove(ctx context.Context) error {
 	errs := []error{c.destroyTask(ctx)}
 	c.network.stop()
+	if c.init != nil {
+		c.init.Close()
+	}
 	if err := c.engine.snapshots().Remove(ctx, c.id); err != nil && !errdefs.IsNotFound(err) {
 		errs = append(errs, fmt.Errorf("removing the snapshot of %q: %w", c.Name(), err))
 	}

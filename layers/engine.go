@@ -59,8 +59,6 @@ type Engine struct {
 	client   *containerd.Client
 	daemon   io.Closer
 	run      *run
-	release  func(context.Context) error
-	lease    string
 	tools    tools
 	sysctls  func() ([]sysctl, error)
 	hostKey  func() ([]byte, error)
@@ -94,14 +92,10 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if e.run, err = startRun(filepath.Join(o.StateDir, "run")); err != nil {
 		return nil, err
 	}
-	lease, err := e.client.LeasesService().Create(e.context(ctx), leases.WithID(e.run.id),
+	_, err = e.client.LeasesService().Create(e.context(ctx), leases.WithID(e.run.id),
 		leases.WithExpiration(leaseLife), leases.WithLabels(e.labels()))
 	if err != nil {
 		return nil, fmt.Errorf("taking a lease in containerd: %w", err)
-	}
-	e.lease = lease.ID
-	e.release = func(ctx context.Context) error {
-		return e.client.LeasesService().Delete(e.context(ctx), lease, leases.SynchronousDelete)
 	}
 	e.volatile = canMountVolatile(e.run.dir)
 	if e.resolvConf, err = os.ReadFile("/etc/resolv.conf"); err != nil {
@@ -165,21 +159,26 @@ func dial(ctx context.Context, address string) (*containerd.Client, error) {
 // Close ends the run: what no image refers to may be collected from now on.
 func (e *Engine) Close() error {
 	var errs []error
-	if e.release != nil {
-		ctx, cancel := afterwards(context.Background())
-		defer cancel()
-		errs = append(errs, e.release(ctx))
+	if e.run != nil {
+		errs = append(errs, e.endRun())
 	}
 	if e.client != nil {
 		errs = append(errs, e.client.Close())
-	}
-	if e.run != nil {
-		errs = append(errs, e.run.end())
 	}
 	if e.daemon != nil {
 		errs = append(errs, e.daemon.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// endRun leaves what resists to a later run's sweep.
+func (e *Engine) endRun() error {
+	ctx, cancel := afterwards(context.Background())
+	defer cancel()
+	if err := e.forget(ctx, e.run.id); err != nil {
+		return errors.Join(fmt.Errorf("ending run %q: %w", e.run.id, err), e.run.lock.Close())
+	}
+	return e.run.end()
 }
 
 // Store is containerd's content store, leased to this run by the context
@@ -189,7 +188,7 @@ func (e *Engine) Store() content.Store { return e.client.ContentStore() }
 // Context returns ctx with containerd's namespace and this run's lease: what
 // is written to [Engine.Store] with it stays until the run ends.
 func (e *Engine) Context(ctx context.Context) context.Context {
-	return leases.WithLease(e.context(ctx), e.lease)
+	return leases.WithLease(e.context(ctx), e.run.id)
 }
 
 func (e *Engine) context(ctx context.Context) context.Context {

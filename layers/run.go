@@ -31,18 +31,35 @@ type run struct {
 func startRun(runs string) (*run, error) {
 	id := strings.ToLower(rand.Text()[:12])
 	r := &run{id: id, dir: filepath.Join(runs, id)}
-	if err := os.MkdirAll(r.dir, 0o700); err != nil {
-		return nil, fmt.Errorf("making the run's folder: %w", err)
+	if err := os.MkdirAll(runs, 0o700); err != nil {
+		return nil, fmt.Errorf("making the folder of runs: %w", err)
 	}
-	lock, err := os.OpenFile(r.lockFile(), os.O_CREATE|os.O_RDWR, 0o600)
+	if err := r.takeLock(runs); err != nil {
+		return nil, fmt.Errorf("locking %q: %w", r.lockFile(), err)
+	}
+	if err := os.Mkdir(r.dir, 0o700); err != nil {
+		return nil, errors.Join(fmt.Errorf("making the run's folder: %w", err), r.end())
+	}
+	return r, nil
+}
+
+// takeLock locks the file before it has a name: no other run sees it free and
+// takes this one for dead.
+func (r *run) takeLock(runs string) error {
+	fd, err := unix.Open(runs, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("making the run's lock: %w", err)
+		return err
 	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("locking %q: %w", r.lockFile(), err), lock.Close())
+	lock := os.NewFile(uintptr(fd), r.lockFile())
+	err = unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
+	if err == nil {
+		err = unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", fd), unix.AT_FDCWD, r.lockFile(), unix.AT_SYMLINK_FOLLOW)
+	}
+	if err != nil {
+		return errors.Join(err, lock.Close())
 	}
 	r.lock = lock
-	return r, nil
+	return nil
 }
 
 func (r *run) lockFile() string { return r.dir + ".lock" }
@@ -75,28 +92,23 @@ func (e *Engine) sweepRun(ctx context.Context, path string) error {
 	} else if err != nil {
 		return err
 	}
-	defer lock.Close()
+	dead := run{id: strings.TrimSuffix(filepath.Base(path), ".lock"), dir: strings.TrimSuffix(path, ".lock"), lock: lock}
 	if unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
-		return nil // it lives
+		return lock.Close() // it lives
 	}
-	dir := strings.TrimSuffix(path, ".lock")
-	id := filepath.Base(dir)
-	e.log.Info("cleaning up after a run that was killed", "run", id)
-	ctx = e.context(ctx)
-	if err := e.sweepContainers(ctx, id); err != nil {
-		return fmt.Errorf("sweeping run %q: %w", id, err)
+	if _, err := os.Stat(path); err != nil {
+		return lock.Close() // it ended meanwhile
 	}
-	err = e.client.LeasesService().Delete(ctx, leases.Lease{ID: id}, leases.SynchronousDelete)
-	if err != nil && !errdefs.IsNotFound(err) {
-		return fmt.Errorf("sweeping run %q: %w", id, err)
+	e.log.Info("cleaning up after a run that was killed", "run", dead.id)
+	if err := e.forget(ctx, dead.id); err != nil {
+		return errors.Join(fmt.Errorf("sweeping run %q: %w", dead.id, err), lock.Close())
 	}
-	if err := removeUnmounted(dir); err != nil {
-		return fmt.Errorf("sweeping run %q: %w", id, err)
-	}
-	return os.Remove(path)
+	return dead.end()
 }
 
-func (e *Engine) sweepContainers(ctx context.Context, id string) error {
+// forget removes what a run has in containerd, unless an image refers to it.
+func (e *Engine) forget(ctx context.Context, id string) error {
+	ctx = e.context(ctx)
 	found, err := e.client.Containers(ctx, fmt.Sprintf("labels.%q==%s", labelRun, id))
 	if err != nil {
 		return err
@@ -106,7 +118,11 @@ func (e *Engine) sweepContainers(ctx context.Context, id string) error {
 			return err
 		}
 	}
-	return nil
+	err = e.client.LeasesService().Delete(ctx, leases.Lease{ID: id}, leases.SynchronousDelete)
+	if err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("giving up its lease: %w", err)
+	}
+	return errors.Join(killShims(id), removeCgroups(ctx, id))
 }
 
 // removeUnmounted unmounts what is mounted below dir and removes it. It never

@@ -42,14 +42,8 @@ func (c *Container) terminate(ctx context.Context) {
 func (c *Container) processes() []int {
 	pids := map[int]bool{}
 	for _, file := range c.cgroups {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			continue
-		}
-		for _, field := range strings.Fields(string(data)) {
-			if pid, err := strconv.Atoi(field); err == nil {
-				pids[pid] = true
-			}
+		for _, pid := range readPids(file) {
+			pids[pid] = true
 		}
 	}
 	var found []int
@@ -59,6 +53,21 @@ func (c *Container) processes() []int {
 		}
 	}
 	return found
+}
+
+// readPids gives none where there is no such cgroup any more.
+func readPids(cgroupProcs string) []int {
+	data, err := os.ReadFile(cgroupProcs)
+	if err != nil {
+		return nil
+	}
+	var pids []int
+	for _, field := range strings.Fields(string(data)) {
+		if pid, err := strconv.Atoi(field); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
 func commandOf(pid int) string {
