@@ -30,7 +30,7 @@ func (r *Runner) makeBase(ctx context.Context, b *config.Base) (string, error) {
 	defer step.close()
 	below := func(string) string { return b.RawImage() }
 	img, err := r.applyOne(ctx, r.traced(step, b, dockerfiles.Base, labels, below), stageOf{
-		target: layers.Target{Parent: raw, ContainerOptions: layers.ContainerOptions{Name: hostname(b.Image())}},
+		target: layers.Target{Parent: raw, ContainerOptions: layers.ContainerOptions{Name: machineName(b.Image())}},
 		labels: labels, by: dockerfiles.Base,
 	})
 	if err != nil {

@@ -38,6 +38,7 @@ func (r *Runner) makeConffs(ctx context.Context, m *config.Master) (string, erro
 	if err != nil {
 		return "", err
 	}
+	r.claim(m, names)
 	p := r.partsOf(m)
 	p.setImage(img)
 	p.update(func(p *parts) { p.allHosts = all })
@@ -64,11 +65,28 @@ func (r *Runner) makeConffs(ctx context.Context, m *config.Master) (string, erro
 	if failed == 0 {
 		return note, nil
 	}
+	r.hostsFailed.Store(true)
 	err = fmt.Errorf("%d of %d hosts failed", failed, len(names))
 	if r.KeepGoing {
 		return err.Error(), nil
 	}
 	return "", err
+}
+
+// claim reports hosts that another master of this run has too, which is
+// allowed: such a machine boots what its entry names.
+func (r *Runner) claim(m *config.Master, hosts []string) {
+	for _, host := range hosts {
+		r.mu.Lock()
+		other, taken := r.claimed[host]
+		if !taken {
+			r.claimed[host] = m.Name
+		}
+		r.mu.Unlock()
+		if taken {
+			r.Log.Warn("two masters have conffs for one host", "host", host, "masters", other+", "+m.Name)
+		}
+	}
 }
 
 // limited are those of the master's hosts that --limit selects.
@@ -200,17 +218,4 @@ func (r *Runner) cut(ctx context.Context, master, img layers.Image, name, out st
 		}
 		return err
 	}, export.ConffsOptions{MaxSize: r.Config.Configuration.ConffsMaxSize, Log: r.Log})
-}
-
-// stagesOf are the stages that a task applies.
-func (r *Runner) stagesOf(t *Task) []config.Stage {
-	switch t.Kind {
-	case MakeBase:
-		return t.Base.Stages
-	case MakeRootfs:
-		return t.Master.Stages
-	case MakeConffs:
-		return t.Master.HostStages(r.Config)
-	}
-	return nil
 }

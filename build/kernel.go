@@ -27,6 +27,17 @@ type kernel struct {
 	version, vmlinuz, initramfs string
 }
 
+// exists tells whether both files are there, whole: they are synced before
+// their folder gets its name.
+func (k kernel) exists() bool {
+	for _, path := range []string{k.vmlinuz, k.initramfs} {
+		if info, err := os.Stat(path); err != nil || info.Size() == 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // makeKernel takes the kernel of a master's ancestry and makes its initramfs.
 // Both are kept below the state directory: masters with the same source,
 // recipe and settings share them.
@@ -58,7 +69,7 @@ func (r *Runner) makeKernel(ctx context.Context, m *config.Master) (string, erro
 	defer unlock()
 	made := kernel{version, filepath.Join(dir, "vmlinuz"), filepath.Join(dir, "initramfs.img")}
 	note := version
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+	if !made.exists() {
 		if err := r.buildKernel(ctx, step, source, dir); err != nil {
 			return "", fmt.Errorf("building the initramfs of %q for kernel %s: %w", m.Name, version, err)
 		}
@@ -92,7 +103,13 @@ func (r *Runner) kernelVersion(ctx context.Context, m *config.Master, img layers
 // kernelsOf lists the kernels of an image, oldest first.
 func (r *Runner) kernelsOf(ctx context.Context, img layers.Image) (versions []string, err error) {
 	err = r.Engine.Mount(ctx, img, func(root string) error {
-		found, err := filepath.Glob(filepath.Join(root, "usr/lib/modules/*/kernel"))
+		// A link of the image must not lead to the builder's own modules.
+		inside, err := os.OpenRoot(root)
+		if err != nil {
+			return err
+		}
+		defer inside.Close()
+		found, err := fs.Glob(inside.FS(), "usr/lib/modules/*/kernel")
 		for _, path := range found {
 			versions = append(versions, filepath.Base(filepath.Dir(path)))
 		}
@@ -178,13 +195,21 @@ func (r *Runner) buildKernel(ctx context.Context, step *recipe, source layers.Im
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+	if err := errors.Join(os.MkdirAll(filepath.Dir(dir), 0o755), os.RemoveAll(dir), syncDir(next)); err != nil {
 		return err
 	}
-	if err := os.Rename(next, dir); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := os.Rename(next, dir); err != nil {
 		return err
 	}
-	return nil
+	return syncDir(filepath.Dir(dir))
+}
+
+func syncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // copyOut reads a file of a container.

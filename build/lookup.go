@@ -40,10 +40,21 @@ func (i Images) Tagged(ctx context.Context, name, tag string) (layers.Image, err
 	} else if err != nil {
 		return layers.Image{}, err
 	}
-	if img, err := i.Engine.Load(ctx, desc); err == nil {
-		return img, nil
+	local, localErr := i.Engine.Image(ctx, name+":"+tag)
+	img, err := i.Engine.Load(ctx, desc)
+	if err != nil {
+		img, err = i.Pull(ctx, name, tag)
 	}
-	return i.Pull(ctx, name, tag)
+	if err == nil && localErr == nil && newer(local, img) {
+		// Built here since, with --no-push.
+		return local, i.Engine.SetImage(ctx, name+":"+tag, local)
+	}
+	return img, err
+}
+
+// newer tells whether one image was built after another.
+func newer(a, b layers.Image) bool {
+	return a.Config.Created != nil && b.Config.Created != nil && a.Config.Created.After(*b.Config.Created)
 }
 
 // Digest is one image of a name, whatever its tags.

@@ -84,6 +84,14 @@ type Plan struct {
 	Tasks []*Task
 }
 
+// NeedsPlaybooks tells whether a task applies a playbook or asks ansible for
+// hosts.
+func (p *Plan) NeedsPlaybooks(cfg *config.Config) bool {
+	return slices.ContainsFunc(p.Tasks, func(t *Task) bool {
+		return t.Kind == MakeConffs || slices.ContainsFunc(t.stages(cfg), func(s config.Stage) bool { return s.Playbook != "" })
+	})
+}
+
 // images names the images that the plan makes, less the intermediate ones.
 func (p *Plan) images() []string {
 	var names []string
@@ -127,6 +135,19 @@ func New(cfg *config.Config, r Request) (*Plan, error) {
 		}
 	}
 	return want.plan(cfg), nil
+}
+
+// stages are those that the task applies.
+func (t *Task) stages(cfg *config.Config) []config.Stage {
+	switch t.Kind {
+	case MakeBase:
+		return t.Base.Stages
+	case MakeRootfs:
+		return t.Master.Stages
+	case MakeConffs:
+		return t.Master.HostStages(cfg)
+	}
+	return nil
 }
 
 // key names a piece of work before it has its place in the graph; for a base

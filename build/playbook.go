@@ -17,7 +17,7 @@ func (r *Runner) playbook(m *config.Master, stage config.Stage, revision ansible
 	step := r.Repository.Playbook(ansible.PlaybookOptions{
 		Revision: revision,
 		Path:     stage.Playbook,
-		Master:   m.Name,
+		Master:   machineName(m.Name),
 		Groups:   m.Groups,
 		Conffs:   conffs,
 		Mode:     m.AnsibleRun,
@@ -33,7 +33,7 @@ func (r *Runner) playbook(m *config.Master, stage config.Stage, revision ansible
 
 // hostLog names the log of a host, or of the master itself.
 func hostLog(m *config.Master, host string) string {
-	if host == m.Name {
+	if host == machineName(m.Name) {
 		return m.Image()
 	}
 	return m.HostImage(host)

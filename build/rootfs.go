@@ -85,7 +85,7 @@ func (r *Runner) applyStage(ctx context.Context, m *config.Master, stage config.
 	labels[labelParent] = parent.Digest().String()
 	r.inherit(labels, parent)
 	return r.applyOne(ctx, step, stageOf{
-		target: layers.Target{Parent: parent, ContainerOptions: r.container(m, hostname(m.Name), true)},
+		target: layers.Target{Parent: parent, ContainerOptions: r.container(m, machineName(m.Name), true)},
 		labels: labels, by: stage.Raw,
 	})
 }
@@ -152,11 +152,9 @@ func (r *Runner) logFile(name string) (*os.File, error) {
 	return f, nil
 }
 
-// hostname is what a machine of that name calls itself: an image's name may
-// hold slashes.
-func hostname(name string) string {
-	return strings.NewReplacer("/", "-", "_", "-").Replace(name)
-}
+// machineName is the inventory's name of a master or a base, and the host name
+// of its container: that of a machine holds no slash.
+func machineName(name string) string { return strings.ReplaceAll(name, "/", "-") }
 
 // check finds missing playbooks and branches, and what cannot be built yet,
 // before anything runs.
@@ -170,7 +168,7 @@ func (r *Runner) check(ctx context.Context, p *Plan) error {
 		if t.Kind == MakeRootfs && t.Master.KeepAnsible {
 			return fmt.Errorf("%s: master %q wants `keep_ansible`, and nothing installs ansible in an image: remove it", place(r.Config, t.Master.Pos), t.Subject())
 		}
-		for _, s := range r.stagesOf(t) {
+		for _, s := range t.stages(r.Config) {
 			if s.Init != "" {
 				return fmt.Errorf("%s: stage %q of %q wants `init: %s`, which this version cannot run yet: remove it", place(r.Config, s.Pos), s.Raw, t.Subject(), s.Init)
 			}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"vauban/ansible"
@@ -70,16 +71,19 @@ type Runner struct {
 	work string // removed at the end
 	logs string // kept
 
-	mu         sync.Mutex
-	images     map[string]layers.Image // by image name, made or looked up in this run
-	parts      map[*config.Master]*parts
-	kernels    keyed
-	identities identities
+	mu     sync.Mutex
+	images map[string]layers.Image // by image name, made or looked up in this run
+	parts  map[*config.Master]*parts
+	// claimed maps hosts to the first master whose conffs they get.
+	claimed     map[string]string
+	hostsFailed atomic.Bool
+	kernels     keyed
+	identities  identities
 }
 
 // NewRunner prepares the run of a plan.
 func NewRunner(ctx context.Context, o Options, p *Plan) (*Runner, error) {
-	r := &Runner{Options: o, plan: p, images: map[string]layers.Image{}, parts: map[*config.Master]*parts{},
+	r := &Runner{Options: o, plan: p, images: map[string]layers.Image{}, parts: map[*config.Master]*parts{}, claimed: map[string]string{},
 		identities: identities{store: o.Identities, commit: o.CommitIdentities, known: map[string]vault.Identity{}}}
 	if r.Batch <= 0 {
 		r.Batch = 20
@@ -131,6 +135,9 @@ func (r *Runner) Run(ctx context.Context) ([]Outcome, error) {
 		if o.Err != nil {
 			return outcomes, errors.New("some of the work failed")
 		}
+	}
+	if r.hostsFailed.Load() {
+		return outcomes, errors.New("some hosts failed; the rest is done")
 	}
 	return outcomes, nil
 }

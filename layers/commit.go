@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/pkg/archive/compression"
 	"github.com/containerd/errdefs"
 	"github.com/klauspost/compress/gzip"
 	"github.com/opencontainers/go-digest"
@@ -111,10 +112,35 @@ func (o overlay) hasLowerDir(path string) bool {
 func (e *Engine) known(ctx context.Context, diffID digest.Digest) (blob ocispec.Descriptor, ok bool, err error) {
 	filter := fmt.Sprintf("labels.%q==%s", labelUncompressed, diffID)
 	err = e.Store().Walk(ctx, func(info content.Info) error {
-		blob, ok = ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayerGzip, Digest: info.Digest, Size: info.Size}, true
+		blob, ok = ocispec.Descriptor{Digest: info.Digest, Size: info.Size}, true
 		return nil
 	}, filter)
+	if err == nil && ok {
+		blob.MediaType, err = e.layerType(ctx, blob)
+	}
 	return blob, ok, err
+}
+
+// layerType reads from a layer's first bytes what it is compressed with: one
+// that was pulled may be of another kind than ours.
+func (e *Engine) layerType(ctx context.Context, blob ocispec.Descriptor) (string, error) {
+	at, err := e.Store().ReaderAt(ctx, blob)
+	if err != nil {
+		return "", err
+	}
+	defer at.Close()
+	magic := make([]byte, 10)
+	n, err := at.ReadAt(magic, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", err
+	}
+	switch compression.DetectCompression(magic[:n]) {
+	case compression.Gzip:
+		return ocispec.MediaTypeImageLayerGzip, nil
+	case compression.Zstd:
+		return ocispec.MediaTypeImageLayerZstd, nil
+	}
+	return ocispec.MediaTypeImageLayer, nil
 }
 
 // storeLayer compresses what write writes into the content store.

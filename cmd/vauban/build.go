@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"vauban/ansible"
 	"vauban/build"
 	"vauban/config"
 )
@@ -52,7 +53,7 @@ func newBuild(a *app) *cobra.Command {
 	flags.StringVar(&f.on, "on", "", "cut conffs on the master image with this tag, e.g. latest (default: the current release's)")
 	flags.IntVar(&f.batch, "batch", 20, "hosts built at once")
 	flags.IntVar(&f.jobs, "jobs", 0, "tasks run at once (default: the number of cores)")
-	flags.BoolVar(&f.keepGoing, "keep-going", false, "publish although some hosts failed; they keep their previous conffs")
+	flags.BoolVar(&f.keepGoing, "keep-going", false, "publish although some hosts failed; they keep their previous conffs; the exit code is 1 all the same")
 	flags.BoolVar(&f.noPush, "no-push", false, "push nothing to the registry")
 	flags.BoolVar(&f.noPublish, "no-publish", false, "publish nothing")
 	flags.BoolVar(&f.commitVault, "commit-vault", false, "commit and push the host identities that were created")
@@ -187,6 +188,13 @@ func (a *app) withRunner(ctx context.Context, log *slog.Logger, cfg *config.Conf
 		return err
 	}
 	warnOfUnused(log, s)
+	var repository *ansible.Repository
+	if plan.NeedsPlaybooks(cfg) {
+		if repository, err = openRepository(ctx, log, cfg, s, stateDir); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, repository.Close()) }()
+	}
 	engine, err := a.engine(ctx, log, s, stateDir)
 	if err != nil {
 		return err
@@ -197,11 +205,6 @@ func (a *app) withRunner(ctx context.Context, log *slog.Logger, cfg *config.Conf
 		return err
 	}
 	defer func() { err = errors.Join(err, images.Close()) }()
-	repository, err := openRepository(ctx, log, cfg, s, stateDir)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, repository.Close()) }()
 	identities, err := openVault(cfg, s)
 	if err != nil {
 		return err

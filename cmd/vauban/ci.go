@@ -15,7 +15,8 @@ import (
 )
 
 func newCI(a *app) *cobra.Command {
-	return &cobra.Command{
+	commitVault := false
+	cmd := &cobra.Command{
 		Use:   "ci",
 		Short: "Build what environment variables ask for",
 		Long: `Build what environment variables ask for:
@@ -38,9 +39,12 @@ func newCI(a *app) *cobra.Command {
 			if debug {
 				return a.debugCI(cmd.OutOrStdout(), f, names)
 			}
+			f.commitVault = commitVault
 			return a.build(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), f, names)
 		},
 	}
+	cmd.Flags().BoolVar(&commitVault, "commit-vault", false, "commit and push the host identities that were created")
+	return cmd
 }
 
 // readCI turns the variables into the flags of build.

@@ -131,6 +131,16 @@ func changeOf(root *os.Root, h *tar.Header, content io.Reader) (c change, differ
 	return c, true, err
 }
 
+// open tells whether everybody may enter the directories that name is in.
+func open(root *os.Root, name string) bool {
+	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+		if info, err := root.Lstat(dir); err == nil && info.Mode()&0o001 == 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // lstat follows no link on the way to name: what the master has behind one, the
 // host, where the link became a directory, does not change.
 func lstat(root *os.Root, name string) (fs.FileInfo, error) {
@@ -168,7 +178,7 @@ func sameOwner(before fs.FileInfo, h *tar.Header) bool {
 // long, or may not be read by everybody.
 func textDiff(root *os.Root, before fs.FileInfo, h *tar.Header, content io.Reader) (string, error) {
 	name := path.Clean(h.Name)
-	if h.Size > maxText || h.Mode&0o004 == 0 {
+	if h.Size > maxText || h.Mode&0o004 == 0 || !open(root, name) {
 		return "", nil
 	}
 	after, err := io.ReadAll(content)

@@ -95,7 +95,7 @@ func checks(stateDir string, s config.Settings) []check {
 		{program: "nsenter", pkg: "util-linux"}, {program: "setpriv", pkg: "util-linux"},
 		{program: "mksquashfs", pkg: "squashfs-tools"}, {program: "git", pkg: "git"},
 		{program: ansible, pkg: "ansible-core"},
-		{program: "mmdebstrap", pkg: "mmdebstrap", optional: true},
+		{program: "mmdebstrap", pkg: "mmdebstrap"},
 		{program: "qemu-system-x86_64", pkg: "qemu-system-x86", optional: true},
 	} {
 		all = append(all, check{what: p.program, optional: p.optional, cure: "apt-get install " + p.pkg, need: func(context.Context) error {
