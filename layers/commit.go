@@ -115,10 +115,17 @@ func (e *Engine) known(ctx context.Context, diffID digest.Digest) (blob ocispec.
 		blob, ok = ocispec.Descriptor{Digest: info.Digest, Size: info.Size}, true
 		return nil
 	}, filter)
-	if err == nil && ok {
-		blob.MediaType, err = e.layerType(ctx, blob)
+	if err != nil || !ok {
+		return blob, false, err
 	}
-	return blob, ok, err
+	if err := e.keep(ctx, blob.Digest); err != nil {
+		return blob, false, err
+	}
+	blob.MediaType, err = e.layerType(ctx, blob)
+	if errdefs.IsNotFound(err) {
+		return blob, false, nil // collected meanwhile
+	}
+	return blob, err == nil, err
 }
 
 // layerType reads from a layer's first bytes what it is compressed with: one
@@ -145,6 +152,8 @@ func (e *Engine) layerType(ctx context.Context, blob ocispec.Descriptor) (string
 
 // storeLayer compresses what write writes into the content store.
 func (e *Engine) storeLayer(ctx context.Context, write func(io.Writer) error) (_ layer, err error) {
+	ctx, cancel := context.WithCancel(ctx) // ends the stream: its writer does not
+	defer cancel()
 	ref := "layer-" + randomID()
 	w, err := content.OpenWriter(ctx, e.Store(), content.WithRef(ref))
 	if err != nil {

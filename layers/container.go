@@ -5,8 +5,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -75,7 +77,7 @@ func (e *Engine) start(ctx context.Context, parent Image, o ContainerOptions) (_
 	if len(o.Name) > maxHostname {
 		return nil, fmt.Errorf("host name %q is longer than the kernel's %d bytes: shorten it", o.Name, maxHostname)
 	}
-	c := &Container{engine: e, options: o, parent: parent, config: parent.Config.Config}
+	c := &Container{engine: e, options: o, parent: parent, config: cloneConfig(parent.Config.Config)}
 	c.id = fmt.Sprintf("%s-%s", e.run.id, strings.ToLower(rand.Text()[:8]))
 	c.dir = filepath.Join(e.run.dir, c.id)
 	ctx = e.Context(ctx)
@@ -102,6 +104,13 @@ func (e *Engine) start(ctx context.Context, parent Image, o ContainerOptions) (_
 		return nil, err
 	}
 	return c, nil
+}
+
+// cloneConfig keeps what a step does to a configuration from the parent's.
+func cloneConfig(c ocispec.ImageConfig) ocispec.ImageConfig {
+	c.Env, c.Entrypoint, c.Cmd = slices.Clone(c.Env), slices.Clone(c.Entrypoint), slices.Clone(c.Cmd)
+	c.Labels, c.Volumes, c.ExposedPorts = maps.Clone(c.Labels), maps.Clone(c.Volumes), maps.Clone(c.ExposedPorts)
+	return c
 }
 
 // create mounts the root filesystem and makes the namespaces; nothing runs. It

@@ -10,6 +10,7 @@ import (
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/pkg/rootfs"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
@@ -57,7 +58,20 @@ func (e *Engine) Image(ctx context.Context, name string) (Image, error) {
 	if err != nil {
 		return Image{}, fmt.Errorf("looking up image %q: %w", name, err)
 	}
+	if err := e.keep(ctx, record.Target.Digest); err != nil {
+		return Image{}, err
+	}
 	return e.read(ctx, record.Target)
+}
+
+// keep makes a blob, and what its labels refer to, stay until the run ends,
+// whatever other runs give up meanwhile.
+func (e *Engine) keep(ctx context.Context, blob digest.Digest) error {
+	resource := leases.Resource{ID: blob.String(), Type: "content"}
+	if err := e.client.LeasesService().AddResource(ctx, leases.Lease{ID: e.run.id}, resource); err != nil {
+		return fmt.Errorf("keeping %s: %w", blob, err)
+	}
+	return nil
 }
 
 // SetImage makes name, which may end in a tag, stand for img.
@@ -208,7 +222,9 @@ func (e *Engine) writeManifest(ctx context.Context, desc ocispec.Descriptor, img
 }
 
 func (e *Engine) writeBlob(ctx context.Context, desc ocispec.Descriptor, blob []byte, labels map[string]string) error {
-	err := content.WriteBlob(ctx, e.Store(), "blob-"+desc.Digest.String(), bytes.NewReader(blob), desc, content.WithLabels(labels))
+	writing, cancel := context.WithCancel(ctx) // ends the stream: its writer does not
+	defer cancel()
+	err := content.WriteBlob(writing, e.Store(), "blob-"+desc.Digest.String(), bytes.NewReader(blob), desc, content.WithLabels(labels))
 	if err != nil {
 		return err
 	}
