@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -47,9 +48,12 @@ func (c *Container) lendFiles() error {
 	} else if err != nil {
 		return err
 	}
+	if len(hosts) > 0 && !bytes.HasSuffix(hosts, []byte("\n")) {
+		hosts = append(hosts, '\n')
+	}
 	lend := map[string][]byte{
 		"/etc/resolv.conf": resolv,
-		"/etc/hosts":       append(bytes.TrimRight(hosts, "\n"), "\n"+c.hostsLine()...),
+		"/etc/hosts":       append(hosts, c.hostsLine()...),
 	}
 	if id := c.options.MachineID; id == "" {
 		lend["/etc/machine-id"] = []byte(randomID() + "\n")
@@ -152,18 +156,27 @@ func lendFile(path string, content []byte, mode fs.FileMode) (lentFile, error) {
 	return lentFile{path, content, info.Sys().(*syscall.Stat_t).Ino, info.ModTime(), info.Mode()}, nil
 }
 
-// reclaim removes from the upperdir what was lent and not changed.
+// reclaim removes from the upperdir what was lent and not changed. It follows
+// no link, which would lead to some place on the builder: where a step made
+// /etc one, nothing of ours is left to take back.
 func (c *Container) reclaim() error {
 	for _, lent := range c.lent {
+		info, found, _, err := lookup(c.root.upper, strings.Split(lent.path, "/"))
+		if err != nil {
+			return err
+		}
+		if !found {
+			continue
+		}
 		upper := filepath.Join(c.root.upper, lent.path)
-		untouched, err := lent.untouched(upper)
+		untouched, err := lent.untouched(upper, info)
 		if err != nil {
 			return err
 		}
 		if untouched {
 			err = c.root.withdraw(lent.path)
 		} else if lent.path == "/etc/hosts" {
-			err = removeLine(upper, c.hostsLine())
+			err = removeLine(upper, info, c.hostsLine())
 		}
 		if err != nil {
 			return fmt.Errorf("taking back %q: %w", lent.path, err)
@@ -172,13 +185,7 @@ func (c *Container) reclaim() error {
 	return nil
 }
 
-func (l lentFile) untouched(upper string) (bool, error) {
-	info, err := os.Lstat(upper)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	} else if err != nil {
-		return false, err
-	}
+func (l lentFile) untouched(upper string, info fs.FileInfo) (bool, error) {
 	if info.Mode() != l.mode || info.Sys().(*syscall.Stat_t).Ino != l.ino || !info.ModTime().Equal(l.mtime) {
 		return false, nil
 	}
@@ -187,10 +194,9 @@ func (l lentFile) untouched(upper string) (bool, error) {
 }
 
 // removeLine takes our line out of a file that a step changed around it.
-func removeLine(path, line string) error {
-	info, err := os.Lstat(path)
-	if err != nil || !info.Mode().IsRegular() {
-		return nil // the step removed or linked it
+func removeLine(path string, info fs.FileInfo, line string) error {
+	if !info.Mode().IsRegular() {
+		return nil // the step linked it
 	}
 	content, err := os.ReadFile(path)
 	if err != nil {
