@@ -32,9 +32,10 @@ const (
 
 // One apt locks its directories, so each container has its own; they are
 // filled from a pool by hard links and give back what is new. Packages are
-// pooled by their file name, which holds name, version and architecture, and
-// apt checks them against its signed lists; lists are pooled by the sources
-// they were fetched from.
+// pooled by their file name, which holds name, version and architecture. apt
+// checks what it fetches against its signed lists, and what it finds here by
+// its size only: steps share the pool as they share the builder. Lists are
+// pooled by the sources they were fetched from.
 
 func (e *Engine) aptPool() string { return filepath.Join(e.stateDir, "apt", "archives") }
 func (e *Engine) aptListsPool(key string) string {
