@@ -1,0 +1,40 @@
+//go:build integration
+
+package layers
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// A process chooses its own name, which may look like fields of its stat.
+func TestParentAndCommandOfOddNames(t *testing.T) {
+	for _, name := range []string{"plain", "with space", "a) S 1 (b", ") R 77 88", "((", "new\nline"} {
+		program := filepath.Join(t.TempDir(), name)
+		if err := os.Symlink("/bin/sleep", program); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.CommandContext(t.Context(), program, "1000")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if got := parentOf(cmd.Process.Pid); got != os.Getpid() {
+			t.Errorf("the parent of %q is %d, want %d", name, got, os.Getpid())
+		}
+		if got := commandOf(cmd.Process.Pid); got != program+" 1000" {
+			t.Errorf("the command of %q is %q", name, got)
+		}
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		// A zombie has no command, but a parent.
+		if err := cmd.Wait(); err == nil {
+			t.Error("it was not killed")
+		}
+		if parent, command := parentOf(cmd.Process.Pid), commandOf(cmd.Process.Pid); parent != 0 || command != "" {
+			t.Errorf("a process that ended has the parent %d and the command %q", parent, command)
+		}
+	}
+}
