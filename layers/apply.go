@@ -75,11 +75,15 @@ func (e *Engine) Try(ctx context.Context, step Step, target Target, fn func(*Con
 	})
 }
 
-// runStep tells the failure of some from the failure of all.
+// runStep tells the failure of some from the failure of all. What an
+// interrupted step says is of no interest: it was killed.
 func runStep(ctx context.Context, step Step, containers []*Container) (map[string]error, error) {
 	err := step.Run(ctx, containers)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	var partial *PartialError
-	if ctx.Err() == nil && errors.As(err, &partial) {
+	if errors.As(err, &partial) {
 		return partial.Failed, nil
 	}
 	return nil, err
