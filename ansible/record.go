@@ -208,8 +208,23 @@ func (r *record) failure(name string, h *hostRecord) error {
 	if h.failure == nil {
 		return fmt.Errorf("ansible gave up on %q without naming a task: see its output", name)
 	}
-	return fmt.Errorf("task %q (%s) %s: %s%s", oneLine(h.failure.Task), h.failure.Path, h.failure.Status,
-		r.copy.relative(h.failure.Message), hint(h.failure.Message, r.neighbours[name]))
+	return &TaskError{Task: oneLine(h.failure.Task), Place: h.failure.Path, Status: h.failure.Status,
+		Message: r.copy.relative(h.failure.Message) + hint(h.failure.Message, r.neighbours[name])}
+}
+
+// TaskError tells which task of a playbook failed on a host.
+type TaskError struct {
+	Task string
+	// Place is the task's FILE:LINE in the repository.
+	Place string
+	// Status is failed or unreachable.
+	Status string
+	// Message is why, in one line or more; what no_log hides is not in it.
+	Message string
+}
+
+func (e *TaskError) Error() string {
+	return fmt.Sprintf("task %q (%s) %s: %s", e.Task, e.Place, e.Status, e.Message)
 }
 
 // hint explains failures that come from how vauban runs ansible: for want of

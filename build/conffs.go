@@ -18,6 +18,7 @@ import (
 	"vauban/config"
 	"vauban/export"
 	"vauban/layers"
+	"vauban/progress"
 )
 
 // makeConffs applies the stages of a master's ancestry as each of its hosts
@@ -38,17 +39,17 @@ func (r *Runner) makeConffs(ctx context.Context, m *config.Master) (string, erro
 	if err != nil {
 		return "", err
 	}
-	r.claim(m, names)
+	r.claim(ctx, m, names)
 	p := r.partsOf(m)
 	p.setImage(img)
 	p.update(func(p *parts) { p.allHosts = all })
+	r.report(ctx, progress.Event{Type: progress.Hosts, Total: len(names)})
 	failed := 0
 	size := r.Batch
 	if m.AnsibleRun == ansible.Together {
 		size = len(names) // its plays look at all of them
 	}
 	for batch := range slices.Chunk(names, size) {
-		r.say("conffs %s: %d hosts", m.Name, len(batch))
 		hosts, err := r.buildHosts(ctx, m, img, batch)
 		if err != nil {
 			return "", err
@@ -56,7 +57,6 @@ func (r *Runner) makeConffs(ctx context.Context, m *config.Master) (string, erro
 		for _, h := range hosts {
 			if h.err != nil {
 				failed++
-				r.say("conffs %s: %s failed: %v", m.Name, h.name, h.err)
 			}
 		}
 		p.update(func(p *parts) { p.hosts = append(p.hosts, hosts...) })
@@ -75,7 +75,7 @@ func (r *Runner) makeConffs(ctx context.Context, m *config.Master) (string, erro
 
 // claim reports hosts that another master of this run has too, which is
 // allowed: such a machine boots what its entry names.
-func (r *Runner) claim(m *config.Master, hosts []string) {
+func (r *Runner) claim(ctx context.Context, m *config.Master, hosts []string) {
 	for _, host := range hosts {
 		r.mu.Lock()
 		other, taken := r.claimed[host]
@@ -84,7 +84,7 @@ func (r *Runner) claim(m *config.Master, hosts []string) {
 		}
 		r.mu.Unlock()
 		if taken {
-			r.Log.Warn("two masters have conffs for one host", "host", host, "masters", other+", "+m.Name)
+			r.notice(ctx, host, "master %q has conffs for it too", other)
 		}
 	}
 }
@@ -131,6 +131,7 @@ func (r *Runner) buildHosts(ctx context.Context, m *config.Master, master layers
 		if hosts[i].err == nil {
 			finishes.Go(func() error {
 				hosts[i] = r.finishHost(ctx, m, name, master, at[name])
+				r.hostEnded(ctx, m, name, hosts[i].err)
 				return nil
 			})
 		}
@@ -170,6 +171,7 @@ func (r *Runner) applyToHosts(ctx context.Context, m *config.Master, i int, s co
 		}
 		if result.Err != nil {
 			failed[result.Name] = result.Err
+			r.hostEnded(ctx, m, result.Name, result.Err)
 			delete(at, result.Name)
 		}
 	}
@@ -214,7 +216,7 @@ func (r *Runner) cut(ctx context.Context, master, img layers.Image, name, out st
 	return export.Conffs(ctx, out, func(ctx context.Context, w io.Writer) error {
 		report, err := r.Engine.Difference(ctx, master, img, w, r.mergeOptions(), r.identities.layer(name)...)
 		for _, big := range report.MetadataOnly {
-			r.Log.Warn("only the metadata of a large file changed, and its content travels with it", "file", big.Path, "bytes", big.Size)
+			r.notice(ctx, name, "only the metadata of %s changed, and its %d MiB travel with it", big.Path, big.Size>>20)
 		}
 		return err
 	}, export.ConffsOptions{MaxSize: r.Config.Configuration.ConffsMaxSize, Log: r.Log})

@@ -22,8 +22,9 @@ type Outcome struct {
 var ErrSkipped = errors.New("not tried")
 
 // execute runs the tasks of a plan, at most jobs at once, each after those it
-// needs. A failure stops what depends on it and nothing else.
-func execute(ctx context.Context, p *Plan, jobs int, do func(context.Context, *Task) (string, error)) []Outcome {
+// needs, and tells ended of each. A failure stops what depends on it and
+// nothing else.
+func execute(ctx context.Context, p *Plan, jobs int, do func(context.Context, *Task) (string, error), ended func(Outcome)) []Outcome {
 	outcomes := make([]Outcome, len(p.Tasks))
 	done := make(map[*Task]chan struct{}, len(p.Tasks))
 	index := make(map[*Task]int, len(p.Tasks))
@@ -35,6 +36,7 @@ func execute(ctx context.Context, p *Plan, jobs int, do func(context.Context, *T
 	for i, t := range p.Tasks {
 		all.Go(func() {
 			defer close(done[t])
+			defer func() { ended(outcomes[i]) }()
 			outcomes[i].Task = t
 			for _, need := range t.Needs {
 				<-done[need]

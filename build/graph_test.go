@@ -21,6 +21,7 @@ func TestExecute(t *testing.T) {
 	boom := errors.New("boom")
 	var mu sync.Mutex
 	done := map[Kind]bool{}
+	ended := map[*Task]error{}
 	outcomes := execute(t.Context(), plan, 2, func(_ context.Context, task *Task) (string, error) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -34,10 +35,17 @@ func TestExecute(t *testing.T) {
 			return "", boom
 		}
 		return "fine", nil
+	}, func(o Outcome) {
+		mu.Lock()
+		defer mu.Unlock()
+		ended[o.Task] = o.Err
 	})
 	for i, want := range []error{nil, boom, ErrSkipped, nil} {
 		if got := outcomes[i]; got.Task != plan.Tasks[i] || !errors.Is(got.Err, want) {
 			t.Errorf("%s: %v, want %v", plan.Tasks[i], got.Err, want)
+		}
+		if told, ok := ended[plan.Tasks[i]]; !ok || !errors.Is(told, want) {
+			t.Errorf("%s ended with %v (told: %t), want %v", plan.Tasks[i], told, ok, want)
 		}
 	}
 	if done["after bad"] {
@@ -59,7 +67,7 @@ func TestExecuteStopsWithItsContext(t *testing.T) {
 		}
 		cancel()
 		return "", nil
-	})
+	}, func(Outcome) {})
 	if outcomes[0].Err != nil || !errors.Is(outcomes[1].Err, context.Canceled) {
 		t.Errorf("first %v, second %v", outcomes[0].Err, outcomes[1].Err)
 	}

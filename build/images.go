@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"vauban/layers"
+	"vauban/progress"
 	"vauban/registry"
 )
 
@@ -40,13 +41,14 @@ func (r *Runner) keep(ctx context.Context, name string, img layers.Image, mountF
 		}
 		r.Log.Debug("pushed", "image", name, "digest", img.Digest(), "blobs", pushed.Blobs, "bytes", pushed.Bytes)
 		if !slices.Contains(pushed.Tags, registry.Latest) {
-			r.Log.Warn("a newer run holds latest; this image keeps its timestamp alone", "image", name, "tag", r.Tag)
+			r.notice(ctx, "", "a newer run holds latest of %s: this image keeps its timestamp %s alone", name, r.Tag)
 		}
 	}
 	if err := r.Engine.SetImage(ctx, name, img); err != nil {
 		return err
 	}
 	r.remember(name, img)
+	r.report(ctx, progress.Event{Type: progress.Image, Name: name + ":" + r.Tag, Digest: img.Digest().String()})
 	return nil
 }
 
@@ -69,13 +71,13 @@ func (r *Runner) image(ctx context.Context, name, tag string) (layers.Image, err
 	if img, ok := r.remembered(name); ok && tag == registry.Latest {
 		return img, nil
 	}
-	img, err := r.found().Tagged(ctx, name, tag)
+	img, err := r.found(ctx).Tagged(ctx, name, tag)
 	if err == nil && tag == registry.Latest {
 		r.remember(name, img)
 	}
 	return img, err
 }
 
-func (r *Runner) found() Images {
-	return Images{Engine: r.Engine, Registry: r.Registry, Pulling: func(reference string) { r.say("pulling %s", reference) }}
+func (r *Runner) found(ctx context.Context) Images {
+	return Images{Engine: r.Engine, Registry: r.Registry, Pulling: func(reference string) { r.say(ctx, "pulling %s", reference) }}
 }

@@ -13,7 +13,7 @@ import (
 
 // playbook makes the step of an Ansible stage. What the hosts of a master
 // share stands in its own options, also for the stages of its ancestors.
-func (r *Runner) playbook(m *config.Master, stage config.Stage, revision ansible.Revision, conffs bool, log io.WriteCloser) layers.Step {
+func (r *Runner) playbook(ctx context.Context, m *config.Master, stage config.Stage, revision ansible.Revision, conffs bool, log io.WriteCloser) layers.Step {
 	step := r.Repository.Playbook(ansible.PlaybookOptions{
 		Revision: revision,
 		Path:     stage.Playbook,
@@ -26,7 +26,7 @@ func (r *Runner) playbook(m *config.Master, stage config.Stage, revision ansible
 		Timeout:  r.Timeout,
 		Output:   func(host string) (io.WriteCloser, error) { return r.logFile(hostLog(m, host)) },
 		Log:      log,
-		Progress: prefixed{r, m.Name},
+		Progress: lines{r, ctx},
 	})
 	return &logged{step, log}
 }
@@ -57,14 +57,14 @@ func closeStep(step layers.Step) error {
 	return nil
 }
 
-// prefixed prints the lines it gets as progress of a subject.
-type prefixed struct {
-	r       *Runner
-	subject string
+// lines tells each line it gets as one of ctx's task.
+type lines struct {
+	r   *Runner
+	ctx context.Context
 }
 
-func (p prefixed) Write(line []byte) (int, error) {
-	p.r.say("%s: %s", p.subject, bytes.TrimSpace(line))
+func (l lines) Write(line []byte) (int, error) {
+	l.r.say(l.ctx, "%s", bytes.TrimSpace(line))
 	return len(line), nil
 }
 

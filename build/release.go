@@ -12,6 +12,7 @@ import (
 	"vauban/config"
 	"vauban/export"
 	"vauban/layers"
+	"vauban/progress"
 )
 
 // masterImage is the image that this run's rootfs, conffs and kernel of a
@@ -21,7 +22,7 @@ func (r *Runner) masterImage(ctx context.Context, m *config.Master) (layers.Imag
 	if img, ok := r.remembered(m.Image()); ok {
 		return img, nil
 	}
-	return r.found().Master(ctx, r.uploadDir(), m, r.On)
+	return r.found(ctx).Master(ctx, r.uploadDir(), m, r.On)
 }
 
 // uploadDir is the root of the published tree.
@@ -57,10 +58,10 @@ func (r *Runner) makeSquashfs(ctx context.Context, m *config.Master) (string, er
 		return "", fmt.Errorf("exporting %q: %w", m.Name, err)
 	}
 	if len(report.LeftOut) > 0 {
-		r.say("squashfs %s: left out %s", m.Name, strings.Join(report.LeftOut, " "))
+		r.say(ctx, "left out %s", strings.Join(report.LeftOut, " "))
 	}
 	for _, path := range report.ACLs {
-		r.say("squashfs %s: it cannot keep the ACL of %s", m.Name, path)
+		r.notice(ctx, "", "the squashfs cannot keep the ACL of %s", path)
 	}
 	r.partsOf(m).update(func(p *parts) { p.image, p.rootfs, p.report = &img, report.Path, report })
 	return fmt.Sprintf("%d MiB", report.Size>>20), nil
@@ -97,6 +98,7 @@ func (r *Runner) makeRelease(ctx context.Context, m *config.Master) (string, err
 	case published.Unchanged:
 		return "unchanged since " + published.Timestamp, nil
 	}
+	r.report(ctx, progress.Event{Type: progress.Released, Tag: published.Timestamp, Path: published.Dir})
 	return published.Dir, nil
 }
 

@@ -123,7 +123,7 @@ func (r *Runner) step(ctx context.Context, m *config.Master, stage config.Stage,
 	if err != nil {
 		return nil, nil, err
 	}
-	step := r.playbook(m, stage, revision, conffs, log)
+	step := r.playbook(ctx, m, stage, revision, conffs, log)
 	return r.traced(step, m.Base, stage.Playbook, labels, source), labels, nil
 }
 
@@ -144,8 +144,7 @@ func (r *Runner) userDockerfile(stage config.Stage, logName string) (layers.Step
 
 // logFile opens a log of this run for an image's name.
 func (r *Runner) logFile(name string) (*os.File, error) {
-	path := filepath.Join(r.logs, strings.ReplaceAll(name, "/", "_")+".log")
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	f, err := os.OpenFile(r.logPath(name), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening a log: %w", err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 	"vauban/ansible"
 	"vauban/config"
 	"vauban/layers"
+	"vauban/progress"
 	"vauban/registry"
 	"vauban/vault"
 )
@@ -56,8 +56,8 @@ type Options struct {
 	NoPush, NoPublish bool
 	// Timeout bounds a stage and a host's part of it. 0: two hours.
 	Timeout time.Duration
-	// Progress gets the plain lines of what happens.
-	Progress io.Writer
+	// Progress is told what happens. Nil: nobody is.
+	Progress *progress.Reporter
 	Log      *slog.Logger
 }
 
@@ -77,6 +77,7 @@ type Runner struct {
 	// claimed maps hosts to the first master whose conffs they get.
 	claimed     map[string]string
 	hostsFailed atomic.Bool
+	collected   *progress.Collector
 	kernels     keyed
 	identities  identities
 }
@@ -114,20 +115,20 @@ func (r *Runner) Logs() string { return r.logs }
 
 // Run does what is planned. The outcomes are in the plan's order; the error
 // tells that something failed.
-func (r *Runner) Run(ctx context.Context) ([]Outcome, error) {
+func (r *Runner) Run(ctx context.Context) (outcomes []Outcome, err error) {
 	if err := r.check(ctx, r.plan); err != nil {
 		return nil, err
 	}
-	outcomes := execute(ctx, r.plan, r.Jobs, func(ctx context.Context, t *Task) (string, error) {
-		r.say("%s: started", t)
-		note, err := r.do(ctx, t)
-		if err != nil {
-			r.say("%s: failed: %v", t, err)
-			return note, err
-		}
-		r.say("%s: done%s", t, suffix(note))
-		return note, nil
-	})
+	end, err := r.begin()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = end(ctx, err) }()
+	outcomes = execute(ctx, r.plan, r.Jobs, func(ctx context.Context, t *Task) (string, error) {
+		ctx = withTask(ctx, t)
+		r.report(ctx, progress.Event{Type: progress.TaskStarted})
+		return r.do(ctx, t)
+	}, func(o Outcome) { r.taskEnded(ctx, o) })
 	if err := ctx.Err(); err != nil {
 		return outcomes, context.Cause(ctx)
 	}
@@ -140,13 +141,6 @@ func (r *Runner) Run(ctx context.Context) ([]Outcome, error) {
 		return outcomes, errors.New("some hosts failed; the rest is done")
 	}
 	return outcomes, nil
-}
-
-func suffix(note string) string {
-	if note == "" {
-		return ""
-	}
-	return ": " + note
 }
 
 func (r *Runner) do(ctx context.Context, t *Task) (string, error) {
@@ -165,11 +159,4 @@ func (r *Runner) do(ctx context.Context, t *Task) (string, error) {
 		return r.makeRelease(ctx, t.Master)
 	}
 	return "", fmt.Errorf("nothing makes a %s", t.Kind)
-}
-
-// say prints one plain line of progress.
-func (r *Runner) say(format string, args ...any) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	fmt.Fprintf(r.Progress, "%s "+format+"\n", append([]any{time.Now().UTC().Format("15:04:05")}, args...)...)
 }

@@ -14,6 +14,7 @@ import (
 	"vauban/ansible"
 	"vauban/build"
 	"vauban/config"
+	"vauban/progress"
 )
 
 // buildFlags are what `build` and `plan` ask for.
@@ -160,8 +161,10 @@ func plannedTasks(p *build.Plan) []plannedTask {
 }
 
 // build runs a plan and prints what became of it.
-func (a *app) build(ctx context.Context, out, progress io.Writer, f *buildFlags, names []string) (err error) {
-	log, err := a.log()
+func (a *app) build(ctx context.Context, out, errOut io.Writer, f *buildFlags, names []string) (err error) {
+	reporter := progress.New(progress.Plain{W: errOut})
+	defer func() { err = errors.Join(err, reporter.Close()) }()
+	log, err := a.logTo(reporter)
 	if err != nil {
 		return err
 	}
@@ -173,16 +176,15 @@ func (a *app) build(ctx context.Context, out, progress io.Writer, f *buildFlags,
 	if err != nil {
 		return err
 	}
-	return a.withRunner(ctx, log, cfg, settings, progress, f, plan, func(r *build.Runner) error {
+	return a.withRunner(ctx, log, cfg, settings, reporter, f, plan, func(r *build.Runner) error {
 		outcomes, err := r.Run(ctx)
 		summarize(out, outcomes)
-		fmt.Fprintf(progress, "logs: %s\n", r.Logs())
 		return err
 	})
 }
 
 // withRunner opens what a run needs and closes it.
-func (a *app) withRunner(ctx context.Context, log *slog.Logger, cfg *config.Config, s config.Settings, progress io.Writer, f *buildFlags, plan *build.Plan, fn func(*build.Runner) error) (err error) {
+func (a *app) withRunner(ctx context.Context, log *slog.Logger, cfg *config.Config, s config.Settings, reporter *progress.Reporter, f *buildFlags, plan *build.Plan, fn func(*build.Runner) error) (err error) {
 	stateDir, err := a.state(s)
 	if err != nil {
 		return err
@@ -220,7 +222,7 @@ func (a *app) withRunner(ctx context.Context, log *slog.Logger, cfg *config.Conf
 		Config: cfg, Settings: s, Engine: engine, Registry: images, Repository: repository, Identities: identities, CommitIdentities: commit,
 		StateDir: stateDir, Version: version, Branch: f.branch, Limit: f.limit, On: f.on,
 		Batch: f.batch, Jobs: f.jobs, KeepGoing: f.keepGoing, NoPush: f.noPush, NoPublish: f.noPublish,
-		Timeout: f.timeout, Progress: progress, Log: log,
+		Timeout: f.timeout, Progress: reporter, Log: log,
 	}, plan)
 	if err != nil {
 		return err

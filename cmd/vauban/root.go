@@ -14,6 +14,7 @@ import (
 	"vauban/ansible"
 	"vauban/config"
 	"vauban/layers"
+	"vauban/progress"
 	"vauban/registry"
 )
 
@@ -75,17 +76,29 @@ func arguments(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
+// log is the log of a command that prints to stderr alone.
 func (a *app) log() (*slog.Logger, error) {
+	options, err := a.logOptions()
+	return slog.New(slog.NewTextHandler(os.Stderr, options)), err
+}
+
+// logTo is the log of a run, which its progress shows.
+func (a *app) logTo(r *progress.Reporter) (*slog.Logger, error) {
+	options, err := a.logOptions()
+	return slog.New(r.Handler(options)), err
+}
+
+func (a *app) logOptions() (*slog.HandlerOptions, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(a.logLevel)); err != nil {
 		return nil, usage(fmt.Errorf("vauban: --log-level %q is none of debug, info, warn, error", a.logLevel))
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level, ReplaceAttr: func(groups []string, attr slog.Attr) slog.Attr {
+	return &slog.HandlerOptions{Level: level, ReplaceAttr: func(groups []string, attr slog.Attr) slog.Attr {
 		if attr.Key == slog.TimeKey && len(groups) == 0 {
 			return slog.Attr{}
 		}
 		return attr
-	}})), nil
+	}}, nil
 }
 
 // load reads config.yml alone.

@@ -1,0 +1,68 @@
+package progress
+
+import (
+	"strings"
+	"unicode"
+
+	"github.com/charmbracelet/x/ansi"
+)
+
+// Sanitize takes out of a text what a terminal would obey: escape sequences,
+// control characters, and the marks that turn the direction of writing. Line
+// ends stay; a tab becomes a space, a carriage return a line end.
+func Sanitize(text string) string {
+	if plain(text) {
+		return text
+	}
+	text = strings.ReplaceAll(text, "\r\n", "\n")
+	text = strings.ReplaceAll(text, "\r", "\n")
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	lines := strings.Split(introducers.Replace(text), "\n")
+	for i := range lines {
+		lines[i] = ansi.Strip(lines[i]) // a sequence that is cut ends with its line
+	}
+	// Whatever a cut or malformed sequence left is no longer one.
+	return strings.Map(func(c rune) rune {
+		switch {
+		case c == '\n':
+			return c
+		case c == '\t':
+			return ' '
+		case unicode.IsControl(c), unicode.Is(unicode.Bidi_Control, c), c == '\u2028', c == '\u2029':
+			return -1
+		}
+		return c
+	}, strings.Join(lines, "\n"))
+}
+
+// introducers writes the one-character forms of what starts or ends a
+// sequence as two.
+var introducers = func() *strings.Replacer {
+	var pairs []string
+	for c := '\u0080'; c <= '\u009f'; c++ {
+		pairs = append(pairs, string(c), "\x1b"+string(c-0x40))
+	}
+	return strings.NewReplacer(pairs...)
+}()
+
+// plain tells a text that has nothing to take out, as nearly all do.
+func plain(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; c >= 0x7f || c < ' ' && c != '\n' {
+			return false
+		}
+	}
+	return true
+}
+
+func sanitized(e Event) Event {
+	for _, text := range []*string{&e.Kind, &e.Subject, &e.Host, &e.Text, &e.Log, &e.Name, &e.Path} {
+		*text = Sanitize(*text)
+	}
+	if e.Failure != nil {
+		f := *e.Failure
+		f.Task, f.Place, f.Message = Sanitize(f.Task), Sanitize(f.Place), Sanitize(f.Message)
+		e.Failure = &f
+	}
+	return e
+}
