@@ -33,8 +33,17 @@ func (r *Runner) makeBase(ctx context.Context, b *config.Base) (string, error) {
 		target: layers.Target{Parent: raw, ContainerOptions: layers.ContainerOptions{Name: machineName(b.Image())}},
 		labels: labels, by: dockerfiles.Base,
 	})
+	if err == nil {
+		img, err = r.unchanged(ctx, b.PreparedImage(), img)
+	}
 	if err != nil {
 		return "", fmt.Errorf("preparing base %q: %w", b.Name, err)
+	}
+	if err := r.keep(ctx, b.PreparedImage(), img, b.RawImage()); err != nil {
+		return "", err
+	}
+	if len(b.Stages) == 0 {
+		return img.Digest().String(), nil
 	}
 	// A base's own stages are applied as a master's are.
 	self := &config.Master{Name: b.Image(), Base: b, Stages: b.Stages, Branch: b.Branch, Network: "private"}
@@ -55,6 +64,9 @@ func (r *Runner) importBase(ctx context.Context, b *config.Base) (layers.Image, 
 		Labels: map[string]string{labelVersion: r.Version, labelBase: b.Image()},
 	})
 	if err != nil {
+		return layers.Image{}, err
+	}
+	if img, err = r.unchanged(ctx, b.RawImage(), img); err != nil {
 		return layers.Image{}, err
 	}
 	return img, r.keep(ctx, b.RawImage(), img)

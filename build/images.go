@@ -43,6 +43,11 @@ func (r *Runner) keep(ctx context.Context, name string, img layers.Image, mountF
 		if !slices.Contains(pushed.Tags, registry.Latest) {
 			r.notice(ctx, "", "a newer run holds latest of %s: this image keeps its timestamp %s alone", name, r.Tag)
 		}
+		if !slices.Contains(pushed.Tags, r.Tag) { // it has an earlier one
+			if err := r.Engine.RemoveImage(ctx, name+":"+r.Tag); err != nil {
+				return fmt.Errorf("untagging image %q: %w", name, err)
+			}
+		}
 	}
 	if err := r.Engine.SetImage(ctx, name, img); err != nil {
 		return err

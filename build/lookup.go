@@ -52,6 +52,17 @@ func (i Images) Tagged(ctx context.Context, name, tag string) (layers.Image, err
 	return img, err
 }
 
+// Annotations are those of the image that Tagged gives, as far as nothing has
+// to be pulled for them.
+func (i Images) Annotations(ctx context.Context, name, tag string) (map[string]string, error) {
+	annotations, err := i.Registry.Annotations(ctx, name, tag)
+	if !errdefs.IsNotFound(err) {
+		return annotations, err
+	}
+	img, err := i.Engine.Image(ctx, name+":"+tag)
+	return img.Manifest.Annotations, err
+}
+
 // newer tells whether one image was built after another.
 func newer(a, b layers.Image) bool {
 	return a.Config.Created != nil && b.Config.Created != nil && a.Config.Created.After(*b.Config.Created)

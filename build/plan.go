@@ -98,7 +98,7 @@ func (p *Plan) images() []string {
 	for _, t := range p.Tasks {
 		switch t.Kind {
 		case MakeBase:
-			names = append(names, t.Base.RawImage(), t.Base.Image())
+			names = append(names, t.Base.RawImage(), t.Base.PreparedImage(), t.Base.Image())
 		case MakeRootfs:
 			names = append(names, t.Master.Image())
 		}

@@ -84,10 +84,14 @@ func (r *Runner) applyStage(ctx context.Context, m *config.Master, stage config.
 	defer closeStep(step)
 	labels[labelParent] = parent.Digest().String()
 	r.inherit(labels, parent)
-	return r.applyOne(ctx, step, stageOf{
+	img, err := r.applyOne(ctx, step, stageOf{
 		target: layers.Target{Parent: parent, ContainerOptions: r.container(m, machineName(m.Name), true)},
 		labels: labels, by: stage.Raw,
 	})
+	if err != nil {
+		return layers.Image{}, err
+	}
+	return r.unchanged(ctx, name, img)
 }
 
 // inherit keeps what an image says of the base it stands on.

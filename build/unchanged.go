@@ -1,15 +1,14 @@
 package build
 
 import (
-	"archive/tar"
-	"bufio"
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
-	"path"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
@@ -19,6 +18,81 @@ import (
 	"vauban/layers/diff"
 	"vauban/registry"
 )
+
+// unchanged returns the image that name stands for when img, a stage's result,
+// differs from it in nothing but dates: then that one stays, with its tags and
+// digest, and so does all that was made of it.
+func (r *Runner) unchanged(ctx context.Context, name string, img layers.Image) (layers.Image, error) {
+	annotations, err := r.found(ctx).Annotations(ctx, name, registry.Latest)
+	if errdefs.IsNotFound(err) || err == nil && !sameOrigin(annotations, img.Manifest.Annotations) {
+		return img, nil // and nothing is pulled to find out
+	} else if err != nil {
+		return img, err
+	}
+	previous, err := r.image(ctx, name, registry.Latest)
+	if errdefs.IsNotFound(err) {
+		return img, nil
+	} else if err != nil {
+		return img, err
+	}
+	same, err := r.sameButDates(ctx, previous, img)
+	if err != nil {
+		return img, fmt.Errorf("comparing image %q with the one before: %w", name, err)
+	}
+	if !same {
+		return img, nil
+	}
+	r.Log.Debug("nothing but dates has changed: the image stays", "image", name, "digest", previous.Digest())
+	return previous, nil
+}
+
+// sameOrigin tells whether two images can be the same: made of one parent by
+// one step.
+func sameOrigin(a, b map[string]string) bool {
+	return a[labelParent] == b[labelParent] && a[labelKey] == b[labelKey]
+}
+
+// sameButDates compares two images, of which only the topmost layers may
+// differ.
+func (r *Runner) sameButDates(ctx context.Context, a, b layers.Image) (bool, error) {
+	n := len(b.Config.RootFS.DiffIDs)
+	if n == 0 || len(a.Config.RootFS.DiffIDs) != n || !slices.Equal(a.Config.RootFS.DiffIDs[:n-1], b.Config.RootFS.DiffIDs[:n-1]) {
+		return false, nil
+	}
+	configA, errA := undatedConfig(a)
+	configB, errB := undatedConfig(b)
+	if err := errors.Join(errA, errB); err != nil || configA != configB {
+		return false, err
+	}
+	layerA, errA := r.undatedLayer(ctx, a)
+	layerB, errB := r.undatedLayer(ctx, b)
+	return layerA == layerB, errors.Join(errA, errB)
+}
+
+// undatedConfig is what runs would see of an image's configuration, and what
+// its labels tell, but for dates.
+func undatedConfig(img layers.Image) (string, error) {
+	cfg := img.Config.Config
+	cfg.Labels = maps.Clone(cfg.Labels)
+	var imginfo strings.Builder
+	if err := copyUndated(&imginfo, strings.NewReader(cfg.Labels[labelImginfo]), undateImginfo); err != nil {
+		return "", err
+	}
+	if cfg.Labels != nil {
+		cfg.Labels[labelImginfo] = imginfo.String()
+	}
+	text, err := json.Marshal([]any{cfg, img.Config.Platform})
+	return string(text), err
+}
+
+func (r *Runner) undatedLayer(ctx context.Context, img layers.Image) (d digest.Digest, err error) {
+	layer, err := r.Engine.OpenLayer(ctx, img.Manifest.Layers[len(img.Manifest.Layers)-1])
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, layer.Close()) }()
+	return digestUndated(layer)
+}
 
 // unchangedHost returns the host's previous image when img differs from it in
 // nothing but dates: then that one stays, with its tags, file and digest.
@@ -52,69 +126,6 @@ func (r *Runner) undated(ctx context.Context, master, img layers.Image) (digest.
 	}()
 	d, err := digestUndated(read)
 	return d, errors.Join(err, read.CloseWithError(err))
-}
-
-// digestUndated digests a tar's entries without their times.
-func digestUndated(r io.Reader) (digest.Digest, error) {
-	hash := sha256.New()
-	for entries := tar.NewReader(r); ; {
-		h, err := entries.Next()
-		if errors.Is(err, io.EOF) {
-			// What follows the last entry is the writer's last word.
-			_, err := io.Copy(io.Discard, r)
-			return digest.NewDigest(digest.SHA256, hash), err
-		} else if err != nil {
-			return "", err
-		}
-		traced := h.Typeflag == tar.TypeReg && path.Clean(h.Name) == string(imginfoList[1:])
-		if traced {
-			h.Size = 0 // as long as its lines
-		}
-		err = json.NewEncoder(hash).Encode([]any{h.Typeflag, []byte(h.Name), []byte(h.Linkname),
-			h.Mode, h.Uid, h.Gid, h.Size, h.Devmajor, h.Devminor, xattrs(h)})
-		if err != nil {
-			return "", err
-		}
-		if traced {
-			err = copyUndated(hash, entries)
-		} else {
-			_, err = io.Copy(hash, entries)
-		}
-		if err != nil {
-			return "", err
-		}
-	}
-}
-
-// copyUndated leaves out of /imginfo the lines that differ whenever a stage is
-// run again: its date, and the digest of the image below, which holds the dates
-// of the stages before.
-func copyUndated(w io.Writer, imginfo io.Reader) error {
-	for lines := bufio.NewReader(imginfo); ; {
-		line, err := lines.ReadBytes('\n')
-		field := bytes.TrimPrefix(bytes.TrimSpace(line), []byte("- "))
-		if !bytes.HasPrefix(field, []byte("date:")) && !bytes.HasPrefix(field, []byte("source-digest:")) {
-			if _, err := w.Write(line); err != nil {
-				return err
-			}
-		}
-		if errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-	}
-}
-
-// xattrs are the extended attributes of an entry; encoding/json sorts them.
-func xattrs(h *tar.Header) map[string][]byte {
-	found := map[string][]byte{}
-	for name, value := range h.PAXRecords {
-		if name != "mtime" && name != "atime" && name != "ctime" {
-			found[name] = []byte(value)
-		}
-	}
-	return found
 }
 
 func (r *Runner) mergeOptions() diff.MergeOptions {

@@ -19,6 +19,15 @@ func (b *Base) RawImage() string {
 	return ImageName(strings.TrimSuffix(b.Name, "/iso"), "raw-iso")
 }
 
+// PreparedImage names the base as Dockerfile.base leaves it, before its own
+// stages: [Base.Image] where there are none.
+func (b *Base) PreparedImage() string {
+	if len(b.Stages) == 0 {
+		return b.Image()
+	}
+	return ImageName(strings.TrimSuffix(b.Name, "/iso"), "prepared-iso")
+}
+
 // Image names the base as masters start from it.
 func (b *Base) Image() string { return ImageName(b.Name) }
 
@@ -101,6 +110,7 @@ func (c *Config) images() iter.Seq2[string, owner] {
 		}
 		for _, b := range c.Bases {
 			if !yield(b.RawImage(), owner{fmt.Sprintf("the untouched base %q", b.Name), b.Pos}) ||
+				b.PreparedImage() != b.Image() && !yield(b.PreparedImage(), owner{fmt.Sprintf("the prepared base %q", b.Name), b.Pos}) ||
 				!yield(b.Image(), owner{fmt.Sprintf("the base %q", b.Name), b.Pos}) ||
 				!stages(b.Name, b.Stages, b.StageImage) {
 				return

@@ -26,6 +26,11 @@ func (e *Engine) openLayer(ctx context.Context, blob ocispec.Descriptor) (io.Rea
 	return &layerReader{tar, at}, nil
 }
 
+// OpenLayer reads the tar of a layer of an image that is here.
+func (e *Engine) OpenLayer(ctx context.Context, blob ocispec.Descriptor) (io.ReadCloser, error) {
+	return e.openLayer(e.Context(ctx), blob)
+}
+
 type layerReader struct {
 	io.ReadCloser
 	blob io.Closer

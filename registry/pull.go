@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -86,6 +87,20 @@ func (r *Registry) fetchManifest(ctx context.Context, image, tag string) (manife
 		return manifest{}, fmt.Errorf("resolving %q: %w", r.Reference(image, tag), err)
 	}
 	return m, nil
+}
+
+// Annotations are those of an image's manifest. Nothing else is fetched.
+// errdefs.ErrNotFound.
+func (r *Registry) Annotations(ctx context.Context, image, tag string) (map[string]string, error) {
+	m, err := r.fetchManifest(ctx, image, tag)
+	if err != nil {
+		return nil, err
+	}
+	var fields ocispec.Manifest
+	if err := json.Unmarshal(m.raw, &fields); err != nil {
+		return nil, fmt.Errorf("reading the manifest of %q: %w", r.Reference(image, tag), err)
+	}
+	return fields.Annotations, nil
 }
 
 // PullResult is an image that was pulled.
