@@ -15,7 +15,7 @@ import (
 
 // allowed are the packages of this module that each may import.
 var allowed = map[string][]string{
-	"config":           {},
+	"config":           {"internal/near"},
 	"registry":         {},
 	"export":           {},
 	"boot":             {},
@@ -25,11 +25,12 @@ var allowed = map[string][]string{
 	"layers/daemon":    {},
 	"layers/diff":      {},
 	"layers":           {"Dockerfiles", "layers/daemon", "layers/diff"},
-	"ansible":          {"layers"},
 	"build":            {"Dockerfiles", "ansible", "boot", "config", "export", "layers", "layers/diff", "progress", "registry", "vault"},
+	"ansible":          {"internal/near", "layers"},
 	"internal/testenv": {"layers", "layers/daemon"},
 	"internal/treecmp": {},
 	"internal/imports": {},
+	"internal/near":    {},
 }
 
 // containerdClient may be imported by the engine alone.
