@@ -148,8 +148,10 @@ func (c *Container) create(ctx context.Context) error {
 		return fmt.Errorf("opening process 1: %w", err)
 	}
 	c.init = os.NewFile(uintptr(pidfd), "pidfd")
-	c.cgroups, err = cgroupProcs(c.Pid())
-	return err
+	if c.cgroups, err = cgroupProcs(c.Pid()); err != nil {
+		return err
+	}
+	return c.root.dateRoot()
 }
 
 // furnish makes the container look like the machine it will be.

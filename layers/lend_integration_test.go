@@ -95,7 +95,7 @@ func TestNothingChangedIsAnEmptyLayer(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				all = append(all, info.ModTime().Truncate(time.Second))
+				all = append(all, info.ModTime())
 			}
 			return nil
 		})

@@ -73,6 +73,16 @@ func canMountVolatile(dir string) bool {
 	return mount.Unmount(target, 0) == nil
 }
 
+// dateRoot gives the new root directory its parent's mtime: no layer has that
+// date, and an export of the same layers would differ by it.
+func (o overlay) dateRoot() error {
+	info, err := os.Stat(o.lower[0])
+	if err != nil {
+		return fmt.Errorf("reading the date of the parent's root: %w", err)
+	}
+	return os.Chtimes(o.upper, info.ModTime(), info.ModTime())
+}
+
 // inLower looks path, relative to the root, up in the lower directories as
 // overlayfs would, without following links. The error is fs.ErrNotExist when
 // the parent image has no such path.
