@@ -91,7 +91,7 @@ func BenchmarkTenHosts(b *testing.B) {
 }
 
 func buildAll(ctx context.Context, r *Runner, m *config.Master, img layers.Image, names []string) error {
-	hosts, err := r.buildHosts(ctx, m, img, names)
+	hosts, err := r.buildHosts(ctx, m, img, names, names)
 	for _, h := range hosts {
 		if h.err != nil {
 			return h.err

@@ -45,12 +45,12 @@ func (r *Runner) makeConffs(ctx context.Context, m *config.Master) (string, erro
 	p.update(func(p *parts) { p.allHosts = all })
 	r.report(ctx, progress.Event{Type: progress.Hosts, Total: len(names)})
 	failed := 0
-	size := r.Batch
+	run, size := names, r.Batch
 	if m.AnsibleRun == ansible.Together {
-		size = len(names) // its plays look at all of them
+		run, size = all, len(all) // its plays look at all of them
 	}
-	for batch := range slices.Chunk(names, size) {
-		hosts, err := r.buildHosts(ctx, m, img, batch)
+	for batch := range slices.Chunk(run, size) {
+		hosts, err := r.buildHosts(ctx, m, img, batch, names)
 		if err != nil {
 			return "", err
 		}
@@ -105,8 +105,9 @@ func (r *Runner) limited(ctx context.Context, m *config.Master, all []string) ([
 	return names, nil
 }
 
-// buildHosts builds one batch. A host that failed has its reason.
-func (r *Runner) buildHosts(ctx context.Context, m *config.Master, master layers.Image, names []string) ([]host, error) {
+// buildHosts builds one batch and keeps those of it that are wanted. A host
+// that failed has its reason.
+func (r *Runner) buildHosts(ctx context.Context, m *config.Master, master layers.Image, names, wanted []string) ([]host, error) {
 	if err := r.identities.ensure(ctx, names); err != nil {
 		return nil, err
 	}
@@ -123,6 +124,12 @@ func (r *Runner) buildHosts(ctx context.Context, m *config.Master, master layers
 			return nil, fmt.Errorf("applying stage %q to the hosts of %q: %w", s.Raw, m.Name, err)
 		}
 	}
+	for name, err := range failed {
+		if !slices.Contains(wanted, name) {
+			r.Log.Warn("a neighbour of the hosts that are built failed: what they took from it may be missing", "host", name, "why", err)
+		}
+	}
+	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !slices.Contains(wanted, name) })
 	hosts := make([]host, len(names))
 	var finishes errgroup.Group
 	finishes.SetLimit(runtime.NumCPU())

@@ -82,6 +82,8 @@ func (t *Task) String() string { return string(t.Kind) + " " + t.Subject() }
 // Plan is a graph of tasks, each after those it needs.
 type Plan struct {
 	Tasks []*Task
+	// Notices tell what was asked for and is not in the plan.
+	Notices []string
 }
 
 // NeedsPlaybooks tells whether a task applies a playbook or asks ansible for
@@ -119,6 +121,7 @@ func (p *Plan) Find(kind Kind, m *config.Master) *Task {
 // New plans a request. It reads nothing but the configuration.
 func New(cfg *config.Config, r Request) (*Plan, error) {
 	want := wanted{}
+	var notices []string
 	for _, name := range r.Names {
 		base, master, err := cfg.Find(name)
 		if err != nil {
@@ -133,8 +136,13 @@ func New(cfg *config.Config, r Request) (*Plan, error) {
 		if err := want.master(cfg, master, r); err != nil {
 			return nil, err
 		}
+		if r.Stage == All && master.Conffs == "" {
+			notices = append(notices, fmt.Sprintf("master %q has no `conffs:`, so no hosts are built", master.Name))
+		}
 	}
-	return want.plan(cfg), nil
+	p := want.plan(cfg)
+	p.Notices = notices
+	return p, nil
 }
 
 // stages are those that the task applies.
@@ -306,6 +314,9 @@ func (p *Plan) Text() string {
 			fmt.Fprintf(&b, "; after %s", strings.Join(after, ", "))
 		}
 		b.WriteByte('\n')
+	}
+	for _, notice := range p.Notices {
+		fmt.Fprintf(&b, "note: %s\n", notice)
 	}
 	return b.String()
 }

@@ -154,3 +154,18 @@ func TestNewRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestNotices: what all leaves out is told of what was asked for, and not of
+// each ancestor.
+func TestNotices(t *testing.T) {
+	cfg := load(t, tree)
+	for name, want := range map[string][]string{"web": nil, "hidden": {`master "hidden" has no ` + "`conffs:`, so no hosts are built"}} {
+		p, err := New(cfg, Request{Names: []string{name}, Stage: All, Parents: AllParents})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, p.Notices); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}

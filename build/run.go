@@ -124,6 +124,9 @@ func (r *Runner) Run(ctx context.Context) (outcomes []Outcome, err error) {
 		return nil, err
 	}
 	defer func() { err = end(ctx, err) }()
+	for _, notice := range r.plan.Notices {
+		r.Log.Info(notice)
+	}
 	outcomes = execute(ctx, r.plan, r.Jobs, func(ctx context.Context, t *Task) (string, error) {
 		ctx = withTask(ctx, t)
 		r.report(ctx, progress.Event{Type: progress.TaskStarted})

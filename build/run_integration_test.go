@@ -179,6 +179,34 @@ func TestHostAloneAndAmongNeighbours(t *testing.T) {
 	}
 }
 
+// TestTogetherLooksAtAllHosts: --limit narrows what is kept, not what the plays
+// of such a master see.
+func TestTogetherLooksAtAllHosts(t *testing.T) {
+	w := newWorld(t, map[string]string{"playbook_master.yml": neighbourly, "hosts.yml": inventory, "ansible.cfg": "[defaults]\ninventory = hosts.yml\n"})
+	write(t, filepath.Join(w.dir, "config.yml"), strings.TrimRight(worldConfig, "\n")+"\n    ansible_run: together\n")
+	r, outcomes, err := w.build(t, Options{NoPublish: true, Limit: "host01", Batch: 1}, Request{Names: []string{"master-test"}, Stage: Conffs, Parents: 1})
+	if err != nil {
+		t.Fatalf("%v: %v", err, outcomes)
+	}
+	m := r.Config.Masters()[0]
+	if made := digests(t, r); len(made) != 1 || made["host01"] == "" {
+		t.Fatalf("made: %v; want host01 alone", made)
+	}
+	seen, err := exec.CommandContext(t.Context(), "tar", "-xzOf", r.partsOf(m).hosts[0].file, "etc/neighbours").Output()
+	if want := "host01 host02 host03\n"; err != nil || string(seen) != want {
+		t.Errorf("the play saw %q, want %q: %v", seen, want, err)
+	}
+}
+
+const neighbourly = `
+- hosts: all
+  gather_facts: false
+  tasks:
+    - ansible.builtin.copy:
+        content: "{{ ansible_play_hosts | sort | join(' ') }}\n"
+        dest: /etc/neighbours
+`
+
 // identityShips checks that a host's keys are in its conffs and in nothing
 // that is pushed.
 func identityShips(t *testing.T, r *Runner, store vault.Store) {

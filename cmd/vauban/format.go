@@ -54,8 +54,12 @@ func printJSON(out io.Writer, v any) error {
 	return encoder.Encode(v)
 }
 
-// splitTag splits NAME[:TAG]; the tag is latest when there is none.
+// splitTag splits NAME[:TAG] or NAME@DIGEST; the tag is latest when there is
+// neither.
 func splitTag(reference string) (name, tag string) {
+	if name, digest, ok := strings.Cut(reference, "@"); ok {
+		return name, digest
+	}
 	slash := strings.LastIndexByte(reference, '/')
 	if colon := strings.LastIndexByte(reference, ':'); colon > slash {
 		return reference[:colon], reference[colon+1:]

@@ -16,7 +16,7 @@ import (
 func newHistory(a *app) *cobra.Command {
 	var format formatFlag
 	cmd := &cobra.Command{
-		Use:   "history IMAGE[:TAG] | DIRECTORY | FILE",
+		Use:   "history IMAGE[:TAG|@DIGEST] | DIRECTORY | FILE",
 		Short: "Tell which stages made an image, and which packages each changed",
 		Long: `Tell which stages made an image, and which packages each changed.
 

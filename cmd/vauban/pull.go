@@ -9,13 +9,13 @@ import (
 
 func newPull(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:     "pull IMAGE[:TAG]",
+		Use:     "pull IMAGE[:TAG|@DIGEST]",
 		Short:   "Bring an image from the registry into containerd",
 		Example: `  vauban pull master-12-web:2026-11-20T211348Z`,
 		Args:    arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withEngine(cmd, func(ctx context.Context, s *session) error {
-				name, tag := splitTag(args[0])
+				name, tag := s.reference(args[0])
 				img, err := s.images.Pull(ctx, name, tag)
 				if err != nil {
 					return err

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/spf13/cobra"
 
 	"vauban/build"
@@ -77,10 +78,24 @@ func (s *session) master(name string) (*config.Master, error) {
 	return master, nil
 }
 
-// image is the one that NAME[:TAG] stands for, pulled when it is not here.
+// image is the one that a reference stands for, pulled when it is not here.
 func (s *session) image(ctx context.Context, reference string) (layers.Image, error) {
-	name, tag := splitTag(reference)
+	name, tag := s.reference(reference)
+	if d, err := digest.Parse(tag); err == nil {
+		return s.images.Digest(ctx, name, d)
+	}
 	return s.images.Tagged(ctx, name, tag)
+}
+
+// reference reads NAME, NAME:TAG or NAME@DIGEST as an image's name and its tag,
+// latest when there is none, or digest. The name is that of an image, or of
+// what has one: a base, by its key too, a master, or MASTER/HOST.
+func (s *session) reference(reference string) (name, tag string) {
+	name, tag = splitTag(reference)
+	if base, _, err := s.cfg.Find(name); err == nil && base != nil {
+		return base.Image(), tag
+	}
+	return config.ImageName(name), tag
 }
 
 // masterImage is the image that a master's release is made of, or the one

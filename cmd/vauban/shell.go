@@ -20,7 +20,7 @@ import (
 
 func newShell(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:   "shell IMAGE[:TAG] [-- COMMAND...]",
+		Use:   "shell IMAGE[:TAG|@DIGEST] [-- COMMAND...]",
 		Short: "Run a command, or a shell, in a throw-away container of an image",
 		Long: `Run a command, or a shell, in a throw-away container of an image.
 

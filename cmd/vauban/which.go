@@ -28,7 +28,7 @@ type writer struct {
 func newWhich(a *app) *cobra.Command {
 	var format formatFlag
 	cmd := &cobra.Command{
-		Use:   "which IMAGE[:TAG] PATH",
+		Use:   "which IMAGE[:TAG|@DIGEST] PATH",
 		Short: "Say which layer of an image wrote a path: its stage, branch, commit and host",
 		Example: `  vauban which master-12-web/web01 /etc/hosts
   vauban which master-12-web /bin/sh`,
