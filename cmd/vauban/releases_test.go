@@ -88,3 +88,10 @@ func TestReleases(t *testing.T) {
 		t.Errorf("the pruned release is still there: %v", err)
 	}
 }
+
+func TestServeWithoutReleases(t *testing.T) {
+	code, out, errs := vauban(t, "--config", configFile(t, forest), "--state", t.TempDir(), "serve", "--listen", "127.0.0.1:0")
+	if code != 1 || out != "" || !strings.Contains(errs, "build a master first") {
+		t.Errorf("exit code %d, %q, %q", code, out, errs)
+	}
+}

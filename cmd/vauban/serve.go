@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -19,6 +20,9 @@ func newServe(a *app) *cobra.Command {
 			s, err := a.session()
 			if err != nil {
 				return err
+			}
+			if _, err := os.Stat(s.tree()); err != nil {
+				return fmt.Errorf("nothing is published yet, build a master first: %w", err)
 			}
 			var config net.ListenConfig
 			listener, err := config.Listen(cmd.Context(), "tcp", listen)
