@@ -54,7 +54,7 @@ func (r *Runner) makeKernel(ctx context.Context, m *config.Master) (string, erro
 	if err != nil {
 		return "", err
 	}
-	step, err := r.initramfsStep(m, version)
+	step, err := r.initramfsStep(m, cmp.Or(img.Config.Config.Labels[labelBase], m.Base.Image()), version)
 	if err != nil {
 		return "", err
 	}
@@ -170,9 +170,9 @@ func (r *Runner) kernelSource(ctx context.Context, img layers.Image, version str
 }
 
 // initramfsStep is Dockerfile.initramfs with our dracut modules.
-func (r *Runner) initramfsStep(m *config.Master, version string) (*recipe, error) {
+func (r *Runner) initramfsStep(m *config.Master, base, version string) (*recipe, error) {
 	return r.recipe(dockerfiles.Initramfs, map[string]string{
-		"SOURCE":         m.Base.Image(),
+		"SOURCE":         base,
 		"KERNEL_VERSION": version,
 	}, m.Image()+"/initramfs", map[string]fs.FS{"modules.d": boot.DracutModules()})
 }

@@ -69,14 +69,30 @@ func newer(a, b layers.Image) bool {
 }
 
 // Digest is one image of a name, whatever its tags.
-func (i Images) Digest(ctx context.Context, name string, digest digest.Digest) (layers.Image, error) {
-	if info, err := i.Engine.Store().Info(i.Engine.Context(ctx), digest); err == nil {
-		desc := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest, Size: info.Size}
+func (i Images) Digest(ctx context.Context, name string, of digest.Digest) (layers.Image, error) {
+	if info, err := i.Engine.Store().Info(i.Engine.Context(ctx), of); err == nil {
+		desc := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: of, Size: info.Size}
 		if img, err := i.Engine.Load(ctx, desc); err == nil {
 			return img, nil
 		}
 	}
-	return i.Pull(ctx, name, digest.String())
+	return i.Pull(ctx, name, of.String())
+}
+
+// Reference is the image that NAME[:TAG] or NAME@DIGEST stands for; without
+// either it is latest.
+func (i Images) Reference(ctx context.Context, reference string) (layers.Image, error) {
+	if name, d, ok := strings.Cut(reference, "@"); ok {
+		if err := digest.Digest(d).Validate(); err != nil {
+			return layers.Image{}, fmt.Errorf("reading image %q: %w", reference, err)
+		}
+		return i.Digest(ctx, name, digest.Digest(d))
+	}
+	name, tag := reference, registry.Latest
+	if colon := strings.LastIndexByte(reference, ':'); colon > strings.LastIndexByte(reference, '/') {
+		name, tag = reference[:colon], reference[colon+1:]
+	}
+	return i.Tagged(ctx, name, tag)
 }
 
 // Master is the image that parts of a master are made of when its rootfs is

@@ -118,26 +118,27 @@ func (p *Plan) Find(kind Kind, m *config.Master) *Task {
 	return nil
 }
 
-// New plans a request. It reads nothing but the configuration.
-func New(cfg *config.Config, r Request) (*Plan, error) {
+// New plans requests. It reads nothing but the configuration.
+func New(cfg *config.Config, requests ...Request) (*Plan, error) {
 	want := wanted{}
 	var notices []string
-	for _, name := range r.Names {
-		base, master, err := cfg.Find(name)
-		if err != nil {
-			return nil, err
-		}
-		if master == nil {
-			if err := want.base(base, r); err != nil {
+	for _, r := range requests {
+		for _, name := range r.Names {
+			base, master, err := cfg.Find(name)
+			if err != nil {
 				return nil, err
 			}
-			continue
-		}
-		if err := want.master(cfg, master, r); err != nil {
-			return nil, err
-		}
-		if r.Stage == All && master.Conffs == "" {
-			notices = append(notices, fmt.Sprintf("master %q has no `conffs:`, so no hosts are built", master.Name))
+			if master == nil {
+				err = want.base(base, r)
+			} else {
+				err = want.master(cfg, master, r)
+			}
+			if err != nil {
+				return nil, err
+			}
+			if master != nil && r.Stage == All && master.Conffs == "" {
+				notices = append(notices, fmt.Sprintf("master %q has no `conffs:`, so no hosts are built", master.Name))
+			}
 		}
 	}
 	p := want.plan(cfg)
@@ -296,8 +297,12 @@ func (p *Plan) add(t *Task, needs ...*Task) *Task {
 	return t
 }
 
-// place is where something of the configuration stands, FILE:LINE:COLUMN.
+// place is where something of the configuration stands, FILE:LINE:COLUMN, or
+// what the configuration is from when it stands in no file.
 func place(cfg *config.Config, pos config.Position) string {
+	if pos == (config.Position{}) {
+		return cfg.Path
+	}
 	return fmt.Sprintf("%s:%d:%d", cfg.Path, pos.Line, pos.Column)
 }
 

@@ -46,6 +46,9 @@ type Options struct {
 	// rootfs is not built in the same run. Empty: the image that the
 	// current release names, or latest when there is none.
 	On string
+	// Given are images that stand for a name in this run instead of what
+	// the name says: by name, NAME[:TAG] or NAME@DIGEST of each.
+	Given map[string]string
 	// Batch is how many hosts are built at once. 0: 20.
 	Batch int
 	// Jobs is how many tasks run at once. 0: the number of cores.
@@ -126,6 +129,13 @@ func (r *Runner) Run(ctx context.Context) (outcomes []Outcome, err error) {
 	defer func() { err = end(ctx, err) }()
 	for _, notice := range r.plan.Notices {
 		r.Log.Info(notice)
+	}
+	for name, reference := range r.Given {
+		img, err := r.found(ctx).Reference(ctx, reference)
+		if err != nil {
+			return nil, err
+		}
+		r.remember(name, img)
 	}
 	outcomes = execute(ctx, r.plan, r.Jobs, func(ctx context.Context, t *Task) (string, error) {
 		ctx = withTask(ctx, t)

@@ -31,6 +31,7 @@ type Base struct {
 	Stages  []Stage // applied to the base itself
 	Branch  string  // of its stages, "" without a `branch:`
 	Masters []*Master
+	Written Written
 	Pos     Position // of the key
 }
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -26,8 +27,47 @@ func Load(path string) (*Config, error) {
 	return read(path, string(data))
 }
 
-func read(path, data string) (*Config, error) {
-	c := &Config{Path: path, Dir: filepath.Dir(path), Configuration: defaultConfiguration()}
+// Parse reads a configuration that stands in no file: mistakes and what is
+// built of it name the source instead, and no place. Paths in it are relative
+// to dir.
+func Parse(source, dir, text string) (*Config, error) {
+	c, err := parseIn(source, dir, text)
+	var mistakes Errors
+	if errors.As(err, &mistakes) {
+		for i := range mistakes {
+			mistakes[i].Pos = Position{}
+		}
+		return nil, mistakes
+	}
+	if err == nil {
+		c.unplace()
+	}
+	return c, err
+}
+
+// unplace forgets where in its text everything stands.
+func (c *Config) unplace() {
+	unplace := func(stages []Stage) {
+		for i := range stages {
+			stages[i].Pos = Position{}
+		}
+	}
+	unplace(c.Configuration.AlwaysApplyStageInConffs)
+	unplace(c.Configuration.IgnoreStageInConffs)
+	for _, b := range c.Bases {
+		b.Pos = Position{}
+		unplace(b.Stages)
+	}
+	for _, m := range c.Masters() {
+		m.Pos = Position{}
+		unplace(m.Stages)
+	}
+}
+
+func read(path, data string) (*Config, error) { return parseIn(path, filepath.Dir(path), data) }
+
+func parseIn(path, dir, data string) (*Config, error) {
+	c := &Config{Path: path, Dir: dir, Configuration: defaultConfiguration()}
 	r := newReader(path)
 	if root := parse(data, r.problems); root != nil {
 		r.readRoot(c, root)

@@ -80,7 +80,7 @@ func dumpFields(b *strings.Builder, indent string, v any) {
 		name, field := value.Type().Field(i).Name, value.Field(i)
 		switch {
 		case field.IsZero() || field.Kind() == reflect.Map && field.Len() == 0:
-		case name == "Base" || name == "Parent" || name == "Masters" || name == "Key" || name == "Pos":
+		case name == "Base" || name == "Parent" || name == "Masters" || name == "Key" || name == "Pos" || name == "Written":
 		case strings.Contains(field.Type().String(), "[]config.Stage"):
 			for _, s := range field.Interface().([]Stage) {
 				fmt.Fprintf(b, "%s%s: %+v\n", indent, name, s)

@@ -25,6 +25,7 @@ type Configuration struct {
 	// Settings holds what the file says of each setting, by its name as an
 	// environment variable has it; see LoadSettings.
 	Settings map[string]string
+	Written  Written
 }
 
 func defaultConfiguration() Configuration {
@@ -37,6 +38,7 @@ func (r *reader) readConfiguration(c *Config, key, value *yaml.Node) {
 		return
 	}
 	own := r.configurationFields(c)
+	c.Configuration.Written = r.written(value, own)
 	for k, v := range pairs(value) {
 		if read, ok := own[k.Value]; ok {
 			read(k, v)

@@ -22,6 +22,7 @@ type Master struct {
 	Export      map[string]string
 	KeepAnsible bool
 	Masters     []*Master
+	Written     Written
 	Pos         Position // of the key
 }
 

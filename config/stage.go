@@ -60,7 +60,7 @@ func ParseStage(text string) (Stage, error) {
 	// have one in their path are rarer than that.
 	if at := strings.LastIndex(text, "@"); at >= 0 {
 		stage.Branch, playbook = text[:at], text[at+1:]
-		if err := checkBranch(stage.Branch); err != nil {
+		if err := CheckBranch(stage.Branch); err != nil {
 			return Stage{}, err
 		}
 	}
@@ -100,9 +100,9 @@ func hasElement(file, element string) bool {
 
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
-// checkBranch accepts what git accepts for a branch's name.
+// CheckBranch accepts what git accepts for a branch's name.
 // Source: git-check-ref-format(1), with --branch.
-func checkBranch(branch string) error {
+func CheckBranch(branch string) error {
 	mistake := Mistake{What: fmt.Sprintf("%q is not the name of a git branch", branch), Do: "correct the name"}
 	bad := func(r rune) bool { return isControl(r) || strings.ContainsRune(` ~^:?*[\`, r) }
 	switch {

@@ -34,7 +34,7 @@ func (r *reader) baseFields(b *Base) fields {
 		"arch":     r.textInto(&b.Arch, pattern(`^[a-z0-9][a-z0-9-]*$`, "an architecture of Debian", "amd64 or arm64")),
 		"kernel":   r.textInto(&b.Kernel, checkPackage),
 		"stages":   r.stagesInto(&b.Stages),
-		"branch":   r.textInto(&b.Branch, checkBranch),
+		"branch":   r.textInto(&b.Branch, CheckBranch),
 	}
 }
 
@@ -42,7 +42,7 @@ func (r *reader) masterFields(m *Master) fields {
 	return fields{
 		"stages":       r.stagesInto(&m.Stages),
 		"conffs":       r.textInto(&m.Conffs, checkOption),
-		"branch":       r.textInto(&m.Branch, checkBranch),
+		"branch":       r.textInto(&m.Branch, CheckBranch),
 		"groups":       r.listInto(&m.Groups, pattern(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`, "a group of the inventory", "webservers")),
 		"kernel":       r.textInto(&m.Kernel, pattern(`^[A-Za-z0-9][A-Za-z0-9.+~_-]*$`, "a kernel's version", "6.1.0-40-amd64")),
 		"network":      r.oneOf(&m.Network, "private", "host"),
@@ -63,7 +63,9 @@ func (r *reader) readBase(key, value *yaml.Node) *Base {
 	}
 	b := &Base{Key: key.Value, Pos: Position{key.Line, key.Column}}
 	r.claimBase(b, key, value)
-	r.readBelow(fmt.Sprintf("the base %q", b.Key), value, r.baseFields(b), func(k, v *yaml.Node) {
+	own := r.baseFields(b)
+	b.Written = r.written(value, own)
+	r.readBelow(fmt.Sprintf("the base %q", b.Key), value, own, func(k, v *yaml.Node) {
 		b.Masters = r.appendMaster(b.Masters, k, v, b, nil)
 	})
 	r.checkSource(b, key, value)
@@ -115,7 +117,9 @@ func (r *reader) appendMaster(to []*Master, key, value *yaml.Node, base *Base, p
 		r.add(key, err)
 	}
 	isNew := err == nil && r.claim(key, m.Name, m, "master")
-	r.readBelow(fmt.Sprintf("the master %q", m.Name), value, r.masterFields(m), func(k, v *yaml.Node) {
+	own := r.masterFields(m)
+	m.Written = r.written(value, own)
+	r.readBelow(fmt.Sprintf("the master %q", m.Name), value, own, func(k, v *yaml.Node) {
 		m.Masters = r.appendMaster(m.Masters, k, v, base, m)
 	})
 	declare(m.Stages, m.Branch, m.Init)

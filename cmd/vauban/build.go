@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,6 +28,7 @@ type buildFlags struct {
 	noPush, noPublish bool
 	commitVault       bool
 	timeout           time.Duration
+	given             map[string]string // see build.Options
 }
 
 func newBuild(a *app) *cobra.Command {
@@ -52,14 +54,20 @@ func newBuild(a *app) *cobra.Command {
 	flags.StringVar(&f.branch, "branch", "", "branch of the playbooks where a stage or master names none")
 	flags.StringVar(&f.limit, "limit", "", "narrow the hosts of conffs; the others keep what they have")
 	flags.StringVar(&f.on, "on", "", "cut conffs on the master image with this tag, e.g. latest (default: the current release's)")
+	flags.BoolVar(&f.noPush, "no-push", false, "push nothing to the registry")
+	flags.BoolVar(&f.noPublish, "no-publish", false, "publish nothing")
+	f.running(cmd)
+	return cmd
+}
+
+// running adds the flags that say how a plan is run.
+func (f *buildFlags) running(cmd *cobra.Command) {
+	flags := cmd.Flags()
 	flags.IntVar(&f.batch, "batch", 20, "hosts built at once")
 	flags.IntVar(&f.jobs, "jobs", 0, "tasks run at once (default: the number of cores)")
 	flags.BoolVar(&f.keepGoing, "keep-going", false, "publish although some hosts failed; they keep their previous conffs; the exit code is 1 all the same")
-	flags.BoolVar(&f.noPush, "no-push", false, "push nothing to the registry")
-	flags.BoolVar(&f.noPublish, "no-publish", false, "publish nothing")
 	flags.BoolVar(&f.commitVault, "commit-vault", false, "commit and push the host identities that were created")
 	flags.DurationVar(&f.timeout, "timeout", 2*time.Hour, "time limit of a stage")
-	return cmd
 }
 
 // planning adds the flags that shape the plan.
@@ -96,7 +104,17 @@ func (f *buildFlags) request(names []string) (build.Request, error) {
 	if err != nil {
 		return build.Request{}, fmt.Errorf("--build-parents %w", err)
 	}
+	if err := f.checkBranch(); err != nil {
+		return build.Request{}, err
+	}
 	return build.Request{Names: names, Stage: stage, Parents: parents, Children: f.children}, nil
+}
+
+func (f *buildFlags) checkBranch() error {
+	if f.branch == "" {
+		return nil
+	}
+	return config.CheckBranch(f.branch)
 }
 
 // parseParents reads a number of ancestors, or yes or no.
@@ -108,7 +126,7 @@ func parseParents(s string) (int, error) {
 		return build.AllParents, nil
 	}
 	n, err := strconv.Atoi(s)
-	if err != nil || n < build.AllParents {
+	if err != nil || n < build.AllParents || strings.HasPrefix(s, "+") {
 		return 0, fmt.Errorf("%q is no number of ancestors: use 0 or more, yes or -1 for all, no for none", s)
 	}
 	return n, nil
@@ -161,18 +179,26 @@ func plannedTasks(p *build.Plan) []plannedTask {
 }
 
 // build runs a plan and prints what became of it.
-func (a *app) build(ctx context.Context, out, errOut io.Writer, f *buildFlags, names []string) (err error) {
+func (a *app) build(ctx context.Context, out, errOut io.Writer, f *buildFlags, names []string) error {
+	return a.run(ctx, out, errOut, f, func(log *slog.Logger) (*config.Config, config.Settings, *build.Plan, error) {
+		cfg, settings, err := a.settings(log)
+		if err != nil {
+			return nil, settings, nil, err
+		}
+		plan, err := a.planned(cfg, f, names)
+		return cfg, settings, plan, err
+	})
+}
+
+// run runs the plan that prepare makes.
+func (a *app) run(ctx context.Context, out, errOut io.Writer, f *buildFlags, prepare func(*slog.Logger) (*config.Config, config.Settings, *build.Plan, error)) (err error) {
 	reporter := progress.New(progress.Plain{W: errOut})
 	defer func() { err = errors.Join(err, reporter.Close()) }()
 	log, err := a.logTo(reporter)
 	if err != nil {
 		return err
 	}
-	cfg, settings, err := a.settings(log)
-	if err != nil {
-		return err
-	}
-	plan, err := a.planned(cfg, f, names)
+	cfg, settings, plan, err := prepare(log)
 	if err != nil {
 		return err
 	}
@@ -220,7 +246,7 @@ func (a *app) withRunner(ctx context.Context, log *slog.Logger, cfg *config.Conf
 	}
 	r, err := build.NewRunner(ctx, build.Options{
 		Config: cfg, Settings: s, Engine: engine, Registry: images, Repository: repository, Identities: identities, CommitIdentities: commit,
-		StateDir: stateDir, Version: version, Branch: f.branch, Limit: f.limit, On: f.on,
+		StateDir: stateDir, Version: version, Branch: f.branch, Limit: f.limit, On: f.on, Given: f.given,
 		Batch: f.batch, Jobs: f.jobs, KeepGoing: f.keepGoing, NoPush: f.noPush, NoPublish: f.noPublish,
 		Timeout: f.timeout, Progress: reporter, Log: log,
 	}, plan)

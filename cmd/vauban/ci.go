@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"vauban/build"
+	"vauban/config"
+	"vauban/export"
 )
 
 func newCI(a *app) *cobra.Command {
@@ -28,7 +31,8 @@ func newCI(a *app) *cobra.Command {
                  (build_parent is read when it is not set)
   branch         branch of the playbooks where a stage or master names none
   conffs         narrows the hosts, as --limit
-  debug          true or yes: print what would be run and run nothing`,
+  debug          true or yes: run nothing and print, for a shell, the lines of
+                 vauban stage that do the same`,
 		Example: `  name=master-12-web stage=all build_parents=yes vauban ci`,
 		Args:    arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -36,10 +40,10 @@ func newCI(a *app) *cobra.Command {
 			if err != nil {
 				return usage(fmt.Errorf("vauban ci: %w", err))
 			}
+			f.commitVault = commitVault
 			if debug {
 				return a.debugCI(cmd.OutOrStdout(), f, names)
 			}
-			f.commitVault = commitVault
 			return a.build(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), f, names)
 		},
 	}
@@ -77,18 +81,46 @@ func readCI(get func(string) string) (f *buildFlags, names []string, debug bool,
 	return f, names, debug, nil
 }
 
-// debugCI prints the command that the variables stand for, and its plan.
+// debugCI prints the lines of `vauban stage` that the variables stand for.
 func (a *app) debugCI(out io.Writer, f *buildFlags, names []string) error {
-	fmt.Fprint(out, "vauban build")
-	for _, name := range names {
-		fmt.Fprintf(out, " %s", name)
+	log, err := a.log()
+	if err != nil {
+		return err
 	}
-	fmt.Fprintf(out, " --stage %s --build-parents %s", f.stage, f.parents)
-	for _, o := range []struct{ flag, value string }{{"--branch", f.branch}, {"--limit", f.limit}} {
-		if o.value != "" {
-			fmt.Fprintf(out, " %s %q", o.flag, o.value)
+	cfg, settings, err := a.settings(log)
+	if err != nil {
+		return err
+	}
+	plan, err := a.planned(cfg, f, names)
+	if err != nil {
+		return err
+	}
+	stateDir, err := a.state(settings)
+	if err != nil {
+		return err
+	}
+	lines := stageLines{cfg: cfg, flags: f, current: func(m *config.Master) string {
+		// As a run finds it: of one that cannot be read, it is told then.
+		if current, err := export.Current(build.UploadDir(settings, stateDir), m.Name); err == nil {
+			return m.Image() + "@" + current.Rootfs.Image.String()
+		}
+		return m.Image()
+	}}
+	if a.stateDir != "" {
+		lines.global = []string{"--state", stateDir}
+	}
+	for line := range strings.Lines(plan.Text()) {
+		fmt.Fprint(out, "# ", line)
+	}
+	if dir, err := filepath.Abs(cfg.Dir); err != nil {
+		return err
+	} else if here, err := os.Getwd(); err != nil || here != dir {
+		fmt.Fprintln(out, shellLine([]string{"cd", dir})+" || exit")
+	}
+	for _, line := range lines.of(plan) {
+		if _, err := fmt.Fprintln(out, shellLine(line)); err != nil {
+			return err
 		}
 	}
-	fmt.Fprintln(out)
-	return a.plan(out, f, names, "text")
+	return nil
 }

@@ -80,6 +80,10 @@ func TestExitCodes(t *testing.T) {
 		{"another level", good, []string{"--log-level", "x", "boot", "web"}, 2, "", "--log-level"},
 		{"a base cannot boot", good, []string{"boot", "suite"}, 2, "", "is a base"},
 		{"nothing is published", good, []string{"boot", "web", "--state", t.TempDir()}, 1, "", "no release"},
+		{"a stage of nothing", "", []string{"stage", "a.yml"}, 2, "", "--source-image IMAGE or --iso FILE"},
+		{"a stage with another word", "", []string{"stage", "-s", "base", "--conffs", "maybe"}, 2, "", "use yes or no"},
+		{"a stage with a key that is not there", "", []string{"stage", "-s", "base", "-k", "/nowhere/key"}, 2, "", "is no file"},
+		{"a stage without a repository", "", []string{"stage", "-s", "base", "a.yml", "--state", t.TempDir()}, 2, "", "ANSIBLE_REPO"},
 		{"ci without a name", good, []string{"ci"}, 2, "", "`name` is not set"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

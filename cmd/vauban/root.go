@@ -45,8 +45,9 @@ func newRoot() *cobra.Command {
 	flags.StringVar(&a.configFile, "config", "config.yml", "the tree of masters")
 	flags.StringVar(&a.stateDir, "state", "", "where images, caches and logs are kept (VAUBAN_STATE_DIR; default "+defaultStateDir+")")
 	flags.StringVar(&a.logLevel, "log-level", "info", "debug, info, warn or error")
+	stage, _ := newStage(a)
 	root.AddCommand(
-		newBuild(a), newCI(a), newPlan(a), newTree(a),
+		newBuild(a), newCI(a), stage, newPlan(a), newTree(a),
 		newImages(a), newHistory(a), newPull(a), newShell(a), newDiff(a), newWhich(a), newExport(a),
 		newReleases(a), newRollback(a), newEntry(a), newServe(a), newPrune(a), newBoot(a),
 		newVault(a), newDoctor(a), newVersion(),
@@ -113,14 +114,20 @@ func (a *app) settings(log *slog.Logger) (*config.Config, config.Settings, error
 	if err != nil {
 		return nil, config.Settings{}, err
 	}
+	settings, err := loadSettings(log, cfg)
+	return cfg, settings, err
+}
+
+// loadSettings are those of a configuration and of the environment.
+func loadSettings(log *slog.Logger, cfg *config.Config) (config.Settings, error) {
 	settings, overridden, err := config.LoadSettings(cfg, os.Environ())
 	if err != nil {
-		return nil, config.Settings{}, usage(err)
+		return config.Settings{}, usage(err)
 	}
 	if len(overridden) > 0 {
 		log.Info(".secrets.env wins over the environment", "names", strings.Join(overridden, " "))
 	}
-	return cfg, settings, nil
+	return settings, nil
 }
 
 func (a *app) state(s config.Settings) (string, error) {
