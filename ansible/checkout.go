@@ -8,7 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
+	"vauban/internal/filelock"
 )
 
 // workingCopy is the repository's files at one commit.
@@ -122,9 +122,9 @@ func privateDir(ctx context.Context, parent string) (dir string, unlock func(), 
 	if err != nil {
 		return "", nil, fmt.Errorf("locking the working copies: %w", err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+	if err := filelock.Wait(ctx, f, filelock.Exclusive); err != nil {
 		f.Close()
-		return "", nil, fmt.Errorf("locking %q: %w", dir, err)
+		return "", nil, err
 	}
 	return dir, func() { f.Close() }, nil
 }
@@ -137,7 +137,7 @@ func sweep(parent string) {
 		if err != nil {
 			continue
 		}
-		if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+		if dead, _ := filelock.Try(f, filelock.Exclusive); dead {
 			_ = os.RemoveAll(dir) // tried again by the next run
 		}
 		f.Close()

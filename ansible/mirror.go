@@ -7,9 +7,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"time"
 
-	"golang.org/x/sys/unix"
+	"vauban/internal/filelock"
 )
 
 // Revision is a branch (or a tag) and the commit it stood for when the
@@ -138,23 +137,9 @@ func (r *Repository) defaultBranch(ctx context.Context) (Revision, error) {
 
 // lock waits for the file's lock; the returned function gives it back.
 func lock(ctx context.Context, path string) (func(), error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
+	f, err := filelock.Open(ctx, path)
 	if err != nil {
-		return nil, fmt.Errorf("locking: %w", err)
+		return nil, err
 	}
-	for {
-		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil {
-			return func() { f.Close() }, nil
-		}
-		if err != unix.EWOULDBLOCK && err != unix.EINTR {
-			f.Close()
-			return nil, fmt.Errorf("locking %q: %w", path, err)
-		}
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-ctx.Done():
-			f.Close()
-			return nil, fmt.Errorf("waiting for another run to release %q: %w", path, context.Cause(ctx))
-		}
-	}
+	return func() { f.Close() }, nil
 }

@@ -6,7 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
+
+	"vauban/internal/filelock"
 )
 
 // tempMark is part of the name of everything that is not finished.
@@ -32,14 +33,14 @@ func createOutput(path string) (*output, error) {
 			return nil, err
 		}
 		// Another writer may have swept the file before it was locked.
-		err = flock(f, syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil && sameFile(f) {
+		mine, err := filelock.Try(f, filelock.Exclusive)
+		if mine && sameFile(f) {
 			return &output{File: f, path: path}, nil
 		}
 		f.Close()
-		if err != nil && !errors.Is(err, syscall.EWOULDBLOCK) {
+		if err != nil {
 			os.Remove(f.Name())
-			return nil, fmt.Errorf("locking %q: %w", f.Name(), err)
+			return nil, err
 		}
 	}
 }
@@ -94,8 +95,8 @@ func removeUnlocked(path string) error {
 		return err
 	}
 	defer f.Close()
-	if flock(f, syscall.LOCK_EX|syscall.LOCK_NB) != nil {
-		return nil // its writer lives
+	if dead, err := filelock.Try(f, filelock.Exclusive); err != nil || !dead {
+		return err
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -111,14 +112,6 @@ func sameFile(f *os.File) bool {
 	}
 	b, err := os.Lstat(f.Name())
 	return err == nil && os.SameFile(a, b)
-}
-
-func flock(f *os.File, how int) error {
-	for {
-		if err := syscall.Flock(int(f.Fd()), how); err != syscall.EINTR {
-			return err
-		}
-	}
 }
 
 // syncDir makes names that were added to or moved in a directory last.

@@ -11,8 +11,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
-	"time"
+
+	"vauban/internal/filelock"
 )
 
 // TreeOptions say how a published tree is changed.
@@ -72,32 +72,21 @@ func openTree(ctx context.Context, dir string, create bool, o TreeOptions) (*tre
 	t.lock = f
 	if err := t.wait(ctx); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("locking %q: %w", f.Name(), err)
+		return nil, err
 	}
 	return t, nil
 }
 
 func (t *tree) close() { t.lock.Close() }
 
-// wait takes the lock. It asks again and again because a blocked flock cannot
-// be told that the context ended.
+// wait takes the lock, and says so when it has to wait.
 func (t *tree) wait(ctx context.Context) error {
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for first := true; ; first = false {
-		err := flock(t.lock, syscall.LOCK_EX|syscall.LOCK_NB)
-		if !errors.Is(err, syscall.EWOULDBLOCK) {
-			return err
-		}
-		if first {
-			t.log.Info("waiting for another publisher to finish", "tree", t.dir)
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-tick.C:
-		}
+	free, err := filelock.Try(t.lock, filelock.Exclusive)
+	if free || err != nil {
+		return err
 	}
+	t.log.Info("waiting for another publisher to finish", "tree", t.dir)
+	return filelock.Wait(ctx, t.lock, filelock.Exclusive)
 }
 
 // step stands before each change of the tree.

@@ -2,7 +2,6 @@ package layers
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,10 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sys/unix"
+
+	"vauban/internal/filelock"
 )
 
 // cacheName makes a file name of a cache's id; none begins with a dot.
@@ -55,30 +54,11 @@ func (b *dockerBuild) lockCaches(mounts []runMount, done *undoing) error {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("making the folder of locks: %w", err)
 		}
-		lock, err := os.OpenFile(filepath.Join(dir, cacheName(m.id)), os.O_CREATE|os.O_RDWR, 0o600)
+		lock, err := filelock.Open(b.ctx, filepath.Join(dir, cacheName(m.id)))
 		if err != nil {
-			return fmt.Errorf("opening the lock of the cache %q: %w", m.id, err)
-		}
-		done.add(lock.Close)
-		if err := waitForLock(b.ctx, lock); err != nil {
 			return fmt.Errorf("waiting for the cache %q: %w", m.id, err)
 		}
+		done.add(lock.Close)
 	}
 	return nil
-}
-
-// waitForLock tries again and again: a flock(2) that waits cannot be
-// cancelled.
-func waitForLock(ctx context.Context, lock *os.File) error {
-	for {
-		err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil || !errors.Is(err, unix.EWOULDBLOCK) {
-			return err
-		}
-		select {
-		case <-time.After(100 * time.Millisecond):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
 }

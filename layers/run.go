@@ -13,6 +13,8 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
+
+	"vauban/internal/filelock"
 )
 
 const (
@@ -51,8 +53,7 @@ func (r *run) takeLock(runs string) error {
 		return err
 	}
 	lock := os.NewFile(uintptr(fd), r.lockFile())
-	err = unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
-	if err == nil {
+	if _, err = filelock.Try(lock, filelock.Exclusive); err == nil {
 		err = unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", fd), unix.AT_FDCWD, r.lockFile(), unix.AT_SYMLINK_FOLLOW)
 	}
 	if err != nil {
@@ -93,8 +94,8 @@ func (e *Engine) sweepRun(ctx context.Context, path string) error {
 		return err
 	}
 	dead := run{id: strings.TrimSuffix(filepath.Base(path), ".lock"), dir: strings.TrimSuffix(path, ".lock"), lock: lock}
-	if unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
-		return lock.Close() // it lives
+	if isDead, err := filelock.Try(lock, filelock.Exclusive); err != nil || !isDead {
+		return errors.Join(err, lock.Close())
 	}
 	if _, err := os.Stat(path); err != nil {
 		return lock.Close() // it ended meanwhile

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"testing"
 
-	"golang.org/x/sys/unix"
+	"vauban/internal/filelock"
 )
 
 // A run that starts is never taken for a dead one, whose lock is free.
@@ -56,7 +56,7 @@ func lookForDeadRuns(t *testing.T, runs string) {
 		if err != nil {
 			continue // it ended
 		}
-		if unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+		if dead, _ := filelock.Try(lock, filelock.Exclusive); dead {
 			if _, err := os.Stat(path); err == nil {
 				t.Errorf("the lock %s is free", path)
 			}

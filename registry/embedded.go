@@ -14,12 +14,13 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/distribution/distribution/v3/configuration"
 	"github.com/distribution/distribution/v3/registry/handlers"
 	_ "github.com/distribution/distribution/v3/registry/storage/driver/filesystem" // registers the driver
+
+	"vauban/internal/filelock"
 )
 
 // embedded is a registry in this process. Several processes may have theirs on
@@ -141,7 +142,11 @@ func (e *embedded) enter(ctx context.Context) error {
 	if e.lock, err = os.OpenFile(filepath.Join(e.root, "lock"), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
 		return err
 	}
-	if tryLock(e.lock, syscall.LOCK_EX) {
+	alone, err := filelock.Try(e.lock, filelock.Exclusive)
+	if err != nil {
+		return err
+	}
+	if alone {
 		if _, err := os.Stat(e.marker()); err == nil {
 			if err := e.tidy(); err != nil {
 				return err
@@ -151,13 +156,13 @@ func (e *embedded) enter(ctx context.Context) error {
 			return err
 		}
 	}
-	return waitLock(ctx, e.lock, syscall.LOCK_SH)
+	return filelock.Wait(ctx, e.lock, filelock.Shared)
 }
 
 // leave gives the lock back, the last one after noting that all is well.
 func (e *embedded) leave() error {
-	var err error
-	if tryLock(e.lock, syscall.LOCK_EX) {
+	last, err := filelock.Try(e.lock, filelock.Exclusive)
+	if last {
 		err = os.Remove(e.marker())
 	}
 	return errors.Join(err, e.lock.Close())

@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"syscall"
 
 	"github.com/distribution/distribution/v3/registry/storage"
 	"github.com/distribution/distribution/v3/registry/storage/driver/filesystem"
+
+	"vauban/internal/filelock"
 )
 
 // ErrInUse is returned by Sweep while other runs have the registry open.
@@ -23,12 +24,16 @@ func (r *Registry) Sweep(ctx context.Context) (err error) {
 	}
 	e.using.Lock()
 	defer e.using.Unlock()
-	if !tryLock(e.lock, syscall.LOCK_EX) {
-		return errors.Join(ErrInUse, waitLock(ctx, e.lock, syscall.LOCK_SH))
-	}
+	alone, err := filelock.Try(e.lock, filelock.Exclusive)
 	defer func() {
-		err = errors.Join(err, waitLock(context.WithoutCancel(ctx), e.lock, syscall.LOCK_SH))
+		err = errors.Join(err, filelock.Wait(context.WithoutCancel(ctx), e.lock, filelock.Shared))
 	}()
+	if err != nil {
+		return err
+	}
+	if !alone {
+		return ErrInUse
+	}
 	driver, err := filesystem.FromParameters(map[string]any{"rootdirectory": e.root})
 	if err != nil {
 		return fmt.Errorf("sweeping the embedded registry in %q: %w", e.root, err)

@@ -9,12 +9,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"vauban/internal/filelock"
 )
-
-// lockInterval is how often a lock that another process holds is tried. It
-// holds it for a few milliseconds.
-const lockInterval = 10 * time.Millisecond
 
 // lockDir makes this process, or goroutine, the only one that writes to dir.
 // The lock is the kernel's, on the folder itself: it leaves no file in what
@@ -24,18 +20,10 @@ func lockDir(ctx context.Context, dir string) (unlock func() error, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("locking: %w", err)
 	}
-	for {
-		err := unix.Flock(int(folder.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			return folder.Close, nil
-		}
-		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
-			return nil, errors.Join(fmt.Errorf("locking %q: %w", dir, err), folder.Close())
-		}
-		if err := wait(ctx, lockInterval); err != nil {
-			return nil, errors.Join(fmt.Errorf("locking %q, which another run holds: %w", dir, err), folder.Close())
-		}
+	if err := filelock.Wait(ctx, folder, filelock.Exclusive); err != nil {
+		return nil, errors.Join(err, folder.Close())
 	}
+	return folder.Close, nil
 }
 
 // wait returns after d, or with the context's error as soon as it ends.

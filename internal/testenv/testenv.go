@@ -13,8 +13,8 @@ import (
 	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"golang.org/x/sys/unix"
 
+	"vauban/internal/filelock"
 	"vauban/layers"
 	"vauban/layers/daemon"
 )
@@ -69,14 +69,11 @@ func Base(t testing.TB, e *layers.Engine) layers.Image {
 func BaseTar(t testing.TB) string {
 	t.Helper()
 	dir := SharedDir(t)
-	lock, err := os.OpenFile(filepath.Join(dir, "base.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	lock, err := filelock.Open(t.Context(), filepath.Join(dir, "base.lock"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer lock.Close()
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
-		t.Fatal(err)
-	}
 	path := filepath.Join(dir, "base.tar")
 	if _, err := os.Stat(path); err == nil {
 		return path

@@ -8,6 +8,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"vauban/internal/filelock"
 )
 
 const (
@@ -55,7 +57,7 @@ func Start(ctx context.Context, o Options) (*Daemon, error) {
 		return nil, err
 	}
 	for {
-		lock, err := lockFile(ctx, p.lock(), syscall.LOCK_SH)
+		lock, err := p.lockRuns(ctx, filelock.Shared)
 		if err != nil {
 			return nil, err
 		}
@@ -119,7 +121,7 @@ func (p paths) serving(ctx context.Context, o Options) (string, error) {
 func (p paths) retire(ctx context.Context, o Options, version string) error {
 	o.Log.Info("waiting until no run uses the containerd of another vauban version",
 		"running", version, "wanted", o.Version)
-	lock, err := lockFile(ctx, p.lock(), syscall.LOCK_EX)
+	lock, err := p.lockRuns(ctx, filelock.Exclusive)
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,8 @@ import (
 	"github.com/containerd/containerd/v2/pkg/oci"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"vauban/internal/filelock"
 )
 
 // holdCommand makes the test binary a run that starts the daemon, says so and
@@ -284,7 +286,7 @@ func lockIsFree(path string) (bool, error) {
 		return false, err
 	}
 	defer f.Close()
-	return tryLock(f, unix.LOCK_EX)
+	return filelock.Try(f, filelock.Exclusive)
 }
 
 func TestAnotherVersionReplacesAnIdleDaemon(t *testing.T) {

@@ -9,45 +9,21 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"vauban/internal/filelock"
 )
 
-// lockFile opens a file, makes it if need be, and waits for its flock(2): how
-// is LOCK_SH or LOCK_EX. Closing the file releases it.
-func lockFile(ctx context.Context, path string, how int) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+// lockRuns waits for the lock that every run shares. Closing the file releases
+// it.
+func (p paths) lockRuns(ctx context.Context, kind filelock.Kind) (*os.File, error) {
+	f, err := os.OpenFile(p.lock(), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening the lock: %w", err)
 	}
-	if err := waitLock(ctx, f, how); err != nil {
+	if err := filelock.Wait(ctx, f, kind); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
-}
-
-// waitLock tries again and again, for a flock that waits cannot be cancelled.
-func waitLock(ctx context.Context, f *os.File, how int) error {
-	for {
-		free, err := tryLock(f, how)
-		if free || err != nil {
-			return err
-		}
-		select {
-		case <-time.After(poll):
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for the lock %q: %w", f.Name(), context.Cause(ctx))
-		}
-	}
-}
-
-func tryLock(f *os.File, how int) (bool, error) {
-	err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
-	switch {
-	case err == nil:
-		return true, nil
-	case errors.Is(err, unix.EWOULDBLOCK), errors.Is(err, unix.EINTR):
-		return false, nil
-	}
-	return false, fmt.Errorf("locking %q: %w", f.Name(), err)
 }
 
 // claim makes this process the daemon and writes its version down. It returns
@@ -105,14 +81,14 @@ func (p paths) version() (string, error) {
 
 // waitIdle returns when no run has held the lock for some time, with the lock:
 // no run starts before it is released.
-func waitIdle(ctx context.Context, path string, linger time.Duration) (*os.File, error) {
-	f, err := lockFile(ctx, path, unix.LOCK_EX)
+func (p paths) waitIdle(ctx context.Context, linger time.Duration) (*os.File, error) {
+	f, err := p.lockRuns(ctx, filelock.Exclusive)
 	if err != nil {
 		return nil, err
 	}
 	for {
 		// Runs that start within the time keep the daemon.
-		if err := unix.Flock(int(f.Fd()), unix.LOCK_UN); err != nil {
+		if err := filelock.Release(f); err != nil {
 			return nil, errors.Join(err, f.Close())
 		}
 		select {
@@ -120,10 +96,10 @@ func waitIdle(ctx context.Context, path string, linger time.Duration) (*os.File,
 		case <-ctx.Done():
 			return nil, errors.Join(context.Cause(ctx), f.Close())
 		}
-		if idle, err := tryLock(f, unix.LOCK_EX); idle || err != nil {
+		if idle, err := filelock.Try(f, filelock.Exclusive); idle || err != nil {
 			return f, err
 		}
-		if err := waitLock(ctx, f, unix.LOCK_EX); err != nil {
+		if err := filelock.Wait(ctx, f, filelock.Exclusive); err != nil {
 			return nil, errors.Join(err, f.Close())
 		}
 	}

@@ -53,7 +53,7 @@ func (p paths) serveUntilIdle(ctx context.Context, linger time.Duration) (*os.Fi
 		return nil, err
 	}
 	defer srv.Stop()
-	idle, err := waitIdle(ctx, p.lock(), linger)
+	idle, err := p.waitIdle(ctx, linger)
 	if err != nil {
 		return nil, fmt.Errorf("waiting until no run is left: %w", err)
 	}
