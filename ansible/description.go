@@ -24,6 +24,9 @@ type description struct {
 	DelegateHosts []string                  `json:"delegate_hosts"`
 	Facts         map[string]any            `json:"facts"`
 	FactsFrom     string                    `json:"facts_from"`
+	// Tree is the working copy, of which the plugins note what is read.
+	Tree            string   `json:"tree"`
+	PlaybookFolders []string `json:"playbook_folders"`
 }
 
 // keptVariables are those of the container that become methods must not drop.
@@ -59,11 +62,13 @@ type runFiles struct{ description, variables, limit string }
 
 func (p *Playbook) writeFiles(c *workingCopy, targets []target) (runFiles, error) {
 	d := description{
-		Hosts:         map[string]map[string]any{},
-		Independent:   p.options.Conffs && p.options.Mode != Together,
-		DelegateHosts: p.repository.options.DelegateHosts,
-		Facts:         p.options.Facts,
-		FactsFrom:     p.repository.options.FactsFrom,
+		Hosts:           map[string]map[string]any{},
+		Independent:     p.options.Conffs && p.options.Mode != Together,
+		DelegateHosts:   p.repository.options.DelegateHosts,
+		Facts:           p.options.Facts,
+		FactsFrom:       p.repository.options.FactsFrom,
+		Tree:            c.tree,
+		PlaybookFolders: []string{filepath.Dir(filepath.Join(c.root, p.options.Path))},
 	}
 	if !p.options.Conffs {
 		d.Groups = p.options.Groups

@@ -3,20 +3,17 @@ package ansible
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 
 	"vauban/layers"
@@ -70,6 +67,7 @@ type Playbook struct {
 	repository *Repository
 	options    PlaybookOptions
 	mu         sync.Mutex // of Log and Progress
+	reads      readSet
 }
 
 var _ layers.Step = (*Playbook)(nil)
@@ -78,33 +76,6 @@ var _ layers.Step = (*Playbook)(nil)
 func (r *Repository) Playbook(o PlaybookOptions) *Playbook {
 	o.Mode = cmp.Or(o.Mode, Independent)
 	return &Playbook{repository: r, options: o}
-}
-
-// Key covers the commit rather than the branch, and the plugins of this
-// package. Under [Together] it covers all hosts of the master.
-func (p *Playbook) Key(_ context.Context, host string) (digest.Digest, error) {
-	r, o := p.repository, p.options
-	plugins, err := digestTree(collection)
-	if err != nil {
-		return "", err
-	}
-	hosts, groups := []string{cmp.Or(host, o.Master)}, o.Groups
-	if o.Conffs {
-		groups = nil
-	}
-	if o.Conffs && o.Mode == Together {
-		hosts = append(hosts, slices.Sorted(slices.Values(o.Hosts))...)
-	}
-	key, err := json.Marshal(map[string]any{
-		"plugins": plugins, "repository": r.remote.url, "commit": o.Revision.Commit,
-		"root": r.options.RootDir, "playbook": o.Path,
-		"arguments": r.extraArgs, "hooks": []string{r.options.HookPre, r.options.HookPost},
-		"lent facts": r.facts, "conffs": o.Conffs, "mode": o.Mode, "groups": groups, "facts": o.Facts, "hosts": hosts,
-	})
-	if err != nil {
-		return "", fmt.Errorf("digesting the playbook %q: %w", o.Path, err)
-	}
-	return digest.FromBytes(key), nil
 }
 
 // Run applies the playbook to the containers. The error is a
@@ -208,6 +179,9 @@ func (p *Playbook) ansible(ctx context.Context, c *workingCopy, s settings, g ga
 		return nil, errors.Join(context.Cause(ctx), record.close())
 	}
 	if err := errors.Join(record.close(), record.readNeighbours(files.description+".neighbours")); err != nil {
+		return nil, err
+	}
+	if err := p.noteReads(c, files.description+".reads", targets, record.neighbours); err != nil {
 		return nil, err
 	}
 	failed := record.failed()

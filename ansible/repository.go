@@ -79,6 +79,8 @@ type Repository struct {
 	revisions map[string]Revision
 	copies    map[string]*workingCopy // pristine ones, by commit
 	dumps     map[string]string       // of ansible-config, by digest of ansible.cfg
+
+	changes memo[[2]string, *Changes] // by pair of commits
 }
 
 // Open brings the mirror of the repository up to date.

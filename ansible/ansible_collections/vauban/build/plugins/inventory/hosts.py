@@ -5,6 +5,8 @@ name: hosts
 short_description: Hosts that vauban builds and the inventory lacks
 description:
   - Comes after every other inventory, so it sees which hosts they have.
+  - Is the first plugin that ansible loads, before it reads any inventory, and
+    so starts to note what is read.
 author: vauban
 '''
 
@@ -12,13 +14,17 @@ import os
 
 from ansible.plugins.inventory import BaseInventoryPlugin
 
-from ansible_collections.vauban.build.plugins.plugin_utils import run as vauban
+from ansible_collections.vauban.build.plugins.plugin_utils import reads, run as vauban
 
 
 class InventoryModule(BaseInventoryPlugin):
     """Reads the description of the run, and no other file."""
 
     NAME = 'vauban.build.hosts'
+
+    def __init__(self):
+        super().__init__()
+        reads.install(vauban.load())
 
     def verify_file(self, path):
         return path == os.environ.get('VAUBAN_RUN')

@@ -19,6 +19,9 @@ class Run:
     delegate_hosts: patterns of other machines that tasks may reach
     facts: facts that hold whatever was gathered, by name with ansible_
     facts_from: a folder of facts of hosts that are not built
+    tree: the working copy of the repository
+    playbook_folders: where playbooks are, whose plugins ansible looks for
+    reads: the file to note in what is read of the tree
     """
 
     def __init__(self, path, description):
@@ -31,6 +34,9 @@ class Run:
         self.facts = {'ansible_' + name.removeprefix('ansible_'): value
                       for name, value in (description['facts'] or {}).items()}
         self.facts_from = description['facts_from']
+        self.tree = description['tree']
+        self.playbook_folders = description['playbook_folders']
+        self.reads = path + '.reads'
 
     def may_reach(self, host):
         """Tells whether tasks may connect to host, which is not built here."""
