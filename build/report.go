@@ -53,6 +53,7 @@ func (r *Runner) begin() (end func(context.Context, error) error, err error) {
 	if r.Progress == nil {
 		r.Progress = progress.New()
 	}
+	r.linkLogs()
 	removals := []func() error{r.Progress.Add(progress.Plain{W: log, Closer: log}), r.Progress.Add(r.collected)}
 	start := time.Now()
 	started := progress.Event{Type: progress.RunStarted, Tag: r.Tag, Path: r.logs, Log: path}

@@ -36,6 +36,9 @@ type Options struct {
 	CommitIdentities func(context.Context) error
 	// StateDir holds caches and the run's artifacts.
 	StateDir string
+	// LogLinks is a folder that gets a link to the run's logs, such as one
+	// below /tmp. Empty: there is none.
+	LogLinks string
 	// Version of this tool, for records.
 	Version string
 	// Branch replaces the repository's default branch.

@@ -3,6 +3,7 @@ package progress
 import (
 	"bytes"
 	"context"
+	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -41,6 +42,19 @@ func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	clone := *h
 	clone.text = h.text.WithAttrs(attrs)
 	return &clone
+}
+
+// Writer makes lines of the log of what is written to it, in whole lines.
+func (r *Reporter) Writer(level slog.Level) io.Writer { return logWriter{r, level} }
+
+type logWriter struct {
+	reporter *Reporter
+	level    slog.Level
+}
+
+func (w logWriter) Write(text []byte) (int, error) {
+	w.reporter.Report(Event{Type: Log, Level: w.level.String(), Text: strings.TrimSpace(string(text))})
+	return len(text), nil
 }
 
 func (h *handler) WithGroup(name string) slog.Handler {

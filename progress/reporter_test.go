@@ -61,10 +61,29 @@ func TestPlain(t *testing.T) {
 	golden(t, "plain", out.String())
 }
 
+func TestJSON(t *testing.T) {
+	var out strings.Builder
+	report(JSON{W: &out})
+	golden(t, "events.json", out.String())
+}
+
+func TestQuiet(t *testing.T) {
+	var out strings.Builder
+	report(Quiet{W: &out})
+	if diff := cmp.Diff("level=WARN msg=late\n", out.String()); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestCollector(t *testing.T) {
 	c := NewCollector()
 	report(c)
 	golden(t, "summary.json", indented(t, c.Summary()))
+	var out strings.Builder
+	if err := c.Summary().Print(&out); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "summary", out.String())
 }
 
 // closing counts how often it is closed.

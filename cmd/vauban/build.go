@@ -29,6 +29,7 @@ type buildFlags struct {
 	commitVault       bool
 	timeout           time.Duration
 	given             map[string]string // see build.Options
+	report            reportFlags
 }
 
 func newBuild(a *app) *cobra.Command {
@@ -43,7 +44,7 @@ func newBuild(a *app) *cobra.Command {
 		Args: arguments(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			if f.check {
-				return a.plan(cmd.OutOrStdout(), f, names, "text")
+				return a.plan(cmd.OutOrStdout(), f, names, f.report.summary.value)
 			}
 			return a.build(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), f, names)
 		},
@@ -62,6 +63,7 @@ func newBuild(a *app) *cobra.Command {
 
 // running adds the flags that say how a plan is run.
 func (f *buildFlags) running(cmd *cobra.Command) {
+	f.report.add(cmd)
 	flags := cmd.Flags()
 	flags.IntVar(&f.batch, "batch", 20, "hosts built at once")
 	flags.IntVar(&f.jobs, "jobs", 0, "tasks run at once (default: the number of cores)")
@@ -192,8 +194,16 @@ func (a *app) build(ctx context.Context, out, errOut io.Writer, f *buildFlags, n
 
 // run runs the plan that prepare makes.
 func (a *app) run(ctx context.Context, out, errOut io.Writer, f *buildFlags, prepare func(*slog.Logger) (*config.Config, config.Settings, *build.Plan, error)) (err error) {
-	reporter := progress.New(progress.Plain{W: errOut})
-	defer func() { err = errors.Join(err, reporter.Close()) }()
+	reporter, err := f.report.reporter(errOut)
+	if err != nil {
+		return err
+	}
+	var summary *progress.Summary
+	defer func() {
+		err = errors.Join(err, reporter.Close())
+		f.report.release(errOut)
+		err = errors.Join(err, f.report.print(out, summary))
+	}()
 	log, err := a.logTo(reporter)
 	if err != nil {
 		return err
@@ -203,8 +213,8 @@ func (a *app) run(ctx context.Context, out, errOut io.Writer, f *buildFlags, pre
 		return err
 	}
 	return a.withRunner(ctx, log, cfg, settings, reporter, f, plan, func(r *build.Runner) error {
-		outcomes, err := r.Run(ctx)
-		summarize(out, outcomes)
+		defer func() { summary = r.Summary() }()
+		_, err := r.Run(ctx)
 		return err
 	})
 }
@@ -246,7 +256,7 @@ func (a *app) withRunner(ctx context.Context, log *slog.Logger, cfg *config.Conf
 	}
 	r, err := build.NewRunner(ctx, build.Options{
 		Config: cfg, Settings: s, Engine: engine, Registry: images, Repository: repository, Identities: identities, CommitIdentities: commit,
-		StateDir: stateDir, Version: version, Branch: f.branch, Limit: f.limit, On: f.on, Given: f.given,
+		StateDir: stateDir, LogLinks: "/tmp/vauban-logs", Version: version, Branch: f.branch, Limit: f.limit, On: f.on, Given: f.given,
 		Batch: f.batch, Jobs: f.jobs, KeepGoing: f.keepGoing, NoPush: f.noPush, NoPublish: f.noPublish,
 		Timeout: f.timeout, Progress: reporter, Log: log,
 	}, plan)
@@ -271,20 +281,5 @@ func warnOfUnused(log *slog.Logger, s config.Settings) {
 		if setting.set {
 			log.Warn("this version does not use a setting yet", "setting", setting.name)
 		}
-	}
-}
-
-// summarize prints a line for each task.
-func summarize(out io.Writer, outcomes []build.Outcome) {
-	for _, o := range outcomes {
-		result := "done"
-		note := o.Note
-		switch {
-		case errors.Is(o.Err, build.ErrSkipped):
-			result, note = "skipped", o.Err.Error()
-		case o.Err != nil:
-			result, note = "failed", o.Err.Error()
-		}
-		fmt.Fprintf(out, "%-8s %-9s %-24s %7s  %s\n", result, o.Task.Kind, o.Task.Subject(), o.Took.Round(100*time.Millisecond), note)
 	}
 }

@@ -19,6 +19,7 @@ import (
 
 func newCI(a *app) *cobra.Command {
 	commitVault := false
+	var report reportFlags
 	cmd := &cobra.Command{
 		Use:   "ci",
 		Short: "Build what environment variables ask for",
@@ -40,13 +41,14 @@ func newCI(a *app) *cobra.Command {
 			if err != nil {
 				return usage(fmt.Errorf("vauban ci: %w", err))
 			}
-			f.commitVault = commitVault
+			f.commitVault, f.report = commitVault, report
 			if debug {
 				return a.debugCI(cmd.OutOrStdout(), f, names)
 			}
 			return a.build(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), f, names)
 		},
 	}
+	report.add(cmd)
 	cmd.Flags().BoolVar(&commitVault, "commit-vault", false, "commit and push the host identities that were created")
 	return cmd
 }

@@ -54,7 +54,7 @@ func TestReadCI(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tt.want, *got, cmp.AllowUnexported(buildFlags{})); diff != "" {
+			if diff := cmp.Diff(tt.want, *got, cmp.AllowUnexported(buildFlags{}, reportFlags{}, formatFlag{})); diff != "" {
 				t.Error(diff)
 			}
 			if diff := cmp.Diff(tt.names, names); diff != "" || debug != tt.debug {

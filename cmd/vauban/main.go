@@ -37,17 +37,19 @@ var errInterrupted = errors.New("interrupted")
 func run(args []string) int {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
+	stderr := &console{file: os.Stderr}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-signals
-		fmt.Fprintln(os.Stderr, "vauban: interrupted; cleaning up (once more to end at once)")
+		fmt.Fprintln(stderr, "vauban: interrupted; cleaning up (once more to end at once)")
 		cancel(errInterrupted)
 		<-signals
 		os.Exit(exitInterrupted)
 	}()
 	root := newRoot()
 	root.SetArgs(args)
+	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
 	switch {
 	case err == nil:
@@ -57,10 +59,10 @@ func run(args []string) int {
 	}
 	var usage *usageError
 	if errors.As(err, &usage) {
-		fmt.Fprintln(os.Stderr, usage.Error())
+		fmt.Fprintln(stderr, usage.Error())
 		return exitUsage
 	}
-	fmt.Fprintln(os.Stderr, "vauban:", err)
+	fmt.Fprintln(stderr, "vauban:", err)
 	return exitFailed
 }
 
