@@ -61,7 +61,7 @@ type Engine struct {
 	run      *run
 	tools    tools
 	sysctls  func() ([]sysctl, error)
-	hostKey  func() ([]byte, error)
+	hostKeys func() ([]hostKey, error)
 	// resolvConf is the builder's, for containers that share its network.
 	resolvConf []byte
 	volatile   bool
@@ -70,7 +70,7 @@ type Engine struct {
 // Open connects to containerd, starting the embedded one if there is no
 // other, takes the run's lease and sweeps what dead runs left.
 func Open(ctx context.Context, o Options) (_ *Engine, err error) {
-	e := &Engine{stateDir: o.StateDir, log: o.Log, sysctls: readSysctlsOnce(), hostKey: sync.OnceValues(throwAwayKey)}
+	e := &Engine{stateDir: o.StateDir, log: o.Log, sysctls: readSysctlsOnce(), hostKeys: sync.OnceValues(throwAwayKeys)}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}

@@ -2,9 +2,6 @@ package layers
 
 import (
 	"bytes"
-	"crypto/ed25519"
-	"crypto/rand"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,8 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"golang.org/x/crypto/ssh"
 )
 
 // lentFile is a plain file that the container has for its life. What the step
@@ -26,6 +21,8 @@ type lentFile struct {
 	ino     uint64
 	mtime   time.Time
 	mode    fs.FileMode
+	// secret is never the step's, not even with another mode or owner.
+	secret bool
 }
 
 // lend writes the files that a machine has and an image has not, and those
@@ -65,7 +62,7 @@ func (c *Container) lendFiles() error {
 			return err
 		}
 	}
-	return c.lendHostKey()
+	return c.lendHostKeys()
 }
 
 func (c *Container) lendOne(path string, content []byte, mode fs.FileMode) error {
@@ -75,36 +72,6 @@ func (c *Container) lendOne(path string, content []byte, mode fs.FileMode) error
 	}
 	c.lent = append(c.lent, lent)
 	return nil
-}
-
-// lendHostKey gives an SSH server that has no key one for the run: `sshd -t`,
-// which roles validate their templates with, refuses to work without.
-func (c *Container) lendHostKey() error {
-	const dir = "/etc/ssh"
-	if _, err := os.Stat("/usr/sbin/sshd"); err != nil {
-		return nil
-	}
-	if keys, err := filepath.Glob(dir + "/ssh_host_*_key"); err != nil || len(keys) > 0 {
-		return err
-	}
-	key, err := c.engine.hostKey()
-	if err != nil {
-		return err
-	}
-	return keepingDate(dir, func() error { return c.lendOne(dir+"/ssh_host_ed25519_key", key, 0o600) })
-}
-
-// throwAwayKey makes an SSH host key that no machine will have.
-func throwAwayKey() ([]byte, error) {
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	block, err := ssh.MarshalPrivateKey(key, "lent by vauban for a build")
-	if err != nil {
-		return nil, fmt.Errorf("making a host key for the run: %w", err)
-	}
-	return pem.EncodeToMemory(block), nil
 }
 
 // keepingDate runs fn and gives dir the mtime that it had before: what we put
@@ -153,7 +120,7 @@ func lendFile(path string, content []byte, mode fs.FileMode) (lentFile, error) {
 	if err != nil {
 		return lentFile{}, err
 	}
-	return lentFile{path, content, info.Sys().(*syscall.Stat_t).Ino, info.ModTime(), info.Mode()}, nil
+	return lentFile{path: path, content: content, ino: info.Sys().(*syscall.Stat_t).Ino, mtime: info.ModTime(), mode: info.Mode()}, nil
 }
 
 // reclaim removes from the upperdir what was lent and not changed. It follows
@@ -186,6 +153,10 @@ func (c *Container) reclaim() error {
 }
 
 func (l lentFile) untouched(upper string, info fs.FileInfo) (bool, error) {
+	if l.secret && info.Mode().IsRegular() {
+		content, err := os.ReadFile(upper)
+		return bytes.Equal(content, l.content), err
+	}
 	if info.Mode() != l.mode || info.Sys().(*syscall.Stat_t).Ino != l.ino || !info.ModTime().Equal(l.mtime) {
 		return false, nil
 	}
