@@ -21,6 +21,7 @@ type description struct {
 	Hosts         map[string]map[string]any `json:"hosts"`
 	Groups        []string                  `json:"groups"`
 	Independent   bool                      `json:"independent"`
+	Mitogen       bool                      `json:"mitogen"`
 	DelegateHosts []string                  `json:"delegate_hosts"`
 	Facts         map[string]any            `json:"facts"`
 	FactsFrom     string                    `json:"facts_from"`
@@ -60,10 +61,11 @@ func isPlain(value string) bool {
 // runFiles are what one ansible process reads from us.
 type runFiles struct{ description, variables, limit string }
 
-func (p *Playbook) writeFiles(c *workingCopy, targets []target) (runFiles, error) {
+func (p *Playbook) writeFiles(c *workingCopy, targets []target, mitogen bool) (runFiles, error) {
 	d := description{
 		Hosts:           map[string]map[string]any{},
 		Independent:     p.options.Conffs && p.options.Mode != Together,
+		Mitogen:         mitogen,
 		DelegateHosts:   p.repository.options.DelegateHosts,
 		Facts:           p.options.Facts,
 		FactsFrom:       p.repository.options.FactsFrom,

@@ -28,7 +28,7 @@ func (r *Repository) environ(c *workingCopy) []string {
 }
 
 // playbookEnviron adds vauban's plugins and what a run inside needs.
-func (r *Repository) playbookEnviron(c *workingCopy, s settings, g galaxy, description, strategy string) []string {
+func (r *Repository) playbookEnviron(c *workingCopy, s settings, g galaxy, description string) []string {
 	env := append(r.environ(c),
 		"VAUBAN_RUN="+description,
 		"VAUBAN_EVENTS_FD=3",
@@ -37,7 +37,6 @@ func (r *Repository) playbookEnviron(c *workingCopy, s settings, g galaxy, descr
 		// first, for ini would try to read our file
 		"ANSIBLE_INVENTORY_ENABLED="+strings.Join(append([]string{"vauban.build.hosts"}, s.list("INVENTORY_ENABLED")...), ","),
 		"ANSIBLE_COLLECTIONS_PATH="+s.with("COLLECTIONS_PATHS", ":", g.collections, r.dir),
-		"ANSIBLE_STRATEGY="+strategy,
 		"ANSIBLE_CACHE_PLUGIN=memory", // facts of another run are not this one's
 		"ANSIBLE_BECOME_ALLOW_SAME_USER=false",
 		"ANSIBLE_KEEP_REMOTE_FILES=false",

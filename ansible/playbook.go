@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -159,7 +158,7 @@ func (p *Playbook) apply(ctx context.Context, c *workingCopy, targets []target) 
 
 // ansible runs ansible-playbook on the targets.
 func (p *Playbook) ansible(ctx context.Context, c *workingCopy, s settings, g galaxy, targets []target) (map[string]error, error) {
-	files, err := p.writeFiles(c, targets)
+	files, err := p.writeFiles(c, targets, p.usesMitogen(s))
 	if err != nil {
 		return nil, err
 	}
@@ -171,7 +170,7 @@ func (p *Playbook) ansible(ctx context.Context, c *workingCopy, s settings, g ga
 	err = process{
 		argv:   p.argv(c, s, files),
 		dir:    c.root,
-		env:    r.playbookEnviron(c, s, g, files.description, p.strategy(s)),
+		env:    append(r.playbookEnviron(c, s, g, files.description), p.strategyEnviron(s)...),
 		output: io.MultiWriter(said, p.log()),
 		events: record.read,
 	}.run(ctx)
@@ -186,7 +185,7 @@ func (p *Playbook) ansible(ctx context.Context, c *workingCopy, s settings, g ga
 	}
 	failed := record.failed()
 	if !record.finished || (err != nil && len(failed) == 0) {
-		err = errors.Join(cmp.Or(err, errNoEvents), errorText(c.relative(said.String())))
+		err = errors.Join(record.noMitogen, cmp.Or(err, errNoEvents), errorText(c.relative(said.String())))
 		return nil, fmt.Errorf("applying playbook %q: %w", p.options.Path, err)
 	}
 	return failed, nil
@@ -204,18 +203,6 @@ func (p *Playbook) argv(c *workingCopy, s settings, files runFiles) []string {
 	argv = append(argv, r.inventories(c, args, s)...)
 	return append(argv, "-i", files.description, "-e", "@"+files.variables, "--limit", "@"+files.limit,
 		filepath.FromSlash(p.options.Path))
-}
-
-// strategy for plays that name none. Plays that do are overruled only where
-// hosts are to be independent, see the callback plugin.
-func (p *Playbook) strategy(s settings) string {
-	if p.options.Conffs && p.options.Mode != Together {
-		return "vauban.build.independent"
-	}
-	if own := s.text("DEFAULT_STRATEGY"); strings.HasPrefix(own, "mitogen_") {
-		return "mitogen_linear"
-	}
-	return "linear"
 }
 
 func (p *Playbook) log() io.Writer {

@@ -64,23 +64,3 @@ func TestVariables(t *testing.T) {
 		t.Error(diff)
 	}
 }
-
-func TestStrategy(t *testing.T) {
-	for _, test := range []struct {
-		conffs    bool
-		mode, own string
-		want      string
-	}{
-		{false, "", "free", "linear"},
-		{false, "", "mitogen_free", "mitogen_linear"},
-		{true, Independent, "linear", "vauban.build.independent"},
-		{true, Alone, "linear", "vauban.build.independent"},
-		{true, Together, "free", "linear"},
-	} {
-		p := (&Repository{}).Playbook(PlaybookOptions{Conffs: test.conffs, Mode: test.mode})
-		s := settings{"DEFAULT_STRATEGY": {Value: test.own}}
-		if got := p.strategy(s); got != test.want {
-			t.Errorf("%+v: got %q", test, got)
-		}
-	}
-}

@@ -16,12 +16,13 @@ import (
 // event is what the callback plugin writes, one object a line. Which fields
 // are there depends on Event.
 type event struct {
-	Event string // start, play, task, item, result, stats
+	Event string // start, no mitogen, play, task, item, result, stats
 
-	Name, Pattern string         // play
-	Hosts         []string       // play: those it is for
-	UUID          string         // task
-	Stats         map[string]sum // stats
+	Version, Mitogen string         // start: ansible-core's, and Mitogen's where it is used
+	Name, Pattern    string         // play
+	Hosts            []string       // play: those it is for
+	UUID             string         // task
+	Stats            map[string]sum // stats
 
 	Host, Status, Task, Path string // item, result
 	Action, Delegated        string
@@ -40,8 +41,11 @@ type record struct {
 	patterns []string // of the plays
 	shown    map[string]bool
 	started  bool // our plugins are at work
-	finished bool
-	err      error
+	// core and mitogen are versions; no mitogen is used when it has none
+	core, mitogen string
+	noMitogen     error // it is asked for, and cannot be used
+	finished      bool
+	err           error
 	// neighbours each host read variables of
 	neighbours map[string][]string
 }
@@ -100,6 +104,10 @@ func (r *record) take(e event) {
 	switch e.Event {
 	case "start":
 		r.started = true
+		r.core, r.mitogen = e.Version, e.Mitogen
+	case "no mitogen":
+		r.noMitogen = fmt.Errorf("Mitogen is asked for and cannot be used: %s: install ansible-mitogen, name its "+
+			"folder of strategies as strategy_plugins in ansible.cfg, or write `strategy: %s` below `ansible:` in config.yml", e.Message, Linear)
 	case "play":
 		r.patterns = append(r.patterns, e.Pattern)
 		for _, name := range e.Hosts {
@@ -209,7 +217,8 @@ func (r *record) failure(name string, h *hostRecord) error {
 		return fmt.Errorf("ansible gave up on %q without naming a task: see its output", name)
 	}
 	return &TaskError{Task: oneLine(h.failure.Task), Place: h.failure.Path, Status: h.failure.Status,
-		Message: r.copy.relative(h.failure.Message) + hint(h.failure.Message, r.neighbours[name])}
+		Message: r.copy.relative(h.failure.Message) + hint(h.failure.Message, r.neighbours[name]) +
+			mitogenHint(h.failure, r.core, r.mitogen)}
 }
 
 // TaskError tells which task of a playbook failed on a host.

@@ -46,6 +46,8 @@ type Options struct {
 	// Dir is the user's folder, from which relative paths are found.
 	// Empty: the current one.
 	Dir string
+	// Strategy is Mitogen or Linear. Empty: what ansible's configuration says.
+	Strategy string
 	// Forks is how many hosts are worked on at once. 0: what ansible's
 	// configuration says, else twice the cores.
 	Forks int

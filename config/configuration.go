@@ -22,6 +22,8 @@ type Configuration struct {
 	// default, "all" or "none".
 	PushHosts string
 	FactsFrom string // a folder of facts of hosts outside the run, see Config.Resolve
+	// AnsibleStrategy is "mitogen" or "linear". Empty: what ansible.cfg says.
+	AnsibleStrategy string
 	// Settings holds what the file says of each setting, by its name as an
 	// environment variable has it; see LoadSettings.
 	Settings map[string]string
@@ -64,6 +66,7 @@ func (r *reader) configurationFields(c *Config) fields {
 		"delegate_hosts":               r.listInto(&own.DelegateHosts, anyText),
 		"push_hosts":                   r.oneOf(&own.PushHosts, "final", "all", "none"),
 		"facts_from":                   r.textInto(&own.FactsFrom, anyText),
+		"ansible":                      r.ansibleInto(own),
 	}
 	var settings Settings
 	for _, s := range settings.table() {
@@ -72,6 +75,23 @@ func (r *reader) configurationFields(c *Config) fields {
 		}
 	}
 	return all
+}
+
+// ansibleInto reads how ansible is run.
+func (r *reader) ansibleInto(own *Configuration) field {
+	known := fields{"strategy": r.oneOf(&own.AnsibleStrategy, "mitogen", "linear")}
+	return func(key, value *yaml.Node) {
+		if !r.isMapping(key, value) {
+			return
+		}
+		for k, v := range pairs(value) {
+			if read, ok := known[k.Value]; ok {
+				read(k, v)
+			} else {
+				r.unknown(`"ansible"`, "no key has that name", k, known)
+			}
+		}
+	}
 }
 
 // knownStagesInto reads a list of stages that must be somewhere in the tree.

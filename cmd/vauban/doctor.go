@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"vauban/ansible"
 	"vauban/config"
 	"vauban/layers/daemon"
 )
@@ -78,10 +80,7 @@ func (a *app) settingsOfMachine(log *slog.Logger) (config.Settings, error) {
 }
 
 func checks(stateDir string, s config.Settings) []check {
-	ansible := "ansible-playbook"
-	if s.AnsiblePlaybook != "" {
-		ansible = s.AnsiblePlaybook
-	}
+	playbook := cmp.Or(s.AnsiblePlaybook, "ansible-playbook")
 	all := []check{
 		{what: "root", need: isRoot, cure: "run vauban as root: it mounts filesystems and runs containers"},
 		{what: "state directory " + stateDir, need: func(context.Context) error { return stateIsFit(stateDir) }, cure: "choose another with --state or VAUBAN_STATE_DIR"},
@@ -94,7 +93,7 @@ func checks(stateDir string, s config.Settings) []check {
 		{program: "runc", pkg: "runc"}, {program: "slirp4netns", pkg: "slirp4netns"},
 		{program: "nsenter", pkg: "util-linux"}, {program: "setpriv", pkg: "util-linux"},
 		{program: "mksquashfs", pkg: "squashfs-tools"}, {program: "git", pkg: "git"},
-		{program: ansible, pkg: "ansible-core"},
+		{program: playbook, pkg: "ansible-core"},
 		{program: "mmdebstrap", pkg: "mmdebstrap"},
 		{program: "qemu-system-x86_64", pkg: "qemu-system-x86", optional: true},
 	} {
@@ -103,7 +102,20 @@ func checks(stateDir string, s config.Settings) []check {
 			return errors.Unwrap(err)
 		}})
 	}
-	return all
+	return append(all, check{what: "Mitogen", optional: true, cure: "it is used only where ansible.cfg or config.yml asks for it",
+		need: func(ctx context.Context) error { return mitogenIsFit(ctx, playbook) }})
+}
+
+// mitogenIsFit looks at the Mitogen that is installed beside ansible, if one is.
+func mitogenIsFit(ctx context.Context, program string) error {
+	core, mitogen, err := ansible.Versions(ctx, program)
+	if err != nil || mitogen == "" {
+		return nil // another check tells of a missing ansible
+	}
+	if trouble := ansible.MitogenTrouble(core, mitogen); trouble != "" {
+		return errors.New(trouble)
+	}
+	return nil
 }
 
 func isRoot(context.Context) error {

@@ -173,6 +173,7 @@ func openRepository(ctx context.Context, log *slog.Logger, cfg *config.Config, s
 		SSHKeyFile: s.AnsibleSSHKey, HookPre: s.HookPreAnsible, HookPost: s.HookPostAnsible,
 		Username: s.GitTokenUsername, Password: s.GitTokenPassword.Reveal(),
 		StateDir: stateDir, Dir: cfg.Dir, FactsFrom: factsFrom, DelegateHosts: cfg.Configuration.DelegateHosts,
-		Environ: config.WithoutSecrets(os.Environ()), Log: log,
+		Strategy: cfg.Configuration.AnsibleStrategy,
+		Environ:  config.WithoutSecrets(os.Environ()), Log: log,
 	})
 }

@@ -14,10 +14,12 @@ author: vauban
 import json
 import os
 
+from ansible import constants as C
+from ansible.errors import AnsibleError
 from ansible.plugins.callback import CallbackBase
 from ansible.release import __version__
 
-from ansible_collections.vauban.build.plugins.plugin_utils import guard, run as vauban
+from ansible_collections.vauban.build.plugins.plugin_utils import guard, mitogen, run as vauban
 
 
 class CallbackModule(CallbackBase):
@@ -43,11 +45,20 @@ class CallbackModule(CallbackBase):
         for play in playbook.get_plays():
             if self._run.independent:
                 # serial would end the play when the hosts of one batch fail
-                play.strategy = 'vauban.build.independent'
+                play.strategy = C.DEFAULT_STRATEGY
                 play.serial = []
                 play.any_errors_fatal = False
                 play.max_fail_percentage = None
-        self._emit('start', version=__version__)
+        self._emit('start', version=__version__, mitogen=self._find_mitogen())
+
+    def _find_mitogen(self):
+        try:
+            return mitogen.install() if self._run.mitogen else ''
+        except (AnsibleError, ImportError) as error:
+            # ansible only warns of what a callback raises, and stops when it
+            # does not find the strategy
+            self._emit('no mitogen', message=str(error))
+            raise
 
     def v2_playbook_on_play_start(self, play):
         if self._variables is None:

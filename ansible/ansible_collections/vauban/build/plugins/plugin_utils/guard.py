@@ -29,7 +29,7 @@ def install(run):
 def refuse(run, host, connection):
     """Says why connection must not be used for host, if so."""
     if host in run.hosts:
-        if connection.transport == vauban.CONNECTION:
+        if connection.transport in (vauban.CONNECTION, vauban.MITOGEN):
             return None
         return (f'{host} is built in a container here, and this task would reach it by '
                 f'{connection.transport}: take ansible_connection out of the variables '

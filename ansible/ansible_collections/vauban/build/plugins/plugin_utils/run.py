@@ -8,6 +8,7 @@ from ansible import constants as C
 from ansible.errors import AnsibleError
 
 CONNECTION = 'vauban.build.enter'
+MITOGEN = 'vauban.build.mitogen'
 
 
 class Run:
@@ -16,6 +17,7 @@ class Run:
     hosts: variables of each host that is built, by name
     groups: groups of a built host that the inventory does not know
     independent: each host is to come out as if it were built alone
+    mitogen: hosts are reached by way of Mitogen
     delegate_hosts: patterns of other machines that tasks may reach
     facts: facts that hold whatever was gathered, by name with ansible_
     facts_from: a folder of facts of hosts that are not built
@@ -30,6 +32,7 @@ class Run:
         self.hosts = description['hosts']
         self.groups = description['groups'] or []
         self.independent = description['independent']
+        self.mitogen = description['mitogen']
         self.delegate_hosts = description['delegate_hosts'] or []
         self.facts = {'ansible_' + name.removeprefix('ansible_'): value
                       for name, value in (description['facts'] or {}).items()}
