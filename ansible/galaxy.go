@@ -77,8 +77,9 @@ func (r *Repository) install(ctx context.Context, c *workingCopy) (galaxy, error
 
 // installInto fills dir, which is there only when it is whole.
 func (r *Repository) installInto(ctx context.Context, c *workingCopy, files []requirement, dir string) (err error) {
-	partial, err := os.MkdirTemp(filepath.Dir(dir), "partial-")
-	if err != nil {
+	// The caller holds the lock: what is there is of a run that died.
+	partial := dir + ".partial"
+	if err := errors.Join(os.RemoveAll(partial), os.Mkdir(partial, 0o700)); err != nil {
 		return fmt.Errorf("making the cache of roles and collections: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(partial)) }()

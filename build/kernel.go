@@ -19,6 +19,7 @@ import (
 	dockerfiles "vauban/Dockerfiles"
 	"vauban/boot"
 	"vauban/config"
+	"vauban/internal/filelock"
 	"vauban/layers"
 )
 
@@ -65,8 +66,15 @@ func (r *Runner) makeKernel(ctx context.Context, m *config.Master) (string, erro
 	}
 	name := digest.FromString(source.ChainID().String() + version + key.String()).Encoded()[:32]
 	dir := filepath.Join(r.StateDir, "kernels", name)
-	unlock := r.kernels.lock(name)
-	defer unlock()
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return "", err
+	}
+	// Masters share it, in this run and in others.
+	lock, err := filelock.Open(ctx, dir+".lock")
+	if err != nil {
+		return "", err
+	}
+	defer lock.Close()
 	made := kernel{version, filepath.Join(dir, "vmlinuz"), filepath.Join(dir, "initramfs.img")}
 	note := version
 	if !made.exists() {
@@ -195,7 +203,7 @@ func (r *Runner) buildKernel(ctx context.Context, step *recipe, source layers.Im
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(os.MkdirAll(filepath.Dir(dir), 0o755), os.RemoveAll(dir), syncDir(next)); err != nil {
+	if err := errors.Join(os.RemoveAll(dir), syncDir(next)); err != nil {
 		return err
 	}
 	if err := os.Rename(next, dir); err != nil {

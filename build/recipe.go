@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sync"
 
 	dockerfiles "vauban/Dockerfiles"
 	"vauban/layers"
@@ -84,26 +83,4 @@ func writeTree(dir string, files fs.FS) error {
 		}
 		return os.WriteFile(target, data, 0o644|info.Mode().Perm()&0o111)
 	})
-}
-
-// keyed is one lock for each name.
-type keyed struct {
-	mu    sync.Mutex
-	locks map[string]*sync.Mutex
-}
-
-// lock waits for name's lock and returns what gives it back.
-func (k *keyed) lock(name string) (unlock func()) {
-	k.mu.Lock()
-	if k.locks == nil {
-		k.locks = map[string]*sync.Mutex{}
-	}
-	l := k.locks[name]
-	if l == nil {
-		l = &sync.Mutex{}
-		k.locks[name] = l
-	}
-	k.mu.Unlock()
-	l.Lock()
-	return l.Unlock
 }

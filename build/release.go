@@ -39,6 +39,21 @@ func UploadDir(s config.Settings, stateDir string) string {
 	return filepath.Join(stateDir, "published")
 }
 
+// served are the releases of the plan's masters that are served now.
+func (r *Runner) served() map[*config.Master]string {
+	seen := map[*config.Master]string{}
+	for _, t := range r.plan.Tasks {
+		if t.Kind != MakeRelease {
+			continue
+		}
+		// One that cannot be read is Publish's to judge.
+		if current, err := export.Current(r.uploadDir(), t.Master.Name); err == nil {
+			seen[t.Master] = current.Timestamp
+		}
+	}
+	return seen
+}
+
 // makeSquashfs exports a master's root filesystem.
 func (r *Runner) makeSquashfs(ctx context.Context, m *config.Master) (string, error) {
 	img, err := r.masterImage(ctx, m)
@@ -91,6 +106,9 @@ func (r *Runner) makeRelease(ctx context.Context, m *config.Master) (string, err
 	published, err := export.Publish(ctx, r.uploadDir(), r.release(m, p, current),
 		export.TreeOptions{Owner: r.Settings.UploadOwner, Log: r.Log})
 	switch {
+	case errors.Is(err, export.ErrOvertaken):
+		r.notice(ctx, "", "%v", err)
+		return fmt.Sprintf("built, but not published: %v", err), nil
 	case errors.Is(err, export.ErrMixed) && len(p.hosts) == 0:
 		return fmt.Sprintf("built, but not published: %v; or cut the conffs on it with --stage conffs --on latest", err), nil
 	case err != nil:
@@ -104,7 +122,7 @@ func (r *Runner) makeRelease(ctx context.Context, m *config.Master) (string, err
 
 // release is what the run made of a master.
 func (r *Runner) release(m *config.Master, p *parts, current *export.Published) export.Release {
-	release := export.Release{Master: m.Name, Timestamp: r.Tag, Tool: "vauban " + r.Version,
+	release := export.Release{Master: m.Name, Timestamp: r.Tag, Seen: r.seen[m], Tool: "vauban " + r.Version,
 		Hosts: p.allHosts, Conffs: map[string]export.BuiltConffs{}}
 	if p.rootfs != "" {
 		release.Rootfs = &export.BuiltRootfs{Path: p.rootfs, Image: p.image.Digest(), Kernels: p.report.Kernels}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -74,8 +75,9 @@ type Runner struct {
 	Tag  string
 	plan *Plan
 	time time.Time
-	work string // removed at the end
-	logs string // kept
+	work string                    // removed at the end
+	logs string                    // kept
+	seen map[*config.Master]string // releases that were served at the start
 
 	mu     sync.Mutex
 	images map[string]layers.Image // by image name, made or looked up in this run
@@ -84,7 +86,6 @@ type Runner struct {
 	claimed     map[string]string
 	hostsFailed atomic.Bool
 	collected   *progress.Collector
-	kernels     keyed
 	identities  identities
 }
 
@@ -101,19 +102,38 @@ func NewRunner(ctx context.Context, o Options, p *Plan) (*Runner, error) {
 	if r.Timeout <= 0 {
 		r.Timeout = 2 * time.Hour
 	}
-	var err error
-	if r.Tag, err = o.Registry.FreeTimestamp(ctx, time.Now(), p.images()...); err != nil {
+	if err := r.takeTime(ctx); err != nil {
 		return nil, err
 	}
-	r.time, _ = registry.ParseTimestamp(r.Tag)
 	r.work = filepath.Join(o.Engine.Dir(), "work")
-	r.logs = filepath.Join(o.StateDir, "logs", r.Tag)
-	for _, dir := range []string{r.work, r.logs} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, fmt.Errorf("making the run's folders: %w", err)
-		}
+	if err := os.MkdirAll(r.work, 0o700); err != nil {
+		return nil, fmt.Errorf("making the run's folders: %w", err)
 	}
+	r.seen = r.served()
 	return r, nil
+}
+
+// takeTime takes a second that no other run has: on this machine because only
+// one can make the folder of its logs, in the registry as far as can be seen.
+func (r *Runner) takeTime(ctx context.Context) (err error) {
+	all := filepath.Join(r.StateDir, "logs")
+	if err := os.MkdirAll(all, 0o700); err != nil {
+		return fmt.Errorf("making the folder of logs: %w", err)
+	}
+	for at := time.Now(); ; at = r.time.Add(time.Second) {
+		if r.Tag, err = r.Registry.FreeTimestamp(ctx, at, r.plan.images()...); err != nil {
+			return err
+		}
+		r.time, _ = registry.ParseTimestamp(r.Tag)
+		r.logs = filepath.Join(all, r.Tag)
+		err := os.Mkdir(r.logs, 0o700)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		} else if err != nil {
+			return fmt.Errorf("making the run's logs: %w", err)
+		}
+		return nil
+	}
 }
 
 // Logs is the folder of the run's logs, one for each stage and host.

@@ -159,7 +159,7 @@ func TestDeathAtEachStep(t *testing.T) {
 
 func TestDeathAtAnyMoment(t *testing.T) {
 	dir := t.TempDir()
-	a, b := built(t, first, "one", "web01", "web02"), built(t, second, "two", "web01", "web03")
+	a, b := built(t, first, "one", "web01", "web02"), built(t, first, "two", "web01", "web03")
 	a.Hosts, b.Hosts = []string{"web01", "web02"}, []string{"web01", "web03"}
 	mustPublish(t, dir, a)
 	orders := childOrders{Dir: dir, DieAt: -1}

@@ -16,6 +16,10 @@ type Release struct {
 	// Timestamp of the run, see TimestampFormat. Where a release has it
 	// already, the next free second is taken.
 	Timestamp string
+	// Seen is the timestamp of the release that was served when the run began,
+	// "" for none. A rootfs does not take the place of another that a run which
+	// began later has published meanwhile.
+	Seen string
 	// Tool is the program that built it, with its version.
 	Tool   string
 	Kernel *BuiltKernel           // nil: not built
@@ -62,6 +66,14 @@ func (r Release) check() error {
 		}
 	}
 	return nil
+}
+
+// overtaken tells that a run which began later has published another rootfs
+// since r was begun. A release from before that bears a later date, as of a
+// clock that went ahead, overtakes nothing.
+func (r Release) overtaken(before *Published) bool {
+	return before != nil && r.Rootfs != nil && before.Rootfs.Image != r.Rootfs.Image &&
+		before.Timestamp != r.Seen && before.built() > r.Timestamp
 }
 
 // whole tells that nothing is taken from the release before.
@@ -120,7 +132,7 @@ func (d *draft) add(r Release) (err error) {
 		}
 	}
 	if b := r.Rootfs; b != nil {
-		d.Rootfs = RootfsEntry{Image: b.Image, Kernels: b.Kernels}
+		d.Rootfs = RootfsEntry{Image: b.Image, Kernels: b.Kernels, Built: r.Timestamp}
 		if d.Rootfs.File, err = d.file(b.Path, rootfsName); err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package export
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,7 +40,13 @@ type RootfsEntry struct {
 	File
 	Image   digest.Digest `json:"image"`   // of the master's image it was packed from
 	Kernels []string      `json:"kernels"` // versions it has modules for
+	// Built is the timestamp of the run that made it, which the release's own
+	// may be later than. "" in releases of before this was noted.
+	Built string `json:"built,omitempty"`
 }
+
+// built is when the run began that made the rootfs, as far as is known.
+func (m *Manifest) built() string { return cmp.Or(m.Rootfs.Built, m.Timestamp) }
 
 // A ConffsEntry is the conffs of one host.
 type ConffsEntry struct {
@@ -87,6 +94,9 @@ func (m *Manifest) encode() ([]byte, error) {
 // check refuses names that could leave the tree, and what cannot boot.
 func (m *Manifest) check() error {
 	if err := errors.Join(checkMaster(m.Master), checkTimestamp(m.Timestamp), checkVersion(m.Kernel.Version)); err != nil {
+		return err
+	}
+	if err := checkTimestamp(m.built()); err != nil {
 		return err
 	}
 	for host, h := range m.Hosts {

@@ -14,6 +14,11 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
+// ErrOvertaken is the kind of error of a release whose rootfs is older than the
+// one that another run has published meanwhile: what is served never goes back,
+// except by Rollback.
+var ErrOvertaken = errors.New("a run that began later has published another rootfs meanwhile")
+
 // Publish makes a release of what r has, and of what the release served has
 // where r has none, and serves it. A set that is served already is left as it
 // is. When Publish fails, or dies at any moment, the release before is served
@@ -38,6 +43,9 @@ func Publish(ctx context.Context, dir string, r Release, o TreeOptions) (_ *Publ
 	before, err := t.before(r)
 	if err != nil {
 		return nil, err
+	}
+	if r.overtaken(before) {
+		return nil, fmt.Errorf("release %s is served: %w", before.Timestamp, ErrOvertaken)
 	}
 	d, err := newDraft(r, before)
 	if err != nil {
@@ -85,6 +93,9 @@ func (t *tree) publish(ctx context.Context, d *draft, before *Published) (p *Pub
 		if err := t.mkdir(dir); err != nil {
 			return nil, err
 		}
+	}
+	if before != nil {
+		d.Timestamp = max(d.Timestamp, before.Timestamp) // it comes after that one
 	}
 	if d.Timestamp, err = t.freeSecond(d.Master, d.Timestamp); err != nil {
 		return nil, err

@@ -139,6 +139,15 @@ func (c *Container) keepLists() error {
 	return err
 }
 
+// removeLists removes lists that a run did not come to put in their place.
+func (e *Engine) removeLists(run string) error {
+	left, err := filepath.Glob(e.aptListsPool("*." + run + "-*"))
+	for _, dir := range left {
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	return err
+}
+
 // linkFiles gives to the files of from, but not of its sub-directories, apt's
 // locks and what is there already; it makes copies across filesystems. The
 // date of to becomes that of from.

@@ -26,7 +26,7 @@ var allowed = map[string][]string{
 	"layers/diff":       {},
 	"layers":            {"Dockerfiles", "internal/filelock", "layers/daemon", "layers/diff"},
 	"ansible":           {"internal/filelock", "internal/near", "layers"},
-	"build":             {"Dockerfiles", "ansible", "boot", "config", "export", "layers", "layers/diff", "progress", "registry", "vault"},
+	"build":             {"Dockerfiles", "ansible", "boot", "config", "export", "internal/filelock", "layers", "layers/diff", "progress", "registry", "vault"},
 	"internal/testenv":  {"internal/filelock", "layers", "layers/daemon"},
 	"internal/treecmp":  {},
 	"internal/imports":  {},

@@ -3,7 +3,6 @@ package daemon
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +18,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/types/known/emptypb"
+
+	"vauban/internal/filelock"
 )
 
 // maxLog is the size in bytes at which a new log is begun; one old log stays.
@@ -71,7 +72,7 @@ func (p paths) spawn(o Options) (*child, error) {
 // linkShim lets containerd find the shim, which it looks for by name in its
 // PATH: it is this program too. Every run does it, as the program that the
 // daemon was started from may be gone.
-func (p paths) linkShim() error {
+func (p paths) linkShim(ctx context.Context) error {
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("finding this program: %w", err)
@@ -80,7 +81,15 @@ func (p paths) linkShim() error {
 	if old, err := os.Readlink(link); err == nil && old == self {
 		return nil
 	}
-	temporary := link + "." + rand.Text()
+	temporary := link + ".new"
+	lock, err := filelock.Open(ctx, link+".lock")
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	if err := errors.Join(os.Symlink(self, temporary), os.Rename(temporary, link)); err != nil {
 		return fmt.Errorf("linking the shim: %w", err)
 	}

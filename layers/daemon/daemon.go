@@ -53,7 +53,7 @@ func Start(ctx context.Context, o Options) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.linkShim(); err != nil {
+	if err := p.linkShim(ctx); err != nil {
 		return nil, err
 	}
 	for {

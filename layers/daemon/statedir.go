@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/continuity/fs"
 	"golang.org/x/sys/unix"
+
+	"vauban/internal/filelock"
 )
 
 // cureStateDir is what helps when a file system cannot hold upperdirs.
@@ -39,11 +42,22 @@ func checkStateDir(dir string) (err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	try, err := os.MkdirTemp(dir, ".try-overlay-")
+	// One at a time: what is there under the name is of a run that died.
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	lock, err := filelock.Open(ctx, filepath.Join(dir, "try-overlay.lock"))
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(try)) }()
+	defer lock.Close()
+	try := filepath.Join(dir, ".try-overlay")
+	if err := removeTry(try); err != nil {
+		return err
+	}
+	if err := os.Mkdir(try, 0o700); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, removeTry(try)) }()
 	hasTypes, err := fs.SupportsDType(try)
 	if err != nil {
 		return err
@@ -52,6 +66,14 @@ func checkStateDir(dir string) (err error) {
 		return errors.New("its file system does not say in directories which type files are of: " + cureStateDir)
 	}
 	return tryOverlay(try)
+}
+
+// removeTry removes what tryOverlay makes, at whatever point it ended.
+func removeTry(dir string) error {
+	if err := mount.UnmountRecursive(dir, unix.MNT_DETACH); err != nil {
+		return err
+	}
+	return os.RemoveAll(dir)
 }
 
 // tryOverlay mounts, deletes a file and replaces a directory, and looks at

@@ -1,0 +1,63 @@
+//go:build integration
+
+package ansible
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+)
+
+// Several runs at once want the same collections: one installs them, and what
+// a killed one left unfinished is neither used nor kept.
+func TestGalaxyAtOnce(t *testing.T) {
+	dir, state := t.TempDir(), t.TempDir()
+	for name, text := range map[string]string{
+		"requirements.yml":               "collections:\n  - name: ./mine\n    type: dir\n",
+		"mine/galaxy.yml":                "namespace: acme\nname: mine\nversion: 1.0.0\nreadme: README.md\nauthors: [nobody]\n",
+		"mine/README.md":                 "mine\n",
+		"mine/plugins/filter/nothing.py": "",
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := &workingCopy{dir: t.TempDir(), tree: dir, root: dir, commit: "1"}
+	files, err := requirements(c)
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	cache := filepath.Join(state, "galaxy", requirementsKey(c, files))
+	killed := filepath.Join(cache+".partial", "ansible_collections", "half")
+	if err := os.MkdirAll(killed, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for range 3 {
+		all.Go(func() {
+			r := &Repository{options: Options{StateDir: state, Program: "ansible-playbook", Environ: os.Environ()}, log: slog.New(slog.DiscardHandler)}
+			g, err := r.install(t.Context(), c)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if _, err := os.Stat(filepath.Join(g.collections, "ansible_collections/acme/mine/MANIFEST.json")); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	left, err := filepath.Glob(filepath.Join(state, "galaxy", "*"))
+	if err != nil || len(left) != 2 {
+		t.Errorf("in the cache are %q, %v; want one folder and its lock", left, err)
+	}
+	if _, err := os.Stat(filepath.Join(cache, "ansible_collections", "half")); !os.IsNotExist(err) {
+		t.Errorf("what a killed run left is in use: %v", err)
+	}
+}

@@ -1,0 +1,69 @@
+package export
+
+import (
+	"errors"
+	"testing"
+)
+
+// Runs that overlap: what the one that began later published stays, unless the
+// other goes well with it.
+func TestOvertaken(t *testing.T) {
+	for name, tt := range map[string]struct {
+		seen   string // by the run that publishes last
+		at     string
+		change func(*Release)
+		want   string // the timestamp served; "" is ErrOvertaken
+	}{
+		"it began before the other":   {seen: first, at: second},
+		"it began before any release": {seen: "", at: second},
+		"it began after the other":    {seen: third, at: "2026-11-20T211351Z", want: "2026-11-20T211351Z"},
+		"its clock is behind":         {seen: third, at: second, want: "2026-11-20T211351Z"},
+		"the other began earlier":     {seen: first, at: "2026-11-20T211351Z", want: "2026-11-20T211351Z"},
+		"in the same second":          {seen: first, at: third, want: "2026-11-20T211351Z"},
+		"both made the same image of the rootfs": {seen: first, at: second, change: func(r *Release) {
+			r.Rootfs.Image = image("master newer")
+			r.Conffs["web01"] = BuiltConffs{Path: r.Conffs["web01"].Path, Image: image("web01 again"), Master: image("master newer")}
+		}, want: "2026-11-20T211351Z"},
+		"conffs for the other's image": {seen: first, at: second, change: func(r *Release) {
+			r.Rootfs, r.Kernel = nil, nil
+			r.Conffs["web01"] = BuiltConffs{Path: r.Conffs["web01"].Path, Image: image("web01 again"), Master: image("master newer")}
+		}, want: "2026-11-20T211351Z"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			mustPublish(t, dir, built(t, first, "old", "web01"))
+			mustPublish(t, dir, built(t, third, "newer", "web01"))
+			r := built(t, tt.at, "late", "web01")
+			r.Seen = tt.seen
+			if tt.change != nil {
+				tt.change(&r)
+			}
+			_, err := Publish(t.Context(), dir, r, TreeOptions{})
+			if tt.want == "" {
+				if !errors.Is(err, ErrOvertaken) {
+					t.Errorf("error %v, want ErrOvertaken", err)
+				}
+				wantServed(t, dir, third)
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantServed(t, dir, tt.want)
+		})
+	}
+}
+
+// After a rollback, what is built next is served again.
+func TestPublishAfterRollback(t *testing.T) {
+	dir := t.TempDir()
+	mustPublish(t, dir, built(t, first, "old", "web01"))
+	mustPublish(t, dir, built(t, second, "newer", "web01"))
+	if _, err := Rollback(t.Context(), dir, master, first, TreeOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	r := built(t, third, "next", "web01")
+	r.Seen = first
+	mustPublish(t, dir, r)
+	wantServed(t, dir, third)
+}
