@@ -16,7 +16,15 @@ import (
 	"vauban/layers"
 )
 
-func TestMain(m *testing.M) { testenv.Main(m) }
+// asVauban makes the test's program, started once more, be vauban.
+const asVauban = "TEST_IS_VAUBAN"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asVauban) != "" {
+		main()
+	}
+	testenv.Main(m)
+}
 
 // script is a step that runs a shell script.
 type script string
