@@ -50,6 +50,7 @@ func (p *Playbook) Inputs() (Inputs, error) {
 	inputs.Add("HOOK_POST_ANSIBLE", r.options.HookPost)
 	inputs.Add("facts_from", r.facts)
 	inputs.Add("facts", o.Facts)
+	inputs.Add("init", o.Init)
 	inputs.Add("playbook", o.Path)
 	if !o.Conffs {
 		inputs.Add("groups", o.Groups)

@@ -49,6 +49,9 @@ type PlaybookOptions struct {
 	// Facts hold whatever ansible gathers, by name with or without
 	// "ansible_".
 	Facts map[string]any
+	// Init is what runs as process 1, which the result depends on. Empty:
+	// vauban's own.
+	Init string
 	// Timeout bounds a run. 0: none.
 	Timeout time.Duration
 	// Output opens the log of a host, with diffs, which may hold secrets.

@@ -28,6 +28,7 @@ func TestKey(t *testing.T) {
 		"another commit": key("web1", func(o *PlaybookOptions) { o.Revision.Commit = "c2" }),
 		"another path":   key("web1", func(o *PlaybookOptions) { o.Path = "x.yml" }),
 		"facts":          key("web1", func(o *PlaybookOptions) { o.Facts = map[string]any{"x": 1} }),
+		"init":           key("web1", func(o *PlaybookOptions) { o.Init = "systemd" }),
 		"together":       key("web1", together),
 	} {
 		if other == base {

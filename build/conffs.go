@@ -160,7 +160,7 @@ func (r *Runner) applyToHosts(ctx context.Context, m *config.Master, i int, s co
 	defer closeStep(step)
 	var targets []layers.Target
 	for _, name := range slices.Sorted(maps.Keys(at)) {
-		options := r.container(m, name, false)
+		options := r.container(m, s, name, false)
 		options.MachineID = r.identities.machineID(name)
 		targets = append(targets, layers.Target{Parent: at[name], ContainerOptions: options,
 			Labels: map[string]string{labelHost: name, labelParent: at[name].Digest().String()}})

@@ -23,6 +23,7 @@ func (r *Runner) playbook(ctx context.Context, m *config.Master, stage config.St
 		Mode:     m.AnsibleRun,
 		Hosts:    r.partsOf(m).allHosts,
 		Facts:    m.Facts,
+		Init:     stage.Init,
 		Timeout:  r.Timeout,
 		Output:   func(host string) (io.WriteCloser, error) { return r.logFile(hostLog(m, host)) },
 		Log:      log,

@@ -85,7 +85,7 @@ func (r *Runner) applyStage(ctx context.Context, m *config.Master, stage config.
 	labels[labelParent] = parent.Digest().String()
 	r.inherit(labels, parent)
 	img, err := r.applyOne(ctx, step, stageOf{
-		target: layers.Target{Parent: parent, ContainerOptions: r.container(m, machineName(m.Name), true)},
+		target: layers.Target{Parent: parent, ContainerOptions: r.container(m, stage, machineName(m.Name), true)},
 		labels: labels, by: stage.Raw,
 	})
 	if err != nil {
@@ -103,8 +103,8 @@ func (r *Runner) inherit(labels map[string]string, parent layers.Image) {
 	}
 }
 
-func (r *Runner) container(m *config.Master, name string, lists bool) layers.ContainerOptions {
-	return layers.ContainerOptions{Name: name, HostNetwork: m.Network == "host", AptLists: lists}
+func (r *Runner) container(m *config.Master, s config.Stage, name string, lists bool) layers.ContainerOptions {
+	return layers.ContainerOptions{Name: name, HostNetwork: m.Network == "host", Systemd: s.Init == "systemd", AptLists: lists}
 }
 
 // step makes the step of a stage for a build of m or of its hosts; source
@@ -172,8 +172,10 @@ func (r *Runner) check(ctx context.Context, p *Plan) error {
 			return fmt.Errorf("%s: master %q wants `keep_ansible`, and nothing installs ansible in an image: remove it", place(r.Config, t.Master.Pos), t.Subject())
 		}
 		for _, s := range t.stages(r.Config) {
-			if s.Init != "" {
-				return fmt.Errorf("%s: stage %q of %q wants `init: %s`, which this version cannot run yet: remove it", place(r.Config, s.Pos), s.Raw, t.Subject(), s.Init)
+			if s.Init == "systemd" {
+				if err := checkSystemd(t.Master); err != nil {
+					return fmt.Errorf("%s: stage %q of %q wants `init: systemd`: %w", place(r.Config, s.Pos), s.Raw, t.Subject(), err)
+				}
 			}
 			if s.Playbook == "" {
 				continue
@@ -188,4 +190,12 @@ func (r *Runner) check(ctx context.Context, p *Plan) error {
 		}
 	}
 	return nil
+}
+
+// checkSystemd finds what keeps systemd from running in a master's containers.
+func checkSystemd(m *config.Master) error {
+	if m != nil && m.Network == "host" {
+		return fmt.Errorf("its services would start in the builder's network: remove `network: host` from %q", m.Name)
+	}
+	return layers.CheckUserNamespaces()
 }

@@ -62,6 +62,11 @@ func (c *Container) clean() error {
 	if err := c.reclaim(); err != nil {
 		return err
 	}
+	if c.options.Systemd {
+		if err := c.dropSystemdState(); err != nil {
+			return err
+		}
+	}
 	sockets, err := c.root.clean([]string{
 		"dev", "proc", "sys", "run", "tmp", "dev/pts", "dev/shm", "dev/mqueue",
 		aptCache[1:], aptLists[1:],

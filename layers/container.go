@@ -37,6 +37,9 @@ type ContainerOptions struct {
 	MachineID string
 	// HostNetwork shares the builder's network instead of a private one.
 	HostNetwork bool
+	// Systemd makes the image's systemd process 1, which starts the image's
+	// services. Not with HostNetwork.
+	Systemd bool
 	// AptLists fetches apt's package lists first when none are known.
 	AptLists bool
 }
@@ -56,7 +59,12 @@ type Container struct {
 	network *network
 	cgroups []string
 	lent    []lentFile
-	lists   string // key of apt's package lists
+
+	nsenter     string   // which copy of it enters
+	ownedCgroup string   // made by us beside runc's
+	failedUnits []string // of systemd, those that were reported
+
+	lists string // key of apt's package lists
 }
 
 // Name is the inventory's name of the machine this container stands for.
@@ -77,7 +85,10 @@ func (e *Engine) start(ctx context.Context, parent Image, o ContainerOptions) (_
 	if len(o.Name) > maxHostname {
 		return nil, fmt.Errorf("host name %q is longer than the kernel's %d bytes: shorten it", o.Name, maxHostname)
 	}
-	c := &Container{engine: e, options: o, parent: parent, config: cloneConfig(parent.Config.Config)}
+	if o.Systemd && o.HostNetwork {
+		return nil, errors.New("`init: systemd` and `network: host` exclude each other: its services would be the builder's")
+	}
+	c := &Container{engine: e, options: o, parent: parent, config: cloneConfig(parent.Config.Config), nsenter: e.tools.nsenter}
 	c.id = fmt.Sprintf("%s-%s", e.run.id, strings.ToLower(rand.Text()[:8]))
 	c.dir = filepath.Join(e.run.dir, c.id)
 	ctx = e.Context(ctx)
@@ -128,7 +139,17 @@ func (c *Container) create(ctx context.Context) error {
 	if c.root, err = parseOverlay(mounts); err != nil {
 		return err
 	}
-	spec, err := c.options.spec(ctx, c.id, c.dir)
+	var ns *userNamespace
+	if c.options.Systemd {
+		if c.nsenter, err = c.engine.sealedNsenter(); err != nil {
+			return err
+		}
+		if ns, err = newUserNamespace(); err != nil {
+			return err
+		}
+		defer ns.release()
+	}
+	spec, err := c.options.spec(ctx, c.id, c.dir, ns)
 	if err != nil {
 		return err
 	}
@@ -169,6 +190,11 @@ func (c *Container) furnish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if c.options.Systemd {
+		if err := c.prepareSystemd(); err != nil {
+			return err
+		}
+	}
 	if c.options.HostNetwork {
 		return nil
 	}
@@ -178,7 +204,11 @@ func (c *Container) furnish(ctx context.Context) error {
 
 // settle does what the machine's boot would have done before a login.
 func (c *Container) settle(ctx context.Context) error {
-	if err := c.fillRun(ctx); err != nil {
+	fill := c.fillRun
+	if c.options.Systemd {
+		fill = c.boot
+	}
+	if err := fill(ctx); err != nil {
 		return err
 	}
 	return c.fillApt(ctx)
@@ -187,7 +217,11 @@ func (c *Container) settle(ctx context.Context) error {
 // stop ends everything in the container, in order: TERM, ten seconds, KILL.
 // It gives back what was lent.
 func (c *Container) stop(ctx context.Context) error {
-	c.terminate(ctx)
+	if c.options.Systemd {
+		c.halt(ctx)
+	} else {
+		c.terminate(ctx)
+	}
 	if err := c.destroyTask(ctx); err != nil {
 		return fmt.Errorf("stopping the container of %q: %w", c.Name(), err)
 	}
@@ -214,6 +248,9 @@ func (c *Container) destroyTask(ctx context.Context) error {
 func (c *Container) remove(ctx context.Context) error {
 	errs := []error{c.destroyTask(ctx)}
 	c.network.stop()
+	if c.ownedCgroup != "" {
+		errs = append(errs, removeCgroup(ctx, c.ownedCgroup))
+	}
 	if c.init != nil {
 		c.init.Close()
 	}

@@ -45,15 +45,18 @@ exit 125`
 
 // environment is what every command inside sees, through become too.
 func (o ContainerOptions) environment() []string {
-	return []string{
+	env := []string{
 		"PATH=" + rootPath,
 		"HOME=/root", "USER=root", "LOGNAME=root", "SHELL=/bin/sh",
 		"LC_ALL=C.UTF-8",
 		"container=vauban",
-		"SYSTEMD_OFFLINE=1",
 		"DEBIAN_FRONTEND=noninteractive",
 		"PYTHONDONTWRITEBYTECODE=1",
 	}
+	if !o.Systemd {
+		env = append(env, "SYSTEMD_OFFLINE=1")
+	}
+	return env
 }
 
 // Enter returns the start of a command line on the builder that runs the rest
@@ -62,11 +65,28 @@ func (o ContainerOptions) environment() []string {
 func (c *Container) Enter() []string {
 	pid := strconv.Itoa(c.Pid())
 	argv := append([]string{c.engine.tools.env, "-i"}, c.options.environment()...)
-	argv = append(argv, c.engine.tools.sh, "-c", joinScript, "enter", pid, strconv.Itoa(len(c.cgroups)))
-	argv = append(argv, c.cgroups...)
-	argv = append(argv, c.engine.tools.nsenter, "--target", pid,
-		"--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd", "--")
+	cgroups := c.joinedCgroups()
+	argv = append(argv, c.engine.tools.sh, "-c", joinScript, "enter", pid, strconv.Itoa(len(cgroups)))
+	argv = append(argv, cgroups...)
+	argv = append(argv, c.nsenter, "--target", pid,
+		"--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd")
+	if c.options.Systemd {
+		// In there every capability is one over the container alone.
+		return append(argv, "--user", "--")
+	}
+	argv = append(argv, "--")
 	return append(argv, c.dropCapabilities()...)
+}
+
+// joinedCgroups are those of process 1; systemd moves itself to one that it
+// makes.
+func (c *Container) joinedCgroups() []string {
+	if c.options.Systemd {
+		if now, err := cgroupProcs(c.Pid()); err == nil {
+			return now
+		}
+	}
+	return c.cgroups
 }
 
 // dropCapabilities is run inside: whoever enters a namespace keeps what he

@@ -23,93 +23,148 @@ import (
 	"vauban/layers"
 )
 
+// attempt works in an ordinary container or not, and under systemd too unless
+// it says otherwise.
+type attempt struct {
+	script       string
+	works        bool
+	otherSystemd bool
+}
+
 // attempts are what playbooks do to machines. Those that work must work on
 // the container; those that do not are refused, not carried out elsewhere.
 // Words in capitals are replaced, see builderThings. None does much harm
 // should it reach the builder after all.
-var attempts = []struct {
-	script string
-	works  bool
-}{
+var attempts = []attempt{
 	// Firewalls, addresses and routes are the container's own.
-	{`iptables -A INPUT -p tcp --dport 9 -j DROP && iptables -S INPUT | grep -q 'dport 9'`, true},
-	{`iptables -t nat -A POSTROUTING -s 203.0.113.0/24 -j MASQUERADE`, true},
-	{`nft add table inet canary && nft list tables | grep -q canary`, true},
-	{`nft delete table inet canary`, true},
-	{`ip addr add 203.0.113.9/32 dev lo && ip route add blackhole 198.51.100.0/24 && ip rule add from 203.0.113.9 table 77`, true},
-	{`ip link set eth0 mtu 1280 && ip neigh add 10.0.2.77 lladdr 02:00:00:00:00:77 dev eth0`, true},
-	{`ip netns add canary`, false},
+	{`iptables -A INPUT -p tcp --dport 9 -j DROP && iptables -S INPUT | grep -q 'dport 9'`, true, false},
+	{`iptables -t nat -A POSTROUTING -s 203.0.113.0/24 -j MASQUERADE`, true, false},
+	{`nft add table inet canary && nft list tables | grep -q canary`, true, false},
+	{`nft delete table inet canary`, true, false},
+	{`ip addr add 203.0.113.9/32 dev lo && ip route add blackhole 198.51.100.0/24 && ip rule add from 203.0.113.9 table 77`, true, false},
+	{`ip link set eth0 mtu 1280 && ip neigh add 10.0.2.77 lladdr 02:00:00:00:00:77 dev eth0`, true, false},
+	{`ip netns add canary`, false, true},
 
 	// Kernel settings: those of /proc/sys are a copy, others are refused.
-	{`sysctl -w net.ipv4.ip_forward=1 vm.swappiness=7 kernel.core_pattern=core.canary kernel.panic=77`, true},
-	{`sysctl -n kernel.core_pattern | grep -qx core.canary`, true},
-	{`echo 1 >/proc/sys/net/ipv4/conf/all/route_localnet`, true},
-	{`printf 'vm.dirty_ratio = 21\n' >/etc/sysctl.d/canary.conf && sysctl --system`, true},
-	{`sysctl -w kernel.hostname=canary kernel.domainname=canary`, true},
-	{`umount /proc/sys`, false},
-	{`umount -l /proc/sys/kernel/random`, false},
-	{`mount -t proc proc /mnt`, false},
-	{`mount -o remount,rw /sys`, false},
-	{`unshare --net mount -t sysfs sysfs /mnt`, false},
-	{`echo madvise >/sys/kernel/mm/transparent_hugepage/enabled`, false},
-	{`echo h >/proc/sysrq-trigger`, false},
-	{`echo 1 >/proc/irq/default_smp_affinity`, false},
-	{`echo 3 >/proc/sys/vm/drop_caches`, true},
+	{`sysctl -w net.ipv4.ip_forward=1 vm.swappiness=7 kernel.core_pattern=core.canary kernel.panic=77`, true, false},
+	{`sysctl -n kernel.core_pattern | grep -qx core.canary`, true, false},
+	{`echo 1 >/proc/sys/net/ipv4/conf/all/route_localnet`, true, false},
+	{`printf 'vm.dirty_ratio = 21\n' >/etc/sysctl.d/canary.conf && sysctl --system`, true, false},
+	{`sysctl -w kernel.hostname=canary kernel.domainname=canary`, true, false},
+	{`umount /proc/sys`, false, false},
+	{`umount -l /proc/sys/kernel/random`, false, false},
+	{`mount -t proc proc /mnt`, false, false},
+	{`mount -o remount,rw /sys`, false, false},
+	{`unshare --net mount -t sysfs sysfs /mnt`, false, false},
+	{`echo madvise >/sys/kernel/mm/transparent_hugepage/enabled`, false, false},
+	{`echo h >/proc/sysrq-trigger`, false, false},
+	{`echo 1 >/proc/irq/default_smp_affinity`, false, false},
+	{`echo 3 >/proc/sys/vm/drop_caches`, true, false},
 
 	// A user namespace of one's own gives capabilities over what is in it.
-	{`unshare -Urm sh -c 'umount /proc/sys'`, false},
-	{`unshare -Urmpf sh -c 'mount -t proc proc /mnt'`, false},
-	{`unshare -Urmn sh -c 'mount -t sysfs sysfs /mnt && echo madvise >/mnt/kernel/mm/transparent_hugepage/enabled'`, false},
-	{`unshare -Urm sh -c 'mount -t cgroup -o devices none /mnt && echo a >/mnt/devices.allow'`, false},
-	{`unshare -Ur date -s '+3 minutes'`, false},
-	{`unshare -Ur hostname canary`, false},
+	{`unshare -Urm sh -c 'umount /proc/sys'`, false, false},
+	{`unshare -Urmpf sh -c 'mount -t proc proc /mnt'`, false, false},
+	{`unshare -Urmn sh -c 'mount -t sysfs sysfs /mnt && echo madvise >/mnt/kernel/mm/transparent_hugepage/enabled'`, false, false},
+	{`unshare -Urm sh -c 'mount -t cgroup -o devices none /mnt && echo a >/mnt/devices.allow'`, false, false},
+	{`unshare -Ur date -s '+3 minutes'`, false, false},
+	{`unshare -Ur hostname canary`, false, false},
 
 	// The machine's name, clock, modules, swap, power, kernel log.
-	{`hostname canary && test "$(hostname)" = canary`, false},
-	{`date -s '+3 minutes'`, false},
-	{`python3 -c 'import time; time.clock_settime(time.CLOCK_REALTIME, time.time() + 180)'`, false},
-	{`modprobe dummy`, false},
-	{`insmod /tmp/canary.ko`, false},
-	{`truncate -s 1M /srv/swap && mkswap /srv/swap && swapon /srv/swap`, false},
-	{`python3 -c 'import ctypes; exit(ctypes.CDLL(None).swapoff(b"/srv/swap"))'`, false},
-	{`python3 -c 'import ctypes; exit(ctypes.CDLL(None).acct(b"/srv/swap"))'`, false},
-	{`dmesg -C`, false},
+	{`hostname canary && test "$(hostname)" = canary`, false, true},
+	{`date -s '+3 minutes'`, false, false},
+	{`python3 -c 'import time; time.clock_settime(time.CLOCK_REALTIME, time.time() + 180)'`, false, false},
+	{`modprobe dummy`, false, false},
+	{`insmod /tmp/canary.ko`, false, false},
+	{`truncate -s 1M /srv/swap && mkswap /srv/swap && swapon /srv/swap`, false, false},
+	{`python3 -c 'import ctypes; exit(ctypes.CDLL(None).swapoff(b"/srv/swap"))'`, false, false},
+	{`python3 -c 'import ctypes; exit(ctypes.CDLL(None).acct(b"/srv/swap"))'`, false, false},
+	{`dmesg -C`, false, false},
 
 	// Mounts and file systems.
-	{`mount -t tmpfs canary /mnt`, false},
-	{`mount --bind /etc /mnt`, false},
-	{`mount -o remount,noatime /`, false},
-	{`unshare --mount true`, false},
-	{`nsenter --target 1 --mount --net --uts mount -t tmpfs canary /mnt`, false},
+	{`mount -t tmpfs canary /mnt`, false, true},
+	{`mount --bind /etc /mnt`, false, true},
+	{`mount -o remount,noatime /`, false, false},
+	{`unshare --mount true`, false, true},
+	{`nsenter --target 1 --mount --net --uts mount -t tmpfs canary /mnt`, false, true},
 
 	// The builder's devices, by their numbers, and its memory.
-	{`mknod /srv/disk b DISK && dd if=/srv/disk of=/dev/null count=1`, false},
-	{`python3 -c 'open("/srv/disk", "r+b")'`, false},
-	{`mknod /srv/mem c 1 1 && head -c 1 /srv/mem`, false},
-	{`mknod /srv/kmsg c 1 11 && echo canary >/srv/kmsg`, false},
-	{`mknod /srv/loop c 10 237 && head -c 1 /srv/loop`, false},
-	{`mknod /srv/null c 1 3 && echo fine >/srv/null`, true},
+	{`mknod /srv/disk b DISK && dd if=/srv/disk of=/dev/null count=1`, false, false},
+	{`python3 -c 'open("/srv/disk", "r+b")'`, false, false},
+	{`mknod /srv/mem c 1 1 && head -c 1 /srv/mem`, false, false},
+	{`mknod /srv/kmsg c 1 11 && echo canary >/srv/kmsg`, false, false},
+	{`mknod /srv/loop c 10 237 && head -c 1 /srv/loop`, false, false},
+	{`mknod /srv/null c 1 3 && echo fine >/srv/null`, true, true},
 
 	// The builder's processes and files.
-	{`kill -9 PID`, false},
-	{`cat FILE`, false},
-	{`cat /proc/1/rootFILE`, false},
+	{`kill -9 PID`, false, false},
+	{`cat FILE`, false, false},
+	{`cat /proc/1/rootFILE`, false, false},
 	{`mkdir /srv/jail && python3 -c '
 import os
 os.chroot("/srv/jail")
 for _ in range(100): os.chdir("..")
 os.chroot(".")
-print(open("FILE").read())'`, false},
-	{`ln -s /proc/1/root/../.. /srv/up && cat /srv/up/FILE`, false},
-	{`for fd in /proc/*/fd/* /proc/*/cwd /proc/*/root; do cat "$fd/../../../../../..FILE" 2>/dev/null && exit 0; done; exit 1`, false},
+print(open("FILE").read())'`, false, false},
+	{`ln -s /proc/1/root/../.. /srv/up && cat /srv/up/FILE`, false, false},
+	{`for fd in /proc/*/fd/* /proc/*/cwd /proc/*/root; do cat "$fd/../../../../../..FILE" 2>/dev/null && exit 0; done; exit 1`, false, false},
 }
 
 func TestNothingReachesTheBuilder(t *testing.T) {
+	_, base := shared.use(t)
+	testIsolation(t, target("isolated", base), attempts)
+}
+
+// systemdAttempts need the capabilities that root has in a user namespace.
+var systemdAttempts = []attempt{
+	// What covers the kernel's interfaces stays where it is.
+	{script: `umount -l /proc/sys || umount -l /proc/irq || umount -l /sys/firmware || umount -R -l /proc`},
+	{script: `mount -o remount,bind,rw /proc/irq || mount -o remount,bind,rw /proc/sysrq-trigger || mount -o remount,bind,rw /sys`},
+	{script: `mkdir /srv/p && mount --bind /proc /srv/p`},
+	{script: `mount -t proc proc /srv/p && echo 1 >/srv/p/irq/default_smp_affinity`},
+	{script: `unshare --mount --pid --fork mount -t proc proc /mnt`},
+	{script: `unshare --net --mount mount -t sysfs sysfs /mnt`},
+	{script: `mount -t debugfs none /srv/p || mount -t tracefs none /srv/p || mount -t securityfs none /srv/p || mount -t configfs none /srv/p`},
+	{script: `mount -t devtmpfs none /srv/p`},
+	{script: `mount -t ext4 /dev/vda /srv/p || mount -o loop /etc/hostname /srv/p`},
+
+	// Control groups begin at the container's own.
+	{script: `test "$(cat /proc/1/cgroup | sed -n 's/^0:://p')" = /init.scope`, works: true},
+	{script: `mkdir /srv/v1 && mount -t cgroup -o devices none /srv/v1 && echo a >/srv/v1/devices.allow`},
+	{script: `mount -t cgroup -o memory none /srv/v1 && echo /tmp/agent >/srv/v1/release_agent`},
+	{script: `mount -t cgroup -o none,name=canary none /srv/v1`},
+	{script: `test -d /sys/fs/cgroup/vauban`},
+	{script: `test -e /sys/fs/cgroup/cgroup.type`, works: true}, // the builder's root has none
+
+	// Ways to the builder's files.
+	{script: `nsenter --user=/run/vauban/user true`},
+	{script: `chattr +i /etc/hostname`},
+	{script: `python3 -c '
+import ctypes, struct
+libc = ctypes.CDLL(None, use_errno=True)
+class Handle(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_uint), ("type", ctypes.c_int), ("data", ctypes.c_ubyte * 8)]
+import os
+fd = os.open("/run/vauban/init", os.O_RDONLY)
+handle = Handle(8, 1, (ctypes.c_ubyte * 8)(*struct.pack("II", 2, 0)))  # the root directory of ext4
+root = libc.open_by_handle_at(fd, ctypes.byref(handle), os.O_RDONLY)
+exit(root < 0)'`},
+}
+
+func TestNothingReachesTheBuilderUnderSystemd(t *testing.T) {
+	_, base := shared.use(t)
+	var all []attempt
+	for _, a := range attempts {
+		all = append(all, attempt{script: a.script, works: a.works != a.otherSystemd})
+	}
+	testIsolation(t, withSystemd(target("isolated", base)), append(all, systemdAttempts...))
+}
+
+func testIsolation(t *testing.T, to layers.Target, attempts []attempt) {
 	e, base := shared.use(t)
 	victim, things := builderThings(t)
 	err := e.Mount(t.Context(), base, func(root string) error {
 		before := readBuilder(t, root)
-		live(t, e, target("isolated", base), func(c *layers.Container) {
+		live(t, e, to, func(c *layers.Container) {
 			for _, attempt := range attempts {
 				command := things.Replace(attempt.script)
 				said, err := sh(t, c, command)

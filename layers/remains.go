@@ -79,6 +79,12 @@ func removeCgroup(ctx context.Context, cgroup string) error {
 		for _, pid := range readPids(filepath.Join(cgroup, "cgroup.procs")) {
 			syscall.Kill(pid, syscall.SIGKILL)
 		}
+		below, _ := filepath.Glob(filepath.Join(cgroup, "*/"))
+		for _, dir := range below {
+			if err := removeCgroup(ctx, dir); err != nil {
+				return err
+			}
+		}
 		select {
 		case <-time.After(20 * time.Millisecond):
 		case <-ctx.Done():

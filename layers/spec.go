@@ -40,10 +40,13 @@ func (o ContainerOptions) capabilities() []string {
 }
 
 // spec describes the container to runc. dir is the container's folder on the
-// builder.
-func (o ContainerOptions) spec(ctx context.Context, id, dir string) (*oci.Spec, error) {
-	script := filepath.Join(dir, "init")
-	if err := os.WriteFile(script, initScript, 0o755); err != nil {
+// builder; ns are the namespaces for systemd, else nil.
+func (o ContainerOptions) spec(ctx context.Context, id, dir string, ns *userNamespace) (*oci.Spec, error) {
+	script, content := filepath.Join(dir, "init"), initScript
+	if o.Systemd {
+		content = initSystemdScript
+	}
+	if err := os.WriteFile(script, content, 0o755); err != nil {
 		return nil, fmt.Errorf("writing process 1: %w", err)
 	}
 	opts := []oci.SpecOpts{
@@ -60,6 +63,9 @@ func (o ContainerOptions) spec(ctx context.Context, id, dir string) (*oci.Spec, 
 	}
 	if o.HostNetwork {
 		opts = append(opts, oci.WithHostNamespace(specs.NetworkNamespace))
+	}
+	if o.Systemd {
+		opts = append(opts, withSystemd(ns))
 	}
 	spec, err := oci.GenerateSpec(ctx, nil, &containers.Container{ID: id}, opts...)
 	if err != nil {

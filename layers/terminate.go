@@ -38,10 +38,14 @@ func (c *Container) terminate(ctx context.Context) {
 }
 
 // processes are those in the container besides process 1 and what it sleeps
-// with.
+// with, and besides the services of systemd, which stops them itself.
 func (c *Container) processes() []int {
 	pids := map[int]bool{}
-	for _, file := range c.cgroups {
+	cgroups := c.joinedCgroups()
+	if c.options.Systemd {
+		cgroups = cgroups[len(cgroups)-1:] // services are in others of cgroup v2
+	}
+	for _, file := range cgroups {
 		for _, pid := range readPids(file) {
 			pids[pid] = true
 		}

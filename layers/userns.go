@@ -1,0 +1,116 @@
+package layers
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// everyID is the size of the map that gives each user and group inside the
+// number it has outside: owners stay as they are.
+const everyID = 1<<32 - 1
+
+// userNamespace is a user namespace, and a network and a host name that it
+// owns. Whoever is root in it may do everything to these, and nothing to what
+// belongs to the builder. A process holds them until a container does.
+type userNamespace struct {
+	holder *exec.Cmd
+	life   io.Closer // the holder ends when this is closed
+}
+
+func newUserNamespace() (_ *userNamespace, err error) {
+	cmd := exec.Command("cat")
+	life, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	all := []syscall.SysProcIDMap{{Size: everyID}}
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Setpgid:    true,
+		Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNET | unix.CLONE_NEWUTS,
+		// Both as root of the builder, so setgroups(2) stays allowed.
+		UidMappings: all, GidMappings: all, GidMappingsEnableSetgroups: true,
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("making a user namespace: %w (%w)", err, CheckUserNamespaces())
+	}
+	return &userNamespace{cmd, life}, nil
+}
+
+// path is what setns(2) wants: kind is "user", "net" or "uts".
+func (u *userNamespace) path(kind string) string {
+	return fmt.Sprintf("/proc/%d/ns/%s", u.holder.Process.Pid, kind)
+}
+
+// release ends the holder; what runs in the namespaces keeps them.
+func (u *userNamespace) release() {
+	if u == nil {
+		return
+	}
+	u.life.Close()
+	u.holder.Wait()
+}
+
+// CheckUserNamespaces says why this machine cannot run a container with
+// `init: systemd`. Nil where nothing is known to prevent it.
+func CheckUserNamespaces() error {
+	limit, err := os.ReadFile("/proc/sys/user/max_user_namespaces")
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return errors.New("the kernel has no user namespaces: `init: systemd` needs one with CONFIG_USER_NS")
+	case err != nil:
+		return err
+	case string(limit) == "0\n":
+		return errors.New("user namespaces are switched off: sysctl -w user.max_user_namespaces=10000")
+	}
+	hierarchies, err := cgroupMounts()
+	if err != nil {
+		return err
+	}
+	if hierarchies[""] == "" {
+		return errors.New("cgroup v2 is not mounted: mkdir -p /sys/fs/cgroup/unified && mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified")
+	}
+	return nil
+}
+
+// seal copies a program to memory that nobody can write to any more. A program
+// of the builder that enters a user namespace is for an instant a process that
+// root inside may look at, and through /proc/PID/exe at its file.
+func seal(program string) (_ *os.File, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("keeping a copy of %q in memory: %w", program, err)
+		}
+	}()
+	const flags = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
+	fd, err := unix.MemfdCreate("nsenter", flags|unix.MFD_EXEC)
+	if errors.Is(err, unix.EINVAL) { // before Linux 6.3 all were executable
+		fd, err = unix.MemfdCreate("nsenter", flags)
+	}
+	if err != nil {
+		return nil, err
+	}
+	file := os.NewFile(uintptr(fd), "nsenter")
+	defer func() {
+		if err != nil {
+			file.Close()
+		}
+	}()
+	content, err := os.ReadFile(program)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := file.Write(content); err != nil {
+		return nil, err
+	}
+	if err := file.Chmod(0o500); err != nil {
+		return nil, err
+	}
+	_, err = unix.FcntlInt(file.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_WRITE|unix.F_SEAL_GROW|unix.F_SEAL_SHRINK|unix.F_SEAL_SEAL)
+	return file, err
+}
