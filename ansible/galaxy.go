@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
@@ -62,6 +63,10 @@ func (r *Repository) install(ctx context.Context, c *workingCopy) (galaxy, error
 		if err := r.installInto(ctx, c, files, dir); err != nil {
 			return galaxy{}, err
 		}
+	}
+	now := time.Now() // what is used is not pruned
+	if err := os.Chtimes(dir, now, now); err != nil {
+		return galaxy{}, fmt.Errorf("using the cache of roles and collections: %w", err)
 	}
 	var g galaxy
 	for _, f := range files {

@@ -37,7 +37,7 @@ func (w *world) tagsHere(t *testing.T, image string) (found []string) {
 }
 
 // another is a small image of one file.
-func (w *world) another(t *testing.T, content string) layers.Image {
+func another(t *testing.T, e *layers.Engine, content string) layers.Image {
 	t.Helper()
 	var b bytes.Buffer
 	out := tar.NewWriter(&b)
@@ -48,7 +48,7 @@ func (w *world) another(t *testing.T, content string) layers.Image {
 	if err != nil {
 		t.Fatal(err)
 	}
-	img, err := w.engine.ImportRootfs(t.Context(), &b, ocispec.ImageConfig{}, layers.Change{Created: time.Unix(1700000000, 0), CreatedBy: "test"})
+	img, err := e.ImportRootfs(t.Context(), &b, ocispec.ImageConfig{}, layers.Change{Created: time.Unix(1700000000, 0), CreatedBy: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,8 +93,8 @@ func TestKeep(t *testing.T) {
 		wantNames(t, "private", private.Tag, registry.Latest)
 	})
 	t.Run("the second is another machine's", func(t *testing.T) {
-		theirs := w.another(t, "theirs")
-		for seconds, img := range []layers.Image{theirs, w.another(t, "more of theirs")} {
+		theirs := another(t, w.engine, "theirs")
+		for seconds, img := range []layers.Image{theirs, another(t, w.engine, "more of theirs")} {
 			_, err := w.registry.Push(w.engine.Context(t.Context()), "taken", img.Descriptor, w.engine.Store(),
 				registry.PushOptions{Tags: []string{stamp(seconds), registry.Latest}})
 			if err != nil {
@@ -111,7 +111,7 @@ func TestKeep(t *testing.T) {
 		}
 	})
 	t.Run("a newer run was here", func(t *testing.T) {
-		newer := w.another(t, "newer")
+		newer := another(t, w.engine, "newer")
 		_, err := w.registry.Push(w.engine.Context(t.Context()), "overtaken", newer.Descriptor, w.engine.Store(),
 			registry.PushOptions{Tags: []string{stamp(300), registry.Latest}})
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -83,6 +84,9 @@ func (r *Runner) makeKernel(ctx context.Context, m *config.Master) (string, erro
 		}
 	} else {
 		note += ", built before"
+		if err := touch(dir); err != nil {
+			return "", err
+		}
 	}
 	r.partsOf(m).update(func(p *parts) { p.kernel = &made })
 	return note, nil
@@ -210,6 +214,12 @@ func (r *Runner) buildKernel(ctx context.Context, step *recipe, source layers.Im
 		return err
 	}
 	return syncDir(filepath.Dir(dir))
+}
+
+// touch dates a cache: what is used is not pruned.
+func touch(dir string) error {
+	now := time.Now()
+	return os.Chtimes(dir, now, now)
 }
 
 func syncDir(path string) error {

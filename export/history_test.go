@@ -108,10 +108,21 @@ func TestPrune(t *testing.T) {
 	_, err := Rollback(t.Context(), dir, master, second, TreeOptions{})
 	must(t, err)
 
-	pruned, err := Prune(t.Context(), dir, master, 0, TreeOptions{})
+	options := PruneOptions{Masters: []string{master}, Keep: 0, DryRun: true}
+	before := listing(t, dir)
+	would, err := Prune(t.Context(), dir, options, TreeOptions{})
 	must(t, err)
+	if diff := cmp.Diff(before, listing(t, dir)); diff != "" {
+		t.Errorf("a dry run has changed the tree:\n%s", diff)
+	}
+	options.DryRun = false
+	pruned, err := Prune(t.Context(), dir, options, TreeOptions{})
+	must(t, err)
+	if diff := cmp.Diff(would, pruned); diff != "" {
+		t.Errorf("the dry run said otherwise (-would +pruned):\n%s", diff)
+	}
 	want := Pruned{
-		Releases: []string{third, first},
+		Releases: []string{master + "/" + third, master + "/" + first},
 		Pool:     []string{"initramfs.img." + version + "-" + short("i three"), "vmlinuz." + version + "-" + short("k three")},
 	}
 	if diff := cmp.Diff(want, pruned); diff != "" {
@@ -134,7 +145,7 @@ func TestPruneKeeps(t *testing.T) {
 		9: {third + " true", second + " false", first + " false"},
 	} {
 		dir := history(t)
-		_, err := Prune(t.Context(), dir, master, keep, TreeOptions{})
+		_, err := Prune(t.Context(), dir, PruneOptions{Masters: []string{master}, Keep: keep}, TreeOptions{})
 		must(t, err)
 		wantReleases(t, dir, want...)
 	}
@@ -146,7 +157,7 @@ func TestPruneLastOfAVersion(t *testing.T) {
 	newer := built(t, second, "two")
 	newer.Kernel.Version, newer.Rootfs.Kernels = "6.1.0-26-amd64", []string{"6.1.0-26-amd64"}
 	mustPublish(t, dir, newer)
-	_, err := Prune(t.Context(), dir, master, 1, TreeOptions{})
+	_, err := Prune(t.Context(), dir, PruneOptions{Masters: []string{master}, Keep: 1}, TreeOptions{})
 	must(t, err)
 	entries, err := os.ReadDir(filepath.Join(dir, "linux"))
 	must(t, err)
@@ -157,12 +168,12 @@ func TestPruneLastOfAVersion(t *testing.T) {
 
 func TestPruneInterrupted(t *testing.T) {
 	steps := 0
-	_, err := Prune(t.Context(), history(t), master, 0, TreeOptions{step: func(string) error { steps++; return nil }})
+	_, err := Prune(t.Context(), history(t), PruneOptions{Masters: []string{master}, Keep: 0}, TreeOptions{step: func(string) error { steps++; return nil }})
 	must(t, err)
 	broken := errors.New("the disk is gone")
 	for at := range steps {
 		dir, n := history(t), 0
-		_, err := Prune(t.Context(), dir, master, 0, TreeOptions{step: func(string) error {
+		_, err := Prune(t.Context(), dir, PruneOptions{Masters: []string{master}, Keep: 0}, TreeOptions{step: func(string) error {
 			if n++; n == at+1 {
 				return broken
 			}
@@ -172,7 +183,7 @@ func TestPruneInterrupted(t *testing.T) {
 			t.Fatalf("error %v", err)
 		}
 		wantServed(t, dir, third)
-		_, err = Prune(t.Context(), dir, master, 0, TreeOptions{})
+		_, err = Prune(t.Context(), dir, PruneOptions{Masters: []string{master}, Keep: 0}, TreeOptions{})
 		must(t, err)
 		wantServed(t, dir, third)
 		wantReleases(t, dir, third+" true")
@@ -182,8 +193,26 @@ func TestPruneInterrupted(t *testing.T) {
 func TestPruneUnpublished(t *testing.T) {
 	dir := t.TempDir()
 	mustPublish(t, dir, built(t, first, "one"))
-	if _, err := Prune(t.Context(), dir, "other", 0, TreeOptions{}); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("error %v, want not exist", err)
+	options := PruneOptions{Masters: []string{"other"}, Keep: 0}
+	for _, dir := range []string{dir, filepath.Join(dir, "none")} {
+		if pruned, err := Prune(t.Context(), dir, options, TreeOptions{}); err != nil || len(pruned.Releases)+len(pruned.Pool) > 0 {
+			t.Errorf("pruned %v, %v; want nothing", pruned, err)
+		}
 	}
 	wantServed(t, dir, first)
+}
+
+// A master whose first publisher died has no release, which keeps nobody from
+// pruning the others.
+func TestPruneNeverServed(t *testing.T) {
+	dir := history(t)
+	dead := filepath.Join(dir, "dead", releasesName, first)
+	must(t, os.MkdirAll(dead, 0o755))
+	must(t, os.WriteFile(filepath.Join(dead, unserved), nil, 0o644))
+	_, err := Prune(t.Context(), dir, PruneOptions{Masters: []string{"dead", master}, Keep: 1}, TreeOptions{})
+	must(t, err)
+	wantReleases(t, dir, third+" true")
+	if _, err := os.Lstat(dead); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what a dead publisher left is still there: %v", err)
+	}
 }

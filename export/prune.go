@@ -9,44 +9,80 @@ import (
 	"path/filepath"
 )
 
+// PruneOptions say what [Prune] removes.
+type PruneOptions struct {
+	// Masters whose releases are pruned. One without any is none the less.
+	Masters []string
+	// Keep is how many of the newest releases of each stay.
+	Keep int
+	// DryRun removes nothing.
+	DryRun bool
+}
+
 // Pruned are what Prune removed.
 type Pruned struct {
-	Releases []string // timestamps, newest first
+	Releases []string // MASTER/TIMESTAMP, of each master newest first
 	Pool     []string // file names
 }
 
-// Prune removes the releases of master except the newest ones, as many as keep
-// says, and the one served. Then it removes the kernels and initramfs that no
-// release of any master uses any more. A machine that is booting one of the
-// removed releases fails: keep those that boot entries may name.
-func Prune(ctx context.Context, dir, master string, keep int, o TreeOptions) (pruned Pruned, err error) {
+// Prune removes the releases of masters except the newest ones and the one
+// served. Then it removes the kernels and initramfs that no release of any
+// master uses any more. A machine that is booting one of the removed releases
+// fails: keep those that boot entries may name.
+func Prune(ctx context.Context, dir string, p PruneOptions, o TreeOptions) (pruned Pruned, err error) {
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("pruning %q in %q: %w", master, dir, err)
+			err = fmt.Errorf("pruning %q: %w", dir, err)
 		}
 	}()
-	if err := checkMaster(master); err != nil {
-		return pruned, err
+	for _, master := range p.Masters {
+		if err := checkMaster(master); err != nil {
+			return pruned, err
+		}
+	}
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return pruned, nil // nothing was published
 	}
 	t, err := openTree(ctx, dir, false, o)
 	if err != nil {
 		return pruned, err
 	}
 	defer t.close()
-	if err := t.clean(master); err != nil {
-		return pruned, err
+	t.dry = p.DryRun
+	gone := map[string]bool{}
+	for _, master := range p.Masters {
+		removed, err := t.pruneMaster(ctx, master, p.Keep)
+		for _, timestamp := range removed {
+			pruned.Releases = append(pruned.Releases, master+"/"+timestamp)
+			gone[t.path(master, releasesName, timestamp)] = true
+		}
+		if err != nil {
+			return pruned, err
+		}
 	}
-	if pruned.Releases, err = t.pruneReleases(ctx, master, keep); err != nil {
-		return pruned, err
-	}
-	pruned.Pool, err = t.prunePool(ctx)
+	pruned.Pool, err = t.prunePool(ctx, gone)
 	return pruned, err
+}
+
+func (t *tree) pruneMaster(ctx context.Context, master string, keep int) ([]string, error) {
+	if _, err := os.Lstat(t.path(master, releasesName)); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if !t.dry {
+		if err := t.clean(master); err != nil {
+			return nil, err
+		}
+	}
+	return t.pruneReleases(ctx, master, keep)
 }
 
 func (t *tree) pruneReleases(ctx context.Context, master string, keep int) (removed []string, err error) {
 	all, _, err := timestamps(t.path(master))
 	if err != nil {
 		return nil, err
+	}
+	if len(all) == 0 {
+		return nil, nil
 	}
 	current, err := served(t.path(master))
 	if err != nil {
@@ -59,17 +95,20 @@ func (t *tree) pruneReleases(ctx context.Context, master string, keep int) (remo
 		if err := t.step(ctx, "remove release"); err != nil {
 			return removed, err
 		}
-		if err := t.removeRelease(master, timestamp); err != nil {
-			return removed, err
+		if !t.dry {
+			if err := t.removeRelease(master, timestamp); err != nil {
+				return removed, err
+			}
 		}
 		removed = append(removed, timestamp)
 	}
 	return removed, nil
 }
 
-// prunePool removes the files of the pool that no release links to.
-func (t *tree) prunePool(ctx context.Context) (removed []string, err error) {
-	used, err := t.poolUse()
+// prunePool removes the files of the pool that no release links to but those
+// that are gone, or would be.
+func (t *tree) prunePool(ctx context.Context, gone map[string]bool) (removed []string, err error) {
+	used, err := t.poolUse(gone)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +117,7 @@ func (t *tree) prunePool(ctx context.Context) (removed []string, err error) {
 		return nil, err
 	}
 	for _, e := range entries {
-		if e.Type()&fs.ModeSymlink != 0 {
+		if e.Type()&fs.ModeSymlink != 0 && !t.dry {
 			if err := t.relinkNewest(ctx, e.Name(), entries, used); err != nil {
 				return nil, err
 			}
@@ -91,8 +130,10 @@ func (t *tree) prunePool(ctx context.Context) (removed []string, err error) {
 		if err := t.step(ctx, "remove from the pool"); err != nil {
 			return removed, err
 		}
-		if err := os.Remove(t.path(poolName, e.Name())); err != nil {
-			return removed, err
+		if !t.dry {
+			if err := os.Remove(t.path(poolName, e.Name())); err != nil {
+				return removed, err
+			}
 		}
 		removed = append(removed, e.Name())
 	}
@@ -130,9 +171,9 @@ func (t *tree) relinkNewest(ctx context.Context, link string, entries []fs.DirEn
 }
 
 // poolUse returns the names in the pool that the releases of all masters link
-// to. The links are what clients follow, so they are asked and not the
+// to, but for those that are gone. The links are what clients follow, so they are asked and not the
 // manifests.
-func (t *tree) poolUse() (map[string]bool, error) {
+func (t *tree) poolUse(gone map[string]bool) (map[string]bool, error) {
 	used := map[string]bool{}
 	err := filepath.WalkDir(t.dir, func(path string, e fs.DirEntry, err error) error {
 		switch {
@@ -141,7 +182,7 @@ func (t *tree) poolUse() (map[string]bool, error) {
 		case path == t.path(poolName):
 			return fs.SkipDir
 		case e.IsDir() && e.Name() == releasesName && path != t.dir:
-			if err := addPoolUse(used, path); err != nil {
+			if err := addPoolUse(used, path, gone); err != nil {
 				return err
 			}
 			return fs.SkipDir
@@ -152,12 +193,15 @@ func (t *tree) poolUse() (map[string]bool, error) {
 }
 
 // addPoolUse adds the names that the releases in a directory link to.
-func addPoolUse(used map[string]bool, releases string) error {
+func addPoolUse(used map[string]bool, releases string, gone map[string]bool) error {
 	entries, err := os.ReadDir(releases)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
+		if gone[filepath.Join(releases, e.Name())] {
+			continue
+		}
 		for _, name := range []string{vmlinuzName, initramfsName} {
 			target, err := os.Readlink(filepath.Join(releases, e.Name(), name))
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -31,7 +31,8 @@ type TreeOptions struct {
 // A tree is a published tree that this process alone may change.
 type tree struct {
 	dir      string
-	uid, gid int // -1: as they are
+	uid, gid int  // -1: as they are
+	dry      bool // nothing is removed
 	log      *slog.Logger
 	onStep   func(what string) error
 	lock     *os.File

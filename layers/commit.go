@@ -203,7 +203,7 @@ func (e *Engine) BlobPath(blob digest.Digest) (string, bool) {
 	if e.daemon == nil {
 		return "", false
 	}
-	path := filepath.Join(e.stateDir, "containerd", "io.containerd.content.v1.content", "blobs", blob.Algorithm().String(), blob.Encoded())
+	path := filepath.Join(e.Blobs(), blob.Algorithm().String(), blob.Encoded())
 	_, err := os.Stat(path)
 	return path, err == nil
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -37,7 +38,8 @@ func (b *dockerBuild) makeCache(m runMount) (string, error) {
 		return "", err
 	}
 	if err := os.Mkdir(dir, 0o700); errors.Is(err, fs.ErrExist) {
-		return dir, nil
+		now := time.Now() // what is used is not pruned
+		return dir, os.Chtimes(dir, now, now)
 	} else if err != nil {
 		return "", err
 	}

@@ -59,6 +59,7 @@ type Engine struct {
 	client   *containerd.Client
 	daemon   io.Closer
 	run      *run
+	turn     *os.File // see alone.go
 	tools    tools
 	sysctls  func() ([]sysctl, error)
 	hostKeys func() ([]hostKey, error)
@@ -89,6 +90,9 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 		return nil, err
 	}
 	if err := e.connect(ctx, o); err != nil {
+		return nil, err
+	}
+	if err := e.enter(ctx); err != nil {
 		return nil, err
 	}
 	if e.run, err = startRun(filepath.Join(o.StateDir, "run")); err != nil {
@@ -163,6 +167,9 @@ func (e *Engine) Close() error {
 	var errs []error
 	if e.run != nil {
 		errs = append(errs, e.endRun())
+	}
+	if e.turn != nil {
+		errs = append(errs, e.turn.Close())
 	}
 	if e.client != nil {
 		errs = append(errs, e.client.Close())

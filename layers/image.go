@@ -93,9 +93,19 @@ func (e *Engine) Images(ctx context.Context) ([]images.Image, error) {
 	return e.client.ImageService().List(e.context(ctx))
 }
 
-// RemoveImage forgets a name; what no other name keeps is collected later.
-func (e *Engine) RemoveImage(ctx context.Context, name string) error {
-	return e.client.ImageService().Delete(e.context(ctx), tagged(name))
+// RemoveImages forgets names, and waits until what no other name or run keeps
+// is collected.
+func (e *Engine) RemoveImages(ctx context.Context, names ...string) error {
+	for i, name := range names {
+		var options []images.DeleteOpt
+		if i == len(names)-1 {
+			options = append(options, images.SynchronousDelete())
+		}
+		if err := e.client.ImageService().Delete(e.context(ctx), name, options...); err != nil && !errdefs.IsNotFound(err) {
+			return fmt.Errorf("removing image %q: %w", name, err)
+		}
+	}
+	return nil
 }
 
 // Load makes an image of a manifest whose blobs are all in the store already,

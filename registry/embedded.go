@@ -99,6 +99,7 @@ func (e *embedded) configuration() *configuration.Configuration {
 		"maintenance": {"uploadpurging": map[any]any{"enabled": false}},
 	}}
 	config.HTTP.Secret = rand.Text()
+	config.Catalog.MaxEntries = 1000 // what clients ask for
 	return config
 }
 

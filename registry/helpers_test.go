@@ -50,6 +50,7 @@ func newApp(t *testing.T) http.Handler {
 		"delete":      {"enabled": true},
 		"maintenance": {"uploadpurging": map[any]any{"enabled": false}},
 	}}
+	config.Catalog.MaxEntries = 1000
 	app := handlers.NewApp(ctx, config)
 	t.Cleanup(func() { _ = app.Shutdown() })
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {

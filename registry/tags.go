@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -61,6 +62,39 @@ func (r *Registry) FreeTimestamp(ctx context.Context, t time.Time, images ...str
 		}
 	}
 	return free, nil
+}
+
+// Images lists the names in the registry that may have tags, in text order.
+func (r *Registry) Images(ctx context.Context) ([]string, error) {
+	var names []string
+	err := r.do(ctx, "listing the images", func() error {
+		names = nil
+		pages, err := r.puller.Catalogger(ctx, r.host)
+		if err != nil {
+			return err
+		}
+		for pages.HasNext() {
+			page, err := pages.Next(ctx)
+			if err != nil {
+				return err
+			}
+			for _, name := range page.Repos {
+				if name, ok := strings.CutPrefix(name, prefix(r.project)); ok {
+					names = append(names, name)
+				}
+			}
+		}
+		return nil
+	})
+	slices.Sort(names)
+	return names, err
+}
+
+func prefix(project string) string {
+	if project == "" {
+		return ""
+	}
+	return project + "/"
 }
 
 // Tags lists the tags of an image in text order, none for an image that is

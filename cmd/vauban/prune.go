@@ -1,37 +1,105 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"vauban/build"
 	"vauban/export"
 )
 
 func newPrune(a *app) *cobra.Command {
-	keep := 0
+	o := build.PruneOptions{}
 	cmd := &cobra.Command{
-		Use:   "prune MASTER --keep N",
-		Short: "Remove old releases of a master, and kernels that no release uses",
-		Long: `Remove old releases of a master, and kernels that no release uses.
+		Use:   "prune [MASTER...] --keep N",
+		Short: "Remove old releases, images, logs and caches",
+		Long: `Remove what is old: releases of the masters named, and kernels that no release
+uses. Without a name, releases of all masters, and then images here and in the
+embedded registry, logs and caches.
 
 The release that is served stays, however old. A machine that boots a removed
-release fails: keep those that boot entries name.`,
-		Args: arguments(cobra.ExactArgs(1)),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if keep < 1 {
-				return usage(errors.New("vauban: --keep takes the number of releases that stay, 1 or more"))
+release fails: keep those that boot entries name. Of an image stay the newest
+timestamps, latest and other tags, and all that a remaining release was made
+of. While a run is at work, only releases are removed.`,
+		Example: `  vauban prune --keep 5 --dry-run   # what would go
+  vauban prune --keep 5
+  vauban prune master-12-web --keep 2`,
+		Args: arguments(cobra.ArbitraryArgs),
+		RunE: func(cmd *cobra.Command, names []string) error {
+			if o.Keep < 1 || o.Logs < 1 || o.Unused < 0 {
+				return usage(errors.New("vauban: --keep takes the number of releases and images that stay, 1 or more; so does --logs; --unused takes a time, as 720h"))
 			}
-			return a.withTree(args[0], func(s *session, master string) error {
-				pruned, err := export.Prune(cmd.Context(), s.tree(), master, keep, s.treeOptions())
-				for _, name := range append(pruned.Releases, pruned.Pool...) {
-					fmt.Fprintf(cmd.OutOrStdout(), "removed %s\n", name)
-				}
-				return err
+			if len(names) > 0 {
+				return a.pruneReleases(cmd.Context(), cmd.OutOrStdout(), o, names)
+			}
+			return a.withEngine(cmd, func(ctx context.Context, s *session) error {
+				return s.prune(ctx, cmd.OutOrStdout(), o)
 			})
 		},
 	}
-	cmd.Flags().IntVar(&keep, "keep", 0, "how many of the newest releases stay")
+	flags := cmd.Flags()
+	flags.IntVar(&o.Keep, "keep", 0, "how many of the newest releases of a master, and timestamps of an image, stay")
+	flags.IntVar(&o.Logs, "logs", 100, "how many runs keep their logs")
+	flags.DurationVar(&o.Unused, "unused", 30*24*time.Hour, "how long a cache stays that no run uses")
+	flags.BoolVar(&o.DryRun, "dry-run", false, "remove nothing, and print what would be")
 	return cmd
+}
+
+// removing prints a line for each thing.
+func removing(out io.Writer, dryRun bool) func(kind, name string) {
+	verb := "removed"
+	if dryRun {
+		verb = "would remove"
+	}
+	return func(kind, name string) { fmt.Fprintf(out, "%s %s %s\n", verb, kind, name) }
+}
+
+// pruneReleases needs no containerd and no root.
+func (a *app) pruneReleases(ctx context.Context, out io.Writer, o build.PruneOptions, names []string) error {
+	s, err := a.session()
+	if err != nil {
+		return err
+	}
+	options := export.PruneOptions{Keep: o.Keep, DryRun: o.DryRun}
+	for _, name := range names {
+		master, err := s.master(name)
+		if err != nil {
+			return err
+		}
+		options.Masters = append(options.Masters, master.Name)
+	}
+	pruned, err := export.Prune(ctx, s.tree(), options, s.treeOptions())
+	removed := removing(out, o.DryRun)
+	for _, name := range pruned.Releases {
+		removed("release", name)
+	}
+	for _, name := range pruned.Pool {
+		removed("kernel", name)
+	}
+	return err
+}
+
+func (s *session) prune(ctx context.Context, out io.Writer, o build.PruneOptions) error {
+	o.Engine, o.Registry = s.engine, s.images.Registry
+	o.StateDir, o.UploadDir, o.Tree = s.stateDir, s.tree(), s.treeOptions()
+	for _, m := range s.cfg.Masters() {
+		o.Masters = append(o.Masters, m.Name)
+	}
+	o.Removed = removing(out, o.DryRun)
+	pruned, err := build.Prune(ctx, o)
+	if pruned.Busy {
+		fmt.Fprintln(out, "a run is at work: images, logs and caches stay; prune again when it has ended")
+	}
+	if !s.images.Registry.Embedded() {
+		fmt.Fprintf(out, "the registry %s has retention rules of its own: nothing was removed there\n", s.images.Registry.Address())
+	}
+	if err == nil && !o.DryRun {
+		fmt.Fprintf(out, "freed %.1f MiB\n", float64(pruned.Freed)/(1<<20))
+	}
+	return err
 }

@@ -69,7 +69,8 @@ func TestReleases(t *testing.T) {
 		{"a rollback too far", []string{"rollback", "web"}, 1, nil, "no release is older"},
 		{"a rollback forward", []string{"rollback", "web", newer}, 0, []string{newer + " is served"}, ""},
 		{"pruning nothing said", []string{"prune", "web"}, 2, nil, "--keep"},
-		{"pruning", []string{"prune", "web", "--keep", "1"}, 0, []string{"removed " + older}, ""},
+		{"pruning tried", []string{"prune", "web", "--keep", "1", "--dry-run"}, 0, []string{"would remove release web/" + older}, ""},
+		{"pruning", []string{"prune", "web", "--keep", "1"}, 0, []string{"removed release web/" + older}, ""},
 		{"what is left", []string{"releases", "web", "--output", "json"}, 0, []string{`"release": "` + newer + `"`}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
