@@ -80,7 +80,7 @@ func (r *Repository) listHosts(ctx context.Context, c *workingCopy, pattern stri
 	args := r.arguments(c)
 	args = append(args, r.inventories(c, args, s)...)
 	args = append(args, "--list-hosts", "--limit", pattern, playbook)
-	out, err := r.quiet(ctx, c, "ansible-playbook", args...)
+	out, err := r.quietWith(ctx, c, r.vaultEnviron(c, s), "ansible-playbook", args...)
 	if err != nil {
 		if matchesNothing(err) {
 			return nil, nil

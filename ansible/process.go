@@ -197,13 +197,18 @@ func (t *tail) String() string {
 // quiet runs a program of ansible's installation that reads only, and returns
 // its standard output.
 func (r *Repository) quiet(ctx context.Context, c *workingCopy, program string, args ...string) (string, error) {
+	return r.quietWith(ctx, c, nil, program, args...)
+}
+
+// quietWith is quiet with more in the environment.
+func (r *Repository) quietWith(ctx context.Context, c *workingCopy, environ []string, program string, args ...string) (string, error) {
 	path := r.sibling(program)
 	if program == "ansible-playbook" {
 		path = r.options.Program
 	}
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = c.root, r.environ(c), &stdout, &stderr
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = c.root, append(r.environ(c), environ...), &stdout, &stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = killAfter

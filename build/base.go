@@ -61,11 +61,13 @@ func (r *Runner) importBase(ctx context.Context, b *config.Base) (layers.Image, 
 	defer tar.Close()
 	img, err := r.Engine.ImportRootfs(ctx, tar, ocispec.ImageConfig{}, layers.Change{
 		Created: r.time, CreatedBy: b.Source.Value,
-		Labels: map[string]string{labelVersion: r.Version, labelBase: b.Image()},
+		Labels:  map[string]string{labelVersion: r.Version, labelBase: b.Image()},
+		Inspect: r.gate.inspect(nil, nil),
 	})
 	if err != nil {
 		return layers.Image{}, err
 	}
+	r.gate.pass(img)
 	if img, err = r.unchanged(ctx, b.RawImage(), img); err != nil {
 		return layers.Image{}, err
 	}

@@ -167,12 +167,16 @@ func (r *Runner) applyToHosts(ctx context.Context, m *config.Master, i int, s co
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, r.Timeout, fmt.Errorf("it took longer than --timeout %s", r.Timeout))
 	defer cancel()
-	results, err := r.Engine.Apply(ctx, step, layers.Change{Created: r.time, CreatedBy: s.Raw, Labels: labels}, targets...)
+	results, err := r.Engine.Apply(ctx, step, layers.Change{Created: r.time, CreatedBy: s.Raw, Labels: labels,
+		Inspect: r.gate.inspect(r.identities.privateKeys, func(host, text string) { r.notice(ctx, host, "%s of %s: %s", s.Raw, host, text) })}, targets...)
 	if err != nil {
 		return caused(ctx, err)
 	}
 	for _, result := range results {
 		at[result.Name] = result.Image
+		if result.Err == nil {
+			r.gate.pass(result.Image)
+		}
 		if result.Err == nil && r.Config.Configuration.PushHosts == "all" {
 			result.Err = r.keep(ctx, m.HostStageImage(r.Config, result.Name, i), result.Image, m.Image())
 		}
@@ -221,7 +225,7 @@ func (r *Runner) keepHost(ctx context.Context, m *config.Master, name string, im
 // identity, to out.
 func (r *Runner) cut(ctx context.Context, master, img layers.Image, name, out string) (export.ConffsReport, error) {
 	return export.Conffs(ctx, out, func(ctx context.Context, w io.Writer) error {
-		report, err := r.Engine.Difference(ctx, master, img, w, r.mergeOptions(), r.identities.layer(name)...)
+		report, err := r.Engine.Difference(ctx, master, img, w, r.mergeOptions(), r.identities.Layer(name)...)
 		for _, big := range report.MetadataOnly {
 			r.notice(ctx, name, "only the metadata of %s changed, and its %d MiB travel with it", big.Path, big.Size>>20)
 		}

@@ -16,23 +16,50 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"vauban/config"
+	"vauban/export"
 	"vauban/layers/diff"
+	"vauban/scan"
 	"vauban/vault"
 )
 
-// identities are those of hosts, made or read once in a run. The store is nil
-// when none is configured: hosts then make their SSH keys when they boot.
-type identities struct {
-	store      vault.Store
+// Identities are those of hosts, made or read once in a run.
+type Identities struct {
+	store      vault.Store // nil: none is configured
 	commit     func(context.Context) error
 	committing sync.Mutex // one work tree, and several masters at once
 	mu         sync.Mutex
 	known      map[string]vault.Identity
 }
 
+// NewIdentities keeps identities in a store. It is nil when none is
+// configured: hosts then make their SSH keys when they boot. Commit is called
+// after some were created; nil: they stay where they are.
+func NewIdentities(store vault.Store, commit func(context.Context) error) *Identities {
+	return &Identities{store: store, commit: commit, known: map[string]vault.Identity{}}
+}
+
+// Read takes a host's identity from the store and creates nothing.
+func (i *Identities) Read(ctx context.Context, host string) error {
+	if i.store == nil {
+		return nil
+	}
+	id, err := i.store.Get(ctx, host)
+	if err == nil {
+		err = vault.Verify(id)
+	}
+	if err != nil {
+		return fmt.Errorf("taking the identity of %q, which its build creates: %w", host, err)
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.known[host] = id
+	return nil
+}
+
 // ensure reads the identities of hosts, creating what is missing: several at
 // once, as an RSA key takes a second.
-func (i *identities) ensure(ctx context.Context, hosts []string) error {
+func (i *Identities) ensure(ctx context.Context, hosts []string) error {
 	if i.store == nil {
 		return nil
 	}
@@ -62,7 +89,7 @@ func (i *identities) ensure(ctx context.Context, hosts []string) error {
 	return i.commit(ctx)
 }
 
-func (i *identities) get(host string) (vault.Identity, bool) {
+func (i *Identities) get(host string) (vault.Identity, bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	id, ok := i.known[host]
@@ -71,7 +98,7 @@ func (i *identities) get(host string) (vault.Identity, bool) {
 
 // machineID is a host's machine-id(5): the same at every build and boot, and
 // no other host's.
-func (i *identities) machineID(host string) string {
+func (i *Identities) machineID(host string) string {
 	if id, ok := i.get(host); ok {
 		return id.MachineID()
 	}
@@ -79,9 +106,55 @@ func (i *identities) machineID(host string) string {
 	return fmt.Sprintf("%x", sum[:16])
 }
 
-// layer holds the host's keys, on top of its image: they are in its conffs and
+// privateKeys are what of a host's identity must be in no image.
+func (i *Identities) privateKeys(host string) (needles []scan.Needle) {
+	id, ok := i.get(host)
+	if !ok {
+		return nil
+	}
+	for path, file := range id.Files() {
+		if file.Mode.Perm()&0o077 == 0 {
+			needles = append(needles, scan.Key("the private key "+path+" of "+host, string(file.Content()))...)
+		}
+	}
+	return needles
+}
+
+// ownIdentity names the identity that a master's root filesystem ships: that
+// of a master without hosts, which is one machine. "" is none.
+func ownIdentity(m *config.Master) string {
+	if m.Conffs != "" {
+		return ""
+	}
+	return machineName(m.Name)
+}
+
+// RootfsFiles are those of the identity that ships in a master's root
+// filesystem, and in no image.
+func (i *Identities) RootfsFiles(m *config.Master) []export.RootfsFile {
+	id, ok := i.get(ownIdentity(m))
+	if !ok {
+		return nil
+	}
+	var shipped []export.RootfsFile
+	files := id.Files()
+	for _, path := range slices.Sorted(maps.Keys(files)) {
+		shipped = append(shipped, export.RootfsFile{Path: strings.TrimPrefix(path, "/"), Mode: files[path].Mode, Content: files[path].Content()})
+	}
+	return shipped
+}
+
+// ReadMaster is Read for the identity that ships in a master's root filesystem.
+func (i *Identities) ReadMaster(ctx context.Context, m *config.Master) error {
+	if name := ownIdentity(m); name != "" {
+		return i.Read(ctx, name)
+	}
+	return nil
+}
+
+// Layer holds the host's keys, on top of its image: they are in its conffs and
 // in nothing that is pushed.
-func (i *identities) layer(host string) []diff.Open {
+func (i *Identities) Layer(host string) []diff.Open {
 	id, ok := i.get(host)
 	if !ok {
 		return nil

@@ -22,6 +22,7 @@ const (
 	labelBaseSize = "vauban.base.layers" // how many of the layers are the base's
 	labelImginfo  = "vauban.imginfo"     // the text of /imginfo
 	labelPackages = "vauban.packages"    // the text of /packages
+	labelTraces   = "vauban.traces"      // files with the builder's addresses or name
 )
 
 func (r *Runner) remember(name string, img layers.Image) {

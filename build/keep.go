@@ -69,7 +69,7 @@ func isLatest(tag string) int {
 func (r *Runner) push(ctx context.Context, name string, img layers.Image, mountFrom []string) ([]string, error) {
 	for second := r.time; ; second = second.Add(time.Second) {
 		pushed, err := r.Registry.Push(r.Engine.Context(ctx), name, img.Descriptor, r.Engine.Store(),
-			registry.PushOptions{Tags: []string{registry.Timestamp(second), registry.Latest}, MountFrom: mountFrom})
+			registry.PushOptions{Tags: []string{registry.Timestamp(second), registry.Latest}, MountFrom: mountFrom, Inspect: r.pushing()})
 		if errors.Is(err, registry.ErrTagMoved) && second.Before(r.time.Add(maxSeconds*time.Second)) {
 			continue
 		}

@@ -16,6 +16,7 @@ type parts struct {
 	image    *layers.Image // the master's, which rootfs and conffs are made of
 	rootfs   string        // squashfs file; "" when the run made none
 	report   export.RootfsReport
+	packing  digest.Digest // of the options that it was packed with
 	kernel   *kernel
 	hosts    []host
 	allHosts []string // that the master has; nil when nobody asked

@@ -68,6 +68,22 @@ func (r *Runner) makeSquashfs(ctx context.Context, m *config.Master) (string, er
 	if err != nil {
 		return "", err
 	}
+	if name := ownIdentity(m); name != "" {
+		if err := r.identities.ensure(ctx, []string{name}); err != nil {
+			return "", err
+		}
+	}
+	options.Files = r.identities.RootfsFiles(m)
+	packing := options.Digest()
+	if current, err := export.Current(r.uploadDir(), m.Name); err == nil && current.Rootfs.Image == img.Digest() &&
+		current.Rootfs.Packing == packing && current.VerifyRootfs() == nil {
+		// The same image, packed the same way: the release's file stays.
+		r.partsOf(m).setImage(img)
+		return "unchanged since " + current.Timestamp, nil
+	}
+	if err := r.inspectImage(ctx, img); err != nil {
+		return "", fmt.Errorf("exporting %q: %w", m.Name, err)
+	}
 	report, err := export.Rootfs(ctx, filepath.Join(dir, "rootfs.squashfs"), r.mounted(img), options)
 	if err != nil {
 		return "", fmt.Errorf("exporting %q: %w", m.Name, err)
@@ -78,7 +94,7 @@ func (r *Runner) makeSquashfs(ctx context.Context, m *config.Master) (string, er
 	for _, path := range report.ACLs {
 		r.notice(ctx, "", "the squashfs cannot keep the ACL of %s", path)
 	}
-	r.partsOf(m).update(func(p *parts) { p.image, p.rootfs, p.report = &img, report.Path, report })
+	r.partsOf(m).update(func(p *parts) { p.image, p.rootfs, p.report, p.packing = &img, report.Path, report, packing })
 	return fmt.Sprintf("%d MiB", report.Size>>20), nil
 }
 
@@ -125,7 +141,7 @@ func (r *Runner) release(m *config.Master, p *parts, current *export.Published) 
 	release := export.Release{Master: m.Name, Timestamp: r.Tag, Seen: r.seen[m], Tool: "vauban " + r.Version,
 		Hosts: p.allHosts, Conffs: map[string]export.BuiltConffs{}}
 	if p.rootfs != "" {
-		release.Rootfs = &export.BuiltRootfs{Path: p.rootfs, Image: p.image.Digest(), Kernels: p.report.Kernels}
+		release.Rootfs = &export.BuiltRootfs{Path: p.rootfs, Image: p.image.Digest(), Kernels: p.report.Kernels, Packing: p.packing}
 	}
 	if p.kernel != nil {
 		release.Kernel = &export.BuiltKernel{Version: p.kernel.version, Vmlinuz: p.kernel.vmlinuz, Initramfs: p.kernel.initramfs}

@@ -16,6 +16,9 @@ type stageOf struct {
 	target layers.Target
 	labels map[string]string
 	by     string // for the image's history
+	// notice tells of the builder's traces in the layer; nil: nobody wants to
+	// know.
+	notice func(container, text string)
 }
 
 // applyOne runs a step on one container.
@@ -27,10 +30,12 @@ func (r *Runner) applyOne(ctx context.Context, step layers.Step, s stageOf) (lay
 	s.labels[labelKey], s.labels[labelVersion] = key.String(), r.Version
 	ctx, cancel := context.WithTimeoutCause(ctx, r.Timeout, fmt.Errorf("%s took longer than --timeout %s", s.by, r.Timeout))
 	defer cancel()
-	results, err := r.Engine.Apply(ctx, step, layers.Change{Created: r.time, CreatedBy: s.by, Labels: s.labels}, s.target)
+	results, err := r.Engine.Apply(ctx, step, layers.Change{Created: r.time, CreatedBy: s.by, Labels: s.labels,
+		Inspect: r.gate.inspect(r.identities.privateKeys, s.notice)}, s.target)
 	if err != nil {
 		return layers.Image{}, caused(ctx, err)
 	}
+	r.gate.pass(results[0].Image)
 	return results[0].Image, results[0].Err
 }
 
@@ -87,6 +92,7 @@ func (r *Runner) applyStage(ctx context.Context, m *config.Master, stage config.
 	img, err := r.applyOne(ctx, step, stageOf{
 		target: layers.Target{Parent: parent, ContainerOptions: r.container(m, stage, machineName(m.Name), true)},
 		labels: labels, by: stage.Raw,
+		notice: func(_, text string) { r.notice(ctx, "", "%s of %s: %s", stage.Raw, m.Name, text) },
 	})
 	if err != nil {
 		return layers.Image{}, err

@@ -86,13 +86,14 @@ type Runner struct {
 	claimed     map[string]string
 	hostsFailed atomic.Bool
 	collected   *progress.Collector
-	identities  identities
+	gate        *gate // nil before Run
+	identities  *Identities
 }
 
 // NewRunner prepares the run of a plan.
 func NewRunner(ctx context.Context, o Options, p *Plan) (*Runner, error) {
 	r := &Runner{Options: o, plan: p, images: map[string]layers.Image{}, parts: map[*config.Master]*parts{}, claimed: map[string]string{},
-		identities: identities{store: o.Identities, commit: o.CommitIdentities, known: map[string]vault.Identity{}}}
+		identities: NewIdentities(o.Identities, o.CommitIdentities)}
 	if r.Batch <= 0 {
 		r.Batch = 20
 	}
@@ -143,6 +144,9 @@ func (r *Runner) Logs() string { return r.logs }
 // tells that something failed.
 func (r *Runner) Run(ctx context.Context) (outcomes []Outcome, err error) {
 	if err := r.check(ctx, r.plan); err != nil {
+		return nil, err
+	}
+	if err := r.openGate(ctx, r.plan); err != nil {
 		return nil, err
 	}
 	end, err := r.begin()

@@ -43,6 +43,8 @@ type RootfsEntry struct {
 	// Built is the timestamp of the run that made it, which the release's own
 	// may be later than. "" in releases of before this was noted.
 	Built string `json:"built,omitempty"`
+	// Packing is the RootfsOptions' Digest.
+	Packing digest.Digest `json:"packing,omitempty"`
 }
 
 // built is when the run began that made the rootfs, as far as is known.

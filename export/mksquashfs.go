@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // What the tree lacks and what replaces it is told to mksquashfs, by patterns
@@ -26,18 +28,44 @@ import (
 type pseudo struct {
 	path     string      // below the root, of plain characters
 	link     string      // target, when it is a symbolic link
-	mode     os.FileMode // of an empty file
+	mode     os.FileMode // of a file, or of a directory
+	content  []byte      // of a file
 	modified time.Time
 }
 
 // definition is the argument of -p. The content of a file is the output of a
-// command; "true" prints nothing.
-func (p pseudo) definition() string {
+// command: it comes by an open file, as it may be a secret.
+func (p pseudo) definition(fd int) string {
 	seconds := min(max(p.modified.Unix(), 0), math.MaxUint32)
-	if p.link != "" {
+	switch {
+	case p.link != "":
 		return fmt.Sprintf("%s S %d 0777 0 0 %s", p.path, seconds, p.link)
+	case p.mode.IsDir():
+		return fmt.Sprintf("%s D %d %04o 0 0", p.path, seconds, p.mode.Perm())
+	case len(p.content) == 0:
+		return fmt.Sprintf("%s F %d %04o 0 0 true", p.path, seconds, p.mode)
 	}
-	return fmt.Sprintf("%s F %d %04o 0 0 true", p.path, seconds, p.mode)
+	return fmt.Sprintf("%s F %d %04o 0 0 cat /dev/fd/%d", p.path, seconds, p.mode, fd)
+}
+
+// firstFD is what a program knows the first of its ExtraFiles as.
+const firstFD = 3
+
+// contents opens what the definitions of pseudos read, in their order. None of
+// it is ever on a disk.
+func contents(pseudos []pseudo) (files []*os.File, err error) {
+	for _, p := range pseudos {
+		fd, err := unix.MemfdCreate("vauban", unix.MFD_CLOEXEC)
+		if err != nil {
+			return files, fmt.Errorf("making room for %q: %w", p.path, err)
+		}
+		f := os.NewFile(uintptr(fd), p.path)
+		files = append(files, f)
+		if _, err := f.Write(p.content); err != nil {
+			return files, err
+		}
+	}
+	return files, nil
 }
 
 // arguments returns mksquashfs' command line without the program's name.
@@ -73,8 +101,8 @@ func (o RootfsOptions) arguments(root, out string, pseudos []pseudo, leftOut []s
 	// -e takes all that follows. Without -wildcards an excluded file would
 	// take all its hard links along.
 	exclude := []string{"-wildcards", "-e"}
-	for _, p := range pseudos {
-		args = append(args, "-p", p.definition())
+	for i, p := range pseudos {
+		args = append(args, "-p", p.definition(firstFD+i))
 		exclude = append(exclude, p.path) // else the one in the tree wins
 	}
 	for _, path := range leftOut {
@@ -117,14 +145,14 @@ func literal(path string) string {
 }
 
 // mksquashfs runs the program and tells whether it met a POSIX ACL.
-func mksquashfs(ctx context.Context, program string, args []string, log *slog.Logger) (sawACL bool, err error) {
+func mksquashfs(ctx context.Context, program string, args []string, files []*os.File, log *slog.Logger) (sawACL bool, err error) {
 	program, err = exec.LookPath(cmp.Or(program, "mksquashfs"))
 	if err != nil {
 		return false, fmt.Errorf("%w: install squashfs-tools", err)
 	}
 	said := complaints{log: log}
 	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Stdout, cmd.Stderr = &said, &said
+	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = &said, &said, files
 	// Nothing of the caller's: SOURCE_DATE_EPOCH would change files' dates,
 	// and a locale the meaning of patterns.
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}

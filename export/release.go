@@ -83,6 +83,11 @@ func (p *Published) Verify() error {
 	return errors.Join(errs...)
 }
 
+// VerifyRootfs is Verify for the root file system alone.
+func (p *Published) VerifyRootfs() error {
+	return verify(filepath.Join(p.Dir, rootfsName), p.Rootfs.File)
+}
+
 // served returns the timestamp that current names below a master's directory.
 func served(masterDir string) (string, error) {
 	target, err := os.Readlink(filepath.Join(masterDir, currentName))

@@ -2,11 +2,17 @@ package export
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"time"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // RootfsOptions say how a root file system is packed.
@@ -21,6 +27,9 @@ type RootfsOptions struct {
 	BlockSize int
 	// Exclude comes after DefaultExclusions and may take back from them.
 	Exclude Exclusions
+	// Files are put into the file system in the place of what the tree has
+	// there. They belong to root and are never on a disk.
+	Files []RootfsFile
 	// Memory in bytes bounds what mksquashfs queues; 0 is 256 MiB.
 	Memory int64
 	// Processors is how many mksquashfs uses; 0 is all.
@@ -32,6 +41,26 @@ type RootfsOptions struct {
 	Program string
 	// Log gets what mksquashfs complains about; nil is silent.
 	Log *slog.Logger
+}
+
+// packingFormat changes when the same image and options give another file.
+const packingFormat = "1"
+
+// Digest covers what the file depends on besides the tree.
+func (o RootfsOptions) Digest() digest.Digest {
+	d := digest.SHA256.Digester()
+	fmt.Fprintf(d.Hash(), "%s %q %d %d %v %d", packingFormat, o.Compression, o.Level, o.BlockSize, append(DefaultExclusions(), o.Exclude...), o.Time.Unix())
+	for _, f := range o.Files {
+		fmt.Fprintf(d.Hash(), " %q %o %q", f.Path, f.Mode, f.Content)
+	}
+	return d.Digest()
+}
+
+// A RootfsFile is a file that a root file system ships and no image holds.
+type RootfsFile struct {
+	Path    string // below the root, without a leading slash
+	Mode    os.FileMode
+	Content []byte
 }
 
 // A RootfsReport tells what a packed root file system holds.
@@ -87,11 +116,23 @@ func pack(ctx context.Context, root, out string, o RootfsOptions, report *Rootfs
 	if err != nil {
 		return err
 	}
+	if pseudos, err = addFiles(pseudos, root, o.Files); err != nil {
+		return err
+	}
 	args, err := o.arguments(root, out, pseudos, report.LeftOut)
 	if err != nil {
 		return err
 	}
-	sawACL, err := mksquashfs(ctx, o.Program, args, o.Log)
+	files, err := contents(pseudos)
+	defer func() {
+		for _, f := range files {
+			f.Close()
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	sawACL, err := mksquashfs(ctx, o.Program, args, files, o.Log)
 	if err != nil || !sawACL {
 		return err
 	}
@@ -99,6 +140,38 @@ func pack(ctx context.Context, root, out string, o RootfsOptions, report *Rootfs
 	// a tree costs a good part of a second: only where there are some.
 	report.ACLs, err = findACLs(root, report.LeftOut)
 	return err
+}
+
+// plainPath is what mksquashfs takes for one word.
+var plainPath = regexp.MustCompile(`^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$`)
+
+// addFiles adds the files, and those of their directories that the tree lacks.
+func addFiles(pseudos []pseudo, root string, files []RootfsFile) ([]pseudo, error) {
+	modified := pseudos[0].modified
+	for _, f := range files {
+		if !plainPath.MatchString(f.Path) || !filepath.IsLocal(f.Path) {
+			return nil, fmt.Errorf("%q cannot be put into a root file system", f.Path)
+		}
+		for i, c := range f.Path {
+			if c != '/' {
+				continue
+			}
+			dir := f.Path[:i]
+			info, err := os.Lstat(filepath.Join(root, dir))
+			if errors.Is(err, fs.ErrNotExist) {
+				if !slices.ContainsFunc(pseudos, func(p pseudo) bool { return p.path == dir }) {
+					pseudos = append(pseudos, pseudo{path: dir, mode: fs.ModeDir | 0o755, modified: modified})
+				}
+			} else if err != nil {
+				return nil, err
+			} else if !info.IsDir() {
+				return nil, fmt.Errorf("/%s ships in /%s, which is no directory in the image: make it one", f.Path, dir)
+			}
+		}
+		pseudos = slices.DeleteFunc(pseudos, func(p pseudo) bool { return p.path == f.Path })
+		pseudos = append(pseudos, pseudo{path: f.Path, mode: f.Mode.Perm(), content: f.Content, modified: modified})
+	}
+	return pseudos, nil
 }
 
 // kernels returns the versions of which root has modules. A directory that

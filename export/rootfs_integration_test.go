@@ -153,6 +153,49 @@ func TestRootfsIsTheTree(t *testing.T) {
 	}
 }
 
+// TestRootfsShipsFiles puts a machine's own files in, in the place of those
+// that an image has and never ships.
+func TestRootfsShipsFiles(t *testing.T) {
+	root := plant(t)
+	files := []RootfsFile{
+		{Path: "etc/ssh/ssh_host_rsa_key", Mode: 0o600, Content: []byte("its own\n")},
+		{Path: "etc/machine-id", Mode: 0o444, Content: []byte("89abcdef0123456789abcdef01234567\n")},
+		{Path: "srv/made/here", Mode: 0o644, Content: []byte(strings.Repeat("long\n", 40_000))},
+	}
+	out := filepath.Join(t.TempDir(), "rootfs.squashfs")
+	_, err := Rootfs(t.Context(), out, mounted(root), RootfsOptions{Files: files})
+	must(t, err)
+	packed := mountSquashfs(t, out)
+	for _, f := range files {
+		path := filepath.Join(packed, f.Path)
+		content, err := os.ReadFile(path)
+		must(t, err)
+		info, err := os.Lstat(path)
+		must(t, err)
+		st := info.Sys().(*syscall.Stat_t)
+		if string(content) != string(f.Content) || info.Mode() != f.Mode || st.Uid != 0 || st.Gid != 0 {
+			t.Errorf("%s has %d bytes, mode %v, owner %d:%d", f.Path, len(content), info.Mode(), st.Uid, st.Gid)
+		}
+	}
+	wantThere(t, packed, map[string]bool{"etc/ssh/ssh_host_rsa_key.pub": false, "etc/hostname": true})
+
+	again := filepath.Join(t.TempDir(), "rootfs.squashfs")
+	_, err = Rootfs(t.Context(), again, mounted(root), RootfsOptions{Files: files})
+	must(t, err)
+	a, err := describe(out, rootfsName)
+	must(t, err)
+	b, err := describe(again, rootfsName)
+	must(t, err)
+	if a != b {
+		t.Errorf("two packings differ: %v, %v", a, b)
+	}
+	for _, bad := range []string{"bin/tool", "../etc/passwd", "etc/a b", "/etc/x", "etc/hostname/x"} {
+		if _, err := Rootfs(t.Context(), again, mounted(root), RootfsOptions{Files: []RootfsFile{{Path: bad}}}); err == nil {
+			t.Errorf("a file at %q is packed", bad)
+		}
+	}
+}
+
 func TestRootfsIsReproducible(t *testing.T) {
 	root := plant(t)
 	var sums []File

@@ -39,10 +39,11 @@ func (c *Container) commit(ctx context.Context, change Change) (Image, error) {
 	if err := c.clean(); err != nil {
 		return Image{}, fmt.Errorf("cleaning the layer of %q: %w", c.Name(), err)
 	}
-	l, err := c.writeLayer(ctx)
+	l, labels, err := c.writeLayer(ctx, change.Inspect)
 	if err != nil {
 		return Image{}, fmt.Errorf("writing the layer of %q: %w", c.Name(), err)
 	}
+	c.config.Labels = relabelled(c.config.Labels, labels)
 	img, err := c.engine.addLayer(ctx, c.parent, c.config, l, change)
 	if err != nil {
 		return Image{}, err
@@ -87,19 +88,20 @@ func (c *Container) clean() error {
 
 // writeLayer reads the upperdir twice: only a layer that is not in the store
 // yet is worth compressing, and hashing is cheap beside it.
-func (c *Container) writeLayer(ctx context.Context) (layer, error) {
+func (c *Container) writeLayer(ctx context.Context, inspect Inspect) (_ layer, labels map[string]string, err error) {
 	hash := digest.Canonical.Digester()
-	if err := c.writeTar(ctx, hash.Hash()); err != nil {
-		return layer{}, err
+	labels, err = inspected(hash.Hash(), inspect, c.Name(), func(w io.Writer) error { return c.writeTar(ctx, w) })
+	if err != nil {
+		return layer{}, nil, err
 	}
 	if blob, ok, err := c.engine.known(ctx, hash.Digest()); err != nil || ok {
-		return layer{blob, hash.Digest()}, err
+		return layer{blob, hash.Digest()}, labels, err
 	}
 	l, err := c.engine.storeLayer(ctx, func(w io.Writer) error { return c.writeTar(ctx, w) })
 	if err == nil && l.diffID != hash.Digest() {
 		err = errors.New("the upperdir changed while it was read")
 	}
-	return l, err
+	return l, labels, err
 }
 
 func (c *Container) writeTar(ctx context.Context, w io.Writer) error {

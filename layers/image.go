@@ -166,6 +166,9 @@ type Change struct {
 	// Labels are added to the image's configuration. The manifest has all
 	// of the configuration's labels as annotations.
 	Labels map[string]string
+	// Inspect looks at what the layer holds before it is stored. Nil: nobody
+	// does.
+	Inspect Inspect
 }
 
 // layer is a blob in the store and the digest of what it holds.

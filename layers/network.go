@@ -16,6 +16,10 @@ import (
 // nameserver is where slirp4netns answers DNS, the same on every builder.
 const nameserver = "10.0.2.3"
 
+// NetworkAddresses are those of a container's private network, the same on
+// every builder: its own, its router's and its name server's.
+func NetworkAddresses() []string { return []string{"10.0.2.100", "10.0.2.2", nameserver} }
+
 // network connects a container's own network namespace to the world through
 // one slirp4netns process: no address of the builder is seen inside, and its
 // loopback is not reachable. (slirp4netns itself would connect to 127.0.0.1:

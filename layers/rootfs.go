@@ -22,7 +22,11 @@ import (
 func (e *Engine) ImportRootfs(ctx context.Context, tar io.Reader, cfg ocispec.ImageConfig, change Change) (Image, error) {
 	ctx = e.Context(ctx)
 	l, err := e.storeLayer(ctx, func(w io.Writer) error {
-		_, err := io.Copy(w, tar)
+		labels, err := inspected(w, change.Inspect, "", func(w io.Writer) error {
+			_, err := io.Copy(w, tar)
+			return err
+		})
+		cfg.Labels = relabelled(cfg.Labels, labels)
 		return err
 	})
 	if err != nil {

@@ -19,9 +19,7 @@ import (
 // Reference for the layout: the package comment of pathFor in
 // github.com/distribution/distribution/v3/registry/storage/paths.go.
 func (e *embedded) link(repository string, desc ocispec.Descriptor, blobPath func(digest.Digest) (string, bool)) bool {
-	storage := filepath.Join(e.root, "docker/registry/v2")
-	algorithm, hex := desc.Digest.Algorithm().String(), desc.Digest.Encoded()
-	data := filepath.Join(storage, "blobs", algorithm, hex[:2], hex, "data")
+	data := e.dataPath(desc.Digest)
 	if !hasSize(data, desc.Size) {
 		if blobPath == nil {
 			return false
@@ -31,8 +29,21 @@ func (e *embedded) link(repository string, desc ocispec.Descriptor, blobPath fun
 			return false
 		}
 	}
-	entry := filepath.Join(storage, "repositories", repository, "_layers", algorithm, hex, "link")
+	entry := filepath.Join(e.root, layout, "repositories", repository, "_layers", desc.Digest.Algorithm().String(), desc.Digest.Encoded(), "link")
 	return writeOnce(entry, []byte(desc.Digest)) == nil
+}
+
+// layout is where the registry keeps all, below its root.
+const layout = "docker/registry/v2"
+
+func (e *embedded) dataPath(blob digest.Digest) string {
+	hex := blob.Encoded()
+	return filepath.Join(e.root, layout, "blobs", blob.Algorithm().String(), hex[:2], hex, "data")
+}
+
+// holds tells whether the storage has a blob.
+func (e *embedded) holds(desc ocispec.Descriptor) bool {
+	return hasSize(e.dataPath(desc.Digest), desc.Size)
 }
 
 func hasSize(file string, size int64) bool {

@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/errdefs"
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/opencontainers/go-digest"
@@ -28,6 +29,9 @@ type PushOptions struct {
 	// MountFrom are other images in the registry that may hold the same
 	// blobs, the likeliest first: the registry then copies, nothing travels.
 	MountFrom []string
+	// Inspect is asked about each blob that the registry does not have yet,
+	// before any of it travels; its error keeps it out. Nil: nobody is.
+	Inspect func(ctx context.Context, blob ocispec.Descriptor) error
 }
 
 // PushResult counts what a push did.
@@ -58,7 +62,7 @@ func (r *Registry) Push(ctx context.Context, image string, desc ocispec.Descript
 	if err != nil {
 		return PushResult{}, err
 	}
-	p := &push{Registry: r, image: image, repo: repo, from: from}
+	p := &push{Registry: r, image: image, repo: repo, from: from, inspect: o.Inspect}
 	if p.manifest, err = readManifest(ctx, from, desc); err != nil {
 		return PushResult{}, fmt.Errorf("pushing %q: %w", image, err)
 	}
@@ -143,6 +147,7 @@ type push struct {
 	repo     name.Repository
 	from     content.Provider
 	manifest manifest
+	inspect  func(context.Context, ocispec.Descriptor) error // nil: no one
 
 	mu     sync.Mutex
 	result PushResult
@@ -194,6 +199,11 @@ func (p *push) sources(mountFrom []string) ([]name.Repository, error) {
 
 // blob brings one blob into the repository in the cheapest way there is.
 func (p *push) blob(ctx context.Context, desc ocispec.Descriptor, sources []name.Repository) error {
+	if p.embedded != nil && p.inspect != nil && !p.embedded.holds(desc) {
+		if err := p.inspect(ctx, desc); err != nil {
+			return fmt.Errorf("pushing %q: %w", p.image, err)
+		}
+	}
 	if p.embedded != nil && p.embedded.link(p.repo.RepositoryStr(), desc, p.blobPath) {
 		p.count(func(result *PushResult) { result.Linked++ })
 		return nil
@@ -207,7 +217,13 @@ func (p *push) blob(ctx context.Context, desc ocispec.Descriptor, sources []name
 			return nil
 		}
 		layer := &blobLayer{ctx: ctx, desc: desc, from: p.from}
-		if err := p.pusher.Upload(ctx, p.repo, p.mountable(ctx, layer, sources)); err != nil {
+		upload := p.mountable(ctx, layer, sources)
+		if upload == v1.Layer(layer) && p.inspect != nil {
+			if err := p.inspect(ctx, desc); err != nil {
+				return err
+			}
+		}
+		if err := p.pusher.Upload(ctx, p.repo, upload); err != nil {
 			return err
 		}
 		p.count(func(result *PushResult) {

@@ -1,13 +1,18 @@
 package registry
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/errdefs"
 	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 func TestEmbeddedKeepsImagesOverRestart(t *testing.T) {
@@ -97,6 +102,46 @@ func TestPushUploadsOnlyWhatIsMissing(t *testing.T) {
 	}
 	if n := count(requests.take(), "PATCH", ""); n != 0 {
 		t.Errorf("mounting made %d uploads", n)
+	}
+}
+
+// TestPushInspectsWhatIsNew pushes to the embedded registry and to another.
+func TestPushInspectsWhatIsNew(t *testing.T) {
+	for name, options := range map[string]Options{"embedded": {StateDir: t.TempDir()}, "another": {Hostname: serveRegistry(t, new(recorder).wrap)}} {
+		r := open(t, options)
+		store := newStore(t)
+		parent, layers := newImage(t, store)
+		var seen []digest.Digest
+		var mu sync.Mutex
+		inspect := func(refuse digest.Digest) func(context.Context, ocispec.Descriptor) error {
+			return func(_ context.Context, blob ocispec.Descriptor) error {
+				mu.Lock()
+				defer mu.Unlock()
+				seen = append(seen, blob.Digest)
+				if blob.Digest == refuse {
+					return errors.New("it holds a secret")
+				}
+				return nil
+			}
+		}
+		_, err := r.Push(t.Context(), "base", parent, store, PushOptions{Tags: []string{Latest}, Inspect: inspect(layers[0].Digest)})
+		if err == nil || !strings.Contains(err.Error(), "it holds a secret") {
+			t.Errorf("%s: a layer that is refused: %v", name, err)
+		}
+		if _, err := r.Resolve(t.Context(), "base", Latest); !errdefs.IsNotFound(err) {
+			t.Errorf("%s: what was refused is there: %v", name, err)
+		}
+		if there, err := r.hasBlob(t.Context(), r.host.Repo("base"), layers[0]); there || err != nil {
+			t.Errorf("%s: the refused blob is there: %v, %v", name, there, err)
+		}
+		mustPush(t, r, "base", parent, store, PushOptions{Tags: []string{Latest}, Inspect: inspect("")})
+		seen = nil
+		child, all := newImage(t, store, layers...)
+		mustPush(t, r, "child", child, store, PushOptions{MountFrom: []string{"base"}, Inspect: inspect("")})
+		slices.Sort(seen)
+		if seen = slices.Compact(seen); len(seen) != 2 || slices.Contains(seen, layers[0].Digest) || !slices.Contains(seen, all[1].Digest) {
+			t.Errorf("%s: inspected %v of %v, of which the first was there", name, seen, all)
+		}
 	}
 }
 

@@ -37,7 +37,9 @@ func newExportRootfs(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rootfs MASTER --out FILE",
 		Short: "Write a master's root filesystem as squashfs",
-		Args:  arguments(cobra.ExactArgs(1)),
+		Long: `Write a master's root filesystem as squashfs, as it is published: with the SSH
+keys and the machine-id that the vault keeps for a master without hosts.`,
+		Args: arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.out == "" || f.out == "-" {
 				return usage(errors.New("vauban: --out is missing: a squashfs is written to a file, not to a stream"))
@@ -48,6 +50,14 @@ func newExportRootfs(a *app) *cobra.Command {
 				if err != nil {
 					return err
 				}
+				identities, err := s.identities()
+				if err != nil {
+					return err
+				}
+				if err := identities.ReadMaster(ctx, m); err != nil {
+					return err
+				}
+				options.Files = identities.RootfsFiles(m)
 				report, err := export.Rootfs(ctx, f.out, mounted, options)
 				if err != nil {
 					return err
@@ -68,8 +78,8 @@ func newExportConffs(a *app) *cobra.Command {
 		Short: "Write what a host's image changes in its master's",
 		Long: `Write what a host's image changes in its master's.
 
-That is the host's conffs less the SSH keys that the vault keeps: they are in no
-image, and only build adds them.`,
+That is the host's conffs as it is published, with the SSH keys and the
+machine-id that the vault keeps for it.`,
 		Example: `  vauban export conffs master-12-web --host web01 -o - | tar -tvz`,
 		Args:    arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -81,7 +91,14 @@ image, and only build adds them.`,
 				if err != nil {
 					return err
 				}
-				return f.conffs(ctx, s, master, host, cmd.OutOrStdout())
+				identities, err := s.identities()
+				if err != nil {
+					return err
+				}
+				if err := identities.Read(ctx, f.host); err != nil {
+					return err
+				}
+				return f.conffs(ctx, s, master, host, identities, cmd.OutOrStdout())
 			})
 		},
 	}
@@ -113,12 +130,14 @@ func (a *app) withMaster(cmd *cobra.Command, name, on string, fn func(context.Co
 // conffs writes the archive to the file, or to out when that is "-". It is
 // whole before any of it is printed: what is too big or may not ship is
 // refused first.
-func (f *exportFlags) conffs(ctx context.Context, s *session, master, host layers.Image, out io.Writer) error {
+func (f *exportFlags) conffs(ctx context.Context, s *session, master, host layers.Image, identities *build.Identities, out io.Writer) error {
 	path := f.out
 	if f.out == "-" {
 		path = filepath.Join(s.engine.Dir(), "conffs.tgz")
 	}
-	difference := func(ctx context.Context, w io.Writer) error { return s.difference(ctx, master, host, w) }
+	difference := func(ctx context.Context, w io.Writer) error {
+		return s.difference(ctx, master, host, w, identities.Layer(f.host)...)
+	}
 	report, err := export.Conffs(ctx, path, difference, export.ConffsOptions{MaxSize: s.cfg.Configuration.ConffsMaxSize, Log: s.log})
 	if err != nil {
 		return err

@@ -78,6 +78,12 @@ func (s *session) master(name string) (*config.Master, error) {
 	return master, nil
 }
 
+// identities are what the vault keeps of hosts.
+func (s *session) identities() (*build.Identities, error) {
+	store, err := openVault(s.cfg, s.settings)
+	return build.NewIdentities(store, nil), err
+}
+
 // image is the one that a reference stands for, pulled when it is not here.
 func (s *session) image(ctx context.Context, reference string) (layers.Image, error) {
 	name, tag := s.reference(reference)
@@ -105,7 +111,8 @@ func (s *session) masterImage(ctx context.Context, m *config.Master, tag string)
 }
 
 // difference writes what a host's image changes in its master's.
-func (s *session) difference(ctx context.Context, master, host layers.Image, w io.Writer) error {
-	_, err := s.engine.Difference(ctx, master, host, w, diff.MergeOptions{Exclude: s.cfg.Configuration.ConffsExclude})
+// On top come layers that are in no image.
+func (s *session) difference(ctx context.Context, master, host layers.Image, w io.Writer, top ...diff.Open) error {
+	_, err := s.engine.Difference(ctx, master, host, w, diff.MergeOptions{Exclude: s.cfg.Configuration.ConffsExclude}, top...)
 	return err
 }

@@ -22,11 +22,13 @@ func DefaultExcludes() []string {
 	}
 }
 
-// globs are patterns of paths, split at the slashes.
-type globs [][]string
+// Globs are patterns of paths relative to the root: * and ? within a name, **
+// for any number of names.
+type Globs [][]string
 
-func parseGlobs(patterns []string) (globs, error) {
-	var g globs
+// ParseGlobs reads patterns.
+func ParseGlobs(patterns []string) (Globs, error) {
+	var g Globs
 	for _, pattern := range patterns {
 		clean := strings.Trim(pattern, "/")
 		if clean == "" {
@@ -43,8 +45,8 @@ func parseGlobs(patterns []string) (globs, error) {
 	return g, nil
 }
 
-// match tells whether a pattern matches the whole path.
-func (g globs) match(p string) bool {
+// Match tells whether a pattern matches the whole path.
+func (g Globs) Match(p string) bool {
 	if len(g) == 0 {
 		return false
 	}

@@ -25,9 +25,9 @@ func TestGlobs(t *testing.T) {
 		{"**", "anything/at/all", true},
 	}
 	for _, c := range cases {
-		g, err := parseGlobs([]string{"no/such/path", c.pattern})
+		g, err := ParseGlobs([]string{"no/such/path", c.pattern})
 		must(t, err)
-		if got := g.match(c.path); got != c.want {
+		if got := g.Match(c.path); got != c.want {
 			t.Errorf("%q matches %q: %t, want %t", c.pattern, c.path, got, c.want)
 		}
 	}
@@ -35,7 +35,7 @@ func TestGlobs(t *testing.T) {
 
 func TestGlobsRefuse(t *testing.T) {
 	for _, pattern := range []string{"", "/", "a//b", "../etc", "etc/[a", "./a"} {
-		if _, err := parseGlobs([]string{pattern}); err == nil {
+		if _, err := ParseGlobs([]string{pattern}); err == nil {
 			t.Errorf("%q is accepted", pattern)
 		}
 	}

@@ -35,7 +35,7 @@ type MergeOptions struct {
 // at once; out-of-order layers, which [WriteLayer] does not write, more often.
 // root is only read, and nothing outside it.
 func Merge(ctx context.Context, w io.Writer, root string, layers []Open, o MergeOptions) (report Report, err error) {
-	exclude, err := parseGlobs(append(DefaultExcludes(), o.Exclude...))
+	exclude, err := ParseGlobs(append(DefaultExcludes(), o.Exclude...))
 	if err != nil {
 		return report, err
 	}

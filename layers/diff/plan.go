@@ -35,7 +35,7 @@ var mergedUsr = regexp.MustCompile(`^(bin|sbin|lib[^/]*)$`)
 // planner decides what of a tree has to be written over a root.
 type planner struct {
 	ctx     context.Context
-	exclude globs
+	exclude Globs
 	buffer  []byte
 }
 
@@ -75,7 +75,7 @@ func (p *planner) plan(n *node, b below, nodePath string, hidden bool) (dropped 
 		return false, err
 	}
 	switch {
-	case nodePath != "" && p.exclude.match(nodePath):
+	case nodePath != "" && p.exclude.Match(nodePath):
 		return false, nil
 	case n.deleted:
 		n.write = b.meta != nil
@@ -196,7 +196,7 @@ func (p *planner) deleteRest(n *node, d *dir, nodePath string) error {
 	}
 	n.gone = slices.DeleteFunc(names, func(name string) bool {
 		_, ok := n.children[name]
-		return ok || p.exclude.match(path.Join(nodePath, name))
+		return ok || p.exclude.Match(path.Join(nodePath, name))
 	})
 	n.write = n.write || len(n.gone) > 0
 	return nil

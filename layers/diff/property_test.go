@@ -61,11 +61,11 @@ func TestMergeGivesTheHostsTree(t *testing.T) {
 }
 
 func excluded(t *testing.T) func(string) bool {
-	g, err := parseGlobs(DefaultExcludes())
+	g, err := ParseGlobs(DefaultExcludes())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return g.match
+	return g.Match
 }
 
 // checkLinks compares which names in the difference are one file with which
