@@ -94,6 +94,7 @@ func (w *world) runner(t testing.TB, o Options, p *Plan) *Runner {
 	var err error
 	o.Repository, err = ansible.Open(t.Context(), ansible.Options{
 		Repo: filepath.Join(w.dir, "playbooks"), StateDir: o.StateDir, Dir: w.dir, Environ: os.Environ(), Log: o.Log,
+		Strategy: o.Config.Configuration.AnsibleStrategy,
 	})
 	if err != nil {
 		t.Fatal(err)
