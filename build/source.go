@@ -18,8 +18,10 @@ func (r *Runner) open(ctx context.Context, b *config.Base) (io.ReadCloser, error
 	switch b.Source.Kind {
 	case config.Release:
 		return r.bootstrap(ctx, b)
+	case config.File:
+		return r.file(ctx, b)
 	}
-	return nil, fmt.Errorf("%s: base %q comes from %s %q, which this version cannot build yet: use `release:`", place(r.Config, b.Pos), b.Name, b.Source.Kind, b.Source.Value)
+	return nil, fmt.Errorf("%s: base %q comes from %s %q, which this version cannot build yet: use `release:`, or `file:` with the tar of a root filesystem", place(r.Config, b.Pos), b.Name, b.Source.Kind, b.Source.Value)
 }
 
 // bootstrap makes a minimal system of a suite's packages with mmdebstrap(1).
