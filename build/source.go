@@ -51,12 +51,28 @@ func (r *Runner) bootstrap(ctx context.Context, b *config.Base) (io.ReadCloser, 
 	if b.Arch != "" {
 		args = append(args, "--architectures="+b.Arch)
 	}
+	if file := r.Settings.AptAuthFile; file != "" {
+		// A hook is a shell's, with the system's folder as its $1.
+		args = append(args,
+			fmt.Sprintf(`--setup-hook=install -D -m 600 %s "$1%s"`, shellQuote(file), aptAuth),
+			fmt.Sprintf(`--customize-hook=rm -f "$1%s"`, aptAuth))
+	}
 	args = append(args, b.Source.Value, "-")
 	if b.Mirror != "" {
 		args = append(args, b.Mirror)
 	}
-	return start(ctx, "mmdebstrap", args...)
+	var env []string
+	if proxy := r.Settings.DebianAptGetProxy; proxy != "" {
+		// --aptopt would leave it in the base.
+		env = []string{"http_proxy=" + proxy, "https_proxy=" + proxy}
+	}
+	return start(ctx, env, "mmdebstrap", args...)
 }
+
+// aptAuth is where mmdebstrap's apt finds credentials, while it works.
+const aptAuth = "/etc/apt/auth.conf.d/zz-vauban.conf"
+
+func shellQuote(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }
 
 // command is the output of a running program; its failure is the reader's.
 type command struct {
@@ -65,9 +81,9 @@ type command struct {
 	said strings.Builder
 }
 
-func start(ctx context.Context, program string, args ...string) (io.ReadCloser, error) {
+func start(ctx context.Context, env []string, program string, args ...string) (io.ReadCloser, error) {
 	c := &command{cmd: exec.CommandContext(ctx, program, args...)}
-	c.cmd.Env = config.WithoutSecrets(os.Environ()) // packages' scripts see it
+	c.cmd.Env = append(config.WithoutSecrets(os.Environ()), env...) // packages' scripts see it
 	c.cmd.Stderr = &c.said
 	// All that the program started goes with it.
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

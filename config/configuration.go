@@ -39,6 +39,9 @@ func (r *reader) readConfiguration(c *Config, key, value *yaml.Node) {
 	if !r.isMapping(key, value) {
 		return
 	}
+	if again := valueOf(value, "debian_apt_get_proxy"); again != nil && valueOf(value, "apt_proxy") != nil {
+		r.add(again, Mistake{What: "apt's proxy is given twice", Why: `"apt_proxy" and "debian_apt_get_proxy" are the same`, Do: "keep one of the two"})
+	}
 	own := r.configurationFields(c)
 	c.Configuration.Written = r.written(value, own)
 	for k, v := range pairs(value) {
@@ -72,6 +75,9 @@ func (r *reader) configurationFields(c *Config) fields {
 	for _, s := range settings.table() {
 		if s.secret == nil {
 			all[strings.ToLower(s.name)] = r.settingInto(own.Settings, s)
+		}
+		if s.name == "DEBIAN_APT_GET_PROXY" {
+			all["apt_proxy"] = all[strings.ToLower(s.name)]
 		}
 	}
 	return all

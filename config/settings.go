@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/docker/go-units"
 )
 
 // Settings hold for a whole run. Each is named in the environment and in
@@ -43,19 +45,22 @@ type Settings struct {
 	GitTokenUsername string // GIT_TOKEN_USERNAME
 	GitTokenPassword Secret // GIT_TOKEN_PASSWORD
 
-	DebianAptGetProxy string // DEBIAN_APT_GET_PROXY: its URL
-	DebianCachePath   string // DEBIAN_CACHE_PATH
+	DebianAptGetProxy string // DEBIAN_APT_GET_PROXY: its URL; also apt_proxy
+	DebianCachePath   string // DEBIAN_CACHE_PATH: where packages are kept
+	AptPoolMax        int64  // APT_POOL_MAX: how many bytes of them; 0 is the engine's default
+	AptAuthFile       string // APT_AUTH_FILE: what private repositories ask for
 
 	ContainerdAddress string // CONTAINERD_ADDRESS: its socket
 	StateDir          string // VAUBAN_STATE_DIR, default /var/lib/vauban
 }
 
-// A setting is one field of a Settings: a text, a list, or a secret.
+// A setting is one field of a Settings: a text, a list, a secret, or a size.
 type setting struct {
 	name   string
 	text   *string
 	list   *[]string
 	secret *Secret
+	size   *int64
 	isPath func(value string) bool // whether a value is relative to where it was set; nil: never
 	accept check                   // its message does not repeat the value; nil: all
 }
@@ -87,8 +92,10 @@ func (s *Settings) table() []setting {
 		{name: "VAULT_PATH", text: &s.VaultPath},
 		{name: "GIT_TOKEN_USERNAME", text: &s.GitTokenUsername},
 		{name: "GIT_TOKEN_PASSWORD", secret: &s.GitTokenPassword},
-		{name: "DEBIAN_APT_GET_PROXY", text: &s.DebianAptGetProxy, accept: checkServer},
+		{name: "DEBIAN_APT_GET_PROXY", text: &s.DebianAptGetProxy, accept: checkProxy},
 		{name: "DEBIAN_CACHE_PATH", text: &s.DebianCachePath, isPath: always},
+		{name: "APT_POOL_MAX", size: &s.AptPoolMax, accept: checkSize},
+		{name: "APT_AUTH_FILE", text: &s.AptAuthFile, isPath: always},
 		{name: "CONTAINERD_ADDRESS", text: &s.ContainerdAddress},
 		{name: "VAUBAN_STATE_DIR", text: &s.StateDir, isPath: always},
 	}
@@ -157,6 +164,8 @@ func (s setting) set(value, dir string) {
 		*s.list = splitList(value)
 	case s.secret != nil:
 		*s.secret = NewSecret(value)
+	case s.size != nil:
+		*s.size, _ = units.RAMInBytes(value) // which was checked
 	}
 }
 

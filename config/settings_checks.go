@@ -6,6 +6,8 @@ import (
 	"path"
 	"regexp"
 	"strings"
+
+	"github.com/docker/go-units"
 )
 
 // The checks of settings. Their messages follow the name of the setting, and
@@ -51,6 +53,25 @@ func checkServer(value string) error {
 		return nil
 	}
 	return Mistake{What: "is not a URL", Why: "it must begin with http:// or https:// and a host", Do: "correct it"}
+}
+
+// checkProxy accepts a server without a password: the setting is no secret.
+func checkProxy(value string) error {
+	if err := checkServer(value); err != nil {
+		return err
+	}
+	if u, err := url.Parse(value); err == nil && u.User != nil || strings.ContainsAny(value, "\"\\; \t\n") {
+		return Mistake{What: "holds more than an address", Why: "it is no secret, and ends up in apt's configuration during builds",
+			Do: "write http://HOST:PORT, and put a name and password in APT_AUTH_FILE"}
+	}
+	return nil
+}
+
+func checkSize(value string) error {
+	if size, err := units.RAMInBytes(value); err != nil || size <= 0 {
+		return Mistake{What: "is not a size", Why: "it must be a positive number of bytes, or one with a unit of 1024", Do: "write for example 4GiB"}
+	}
+	return nil
 }
 
 // checkBase64 accepts base64 with line breaks, as base64(1) wraps it.

@@ -3,6 +3,7 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -124,7 +125,7 @@ func TestLoadSettingsPaths(t *testing.T) {
 // that none has set.
 func TestEverySettingReachesItsField(t *testing.T) {
 	special := map[string]string{"VAULT_ENGINE": "vault", "VAULT_ADDR": "https://vault.example.com",
-		"DEBIAN_APT_GET_PROXY": "http://proxy.example.com:3142", "UPLOAD_CI_SSH_KEY": "YWJj"}
+		"DEBIAN_APT_GET_PROXY": "http://proxy.example.com:3142", "UPLOAD_CI_SSH_KEY": "YWJj", "APT_POOL_MAX": "1024"}
 	var environ []string
 	for _, name := range settingNames() {
 		value := special[name]
@@ -150,6 +151,8 @@ func TestEverySettingReachesItsField(t *testing.T) {
 			value = strings.Join(*s.list, " ")
 		case s.secret != nil:
 			value = s.secret.Reveal()
+		case s.size != nil:
+			value = strconv.FormatInt(*s.size, 10)
 		}
 		if value != special[s.name] {
 			t.Errorf("%s = %q, want %q", s.name, value, special[s.name])
@@ -169,7 +172,8 @@ func TestLoadSettingsRefuses(t *testing.T) {
 		"UPLOAD_CI_SSH_KEY":    {"-----BEGIN"},
 		"VAULT_ENGINE":         {"hashicorp"},
 		"VAULT_ADDR":           {"vault.example.com", "ftp://a"},
-		"DEBIAN_APT_GET_PROXY": {"proxy:3142"},
+		"DEBIAN_APT_GET_PROXY": {"proxy:3142", "http://user:password@proxy", "http://proxy\";"},
+		"APT_POOL_MAX":         {"much", "-3GiB", "zero"},
 	} {
 		for _, value := range values {
 			_, _, err := LoadSettings(nil, []string{name + "=" + value})
@@ -209,5 +213,28 @@ func TestWithoutSecrets(t *testing.T) {
 	}
 	if environ[1] != "VAULT_TOKEN=x" {
 		t.Errorf("the caller's environment was changed: %v", environ)
+	}
+}
+
+// TestAptProxy sets the proxy by its short name in config.yml.
+func TestAptProxy(t *testing.T) {
+	c, err := read("config.yml", "configuration: {apt_proxy: 'http://proxy.example.com:3142', apt_pool_max: 2GiB}\nbookworm:\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, _, err := LoadSettings(c, nil)
+	if err != nil || got.DebianAptGetProxy != "http://proxy.example.com:3142" || got.AptPoolMax != 2<<30 {
+		t.Errorf("%q, %d, %v", got.DebianAptGetProxy, got.AptPoolMax, err)
+	}
+	if got, _, err = LoadSettings(c, []string{"DEBIAN_APT_GET_PROXY=http://other.example.com"}); err != nil || got.DebianAptGetProxy != "http://other.example.com" {
+		t.Errorf("the environment does not win: %q, %v", got.DebianAptGetProxy, err)
+	}
+	for _, text := range []string{
+		"apt_proxy: 'http://user:password@proxy.example.com'",
+		"apt_proxy: 'http://a'\n  debian_apt_get_proxy: 'http://b'",
+	} {
+		if _, err := read("config.yml", "configuration:\n  "+text+"\nbookworm:\n"); err == nil || strings.Contains(err.Error(), "password@") {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 }

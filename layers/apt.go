@@ -1,6 +1,8 @@
 package layers
 
 import (
+	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +30,8 @@ const (
 	aptListsAge = 12 * time.Hour
 	// aptPoolSize bounds the packages kept for later containers, in bytes.
 	aptPoolSize = 4 << 30
+	// dpkgStatus is where dpkg says what is installed.
+	dpkgStatus = "var/lib/dpkg/status"
 )
 
 // One apt locks its directories, so each container has its own; they are
@@ -37,11 +41,10 @@ const (
 // its size only: steps share the pool as they share the builder. Lists are
 // pooled by the sources they were fetched from.
 
-func (e *Engine) aptPool() string { return filepath.Join(e.stateDir, "apt", "archives") }
-func (e *Engine) aptListsPool(key string) string {
-	return filepath.Join(e.stateDir, "apt", "lists", key)
-}
-func (c *Container) aptDir(name string) string { return filepath.Join(c.dir, "apt", name) }
+func (e *Engine) aptDir() string                 { return cmp.Or(e.apt.Pool, filepath.Join(e.stateDir, "apt")) }
+func (e *Engine) aptPool() string                { return filepath.Join(e.aptDir(), "archives") }
+func (e *Engine) aptListsPool(key string) string { return filepath.Join(e.aptDir(), "lists", key) }
+func (c *Container) aptDir(name string) string   { return filepath.Join(c.dir, "apt", name) }
 
 // fillApt gives the container packages and lists that were fetched before.
 func (c *Container) fillApt(ctx context.Context) error {
@@ -104,10 +107,68 @@ func (c *Container) keepApt() error {
 	if err := linkFiles(c.aptDir("cache/archives"), pool); err != nil {
 		return fmt.Errorf("keeping apt's packages: %w", err)
 	}
+	if err := c.markUsed(pool); err != nil {
+		return fmt.Errorf("keeping apt's packages: %w", err)
+	}
 	if err := c.keepLists(); err != nil {
 		return fmt.Errorf("keeping apt's package lists: %w", err)
 	}
-	return bound(pool, aptPoolSize)
+	return bound(pool, cmp.Or(c.engine.apt.PoolSize, aptPoolSize))
+}
+
+// markUsed dates the pooled packages that are installed in the container, when
+// it installed any: those that no image has had for longest go first. Their own
+// dates are the mirror's.
+func (c *Container) markUsed(pool string) error {
+	// No link of the container's is followed.
+	info, found, _, err := lookup(c.root.upper, strings.Split(dpkgStatus, "/"))
+	if err != nil || !found || !info.Mode().IsRegular() {
+		return err
+	}
+	status, err := os.Open(filepath.Join(c.root.upper, dpkgStatus))
+	if err != nil {
+		return err
+	}
+	defer status.Close()
+	now := time.Now()
+	for _, name := range installedArchives(status) {
+		err := os.Chtimes(filepath.Join(pool, name), now, now)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// installedArchives names the files that apt keeps the installed packages of
+// dpkg's status file in: NAME_VERSION_ARCHITECTURE.deb, the epoch's colon
+// escaped.
+func installedArchives(status io.Reader) []string {
+	var names []string
+	fields := map[string]string{}
+	end := func() {
+		if strings.HasSuffix(fields["Status"], " installed") {
+			name := strings.Join([]string{fields["Package"], strings.ReplaceAll(fields["Version"], ":", "%3a"), fields["Architecture"]}, "_") + ".deb"
+			if filepath.Base(name) == name {
+				names = append(names, name)
+			}
+		}
+		clear(fields)
+	}
+	lines := bufio.NewReader(status)
+	for {
+		line, err := lines.ReadString('\n')
+		if name, value, ok := strings.Cut(line, ":"); ok && !strings.HasPrefix(line, " ") {
+			fields[name] = strings.TrimSpace(value)
+		}
+		if strings.TrimSpace(line) == "" {
+			end()
+		}
+		if err != nil {
+			end()
+			return names
+		}
+	}
 }
 
 // keepLists replaces the pooled lists when these are newer.
@@ -162,7 +223,8 @@ func linkFiles(from, to string) error {
 		return err
 	}
 	for _, entry := range entries {
-		if !entry.Type().IsRegular() || entry.Name() == "lock" {
+		// What begins with a dot is a copy under way.
+		if !entry.Type().IsRegular() || entry.Name() == "lock" || strings.HasPrefix(entry.Name(), ".") {
 			continue
 		}
 		err := os.Link(filepath.Join(from, entry.Name()), filepath.Join(to, entry.Name()))
@@ -201,7 +263,8 @@ func copyFile(from, to string) (err error) {
 	return os.Rename(next.Name(), to)
 }
 
-// bound removes the oldest files of dir until it holds at most size bytes.
+// bound removes the packages of dir that were used longest ago until it holds
+// at most size bytes. Containers that have them keep theirs.
 func bound(dir string, size int64) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {

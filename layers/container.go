@@ -57,6 +57,7 @@ type Container struct {
 	task    containerd.Task
 	init    *os.File // a pidfd of process 1
 	network *network
+	forward *forward // of apt's proxy; nil: none
 	cgroups []string
 	lent    []lentFile
 
@@ -149,7 +150,7 @@ func (c *Container) create(ctx context.Context) error {
 		}
 		defer ns.release()
 	}
-	spec, err := c.options.spec(ctx, c.id, c.dir, ns)
+	spec, err := c.options.spec(ctx, c.id, c.dir, ns, c.engine.apt.mounts()...)
 	if err != nil {
 		return err
 	}
@@ -181,25 +182,24 @@ func (c *Container) furnish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if !c.options.HostNetwork {
+		if c.network, err = startNetwork(ctx, c.engine.tools.slirp, c.Pid()); err != nil {
+			return err
+		}
+	}
+	if err := c.forwardProxy(); err != nil {
+		return err
+	}
 	err = c.Inside(func() error {
 		if err := mountSysctls(sysctls, c.options.Name); err != nil {
 			return err
 		}
-		return c.lend()
+		return errors.Join(c.lend(), c.lendApt())
 	})
-	if err != nil {
+	if err != nil || !c.options.Systemd {
 		return err
 	}
-	if c.options.Systemd {
-		if err := c.prepareSystemd(); err != nil {
-			return err
-		}
-	}
-	if c.options.HostNetwork {
-		return nil
-	}
-	c.network, err = startNetwork(ctx, c.engine.tools.slirp, c.Pid())
-	return err
+	return c.prepareSystemd()
 }
 
 // settle does what the machine's boot would have done before a login.
@@ -226,7 +226,7 @@ func (c *Container) stop(ctx context.Context) error {
 		return fmt.Errorf("stopping the container of %q: %w", c.Name(), err)
 	}
 	c.network.stop()
-	return c.keepApt()
+	return errors.Join(c.forward.stop(), c.keepApt())
 }
 
 // destroyTask may be called again, whether it failed or not. It is not
@@ -251,6 +251,7 @@ func (c *Container) remove(ctx context.Context) error {
 	if c.ownedCgroup != "" {
 		errs = append(errs, removeCgroup(ctx, c.ownedCgroup))
 	}
+	errs = append(errs, c.forward.stop())
 	if c.init != nil {
 		c.init.Close()
 	}

@@ -47,6 +47,8 @@ type Options struct {
 	// Version is that of this binary: an embedded daemon of another version
 	// is replaced when it is idle.
 	Version string
+	// Apt says how apt gets its packages inside.
+	Apt AptOptions
 	// Log gets what happens. Nil discards it.
 	Log *slog.Logger
 }
@@ -55,6 +57,7 @@ type Options struct {
 // from several goroutines.
 type Engine struct {
 	stateDir string
+	apt      AptOptions
 	log      *slog.Logger
 	client   *containerd.Client
 	daemon   io.Closer
@@ -72,7 +75,7 @@ type Engine struct {
 // Open connects to containerd, starting the embedded one if there is no
 // other, takes the run's lease and sweeps what dead runs left.
 func Open(ctx context.Context, o Options) (_ *Engine, err error) {
-	e := &Engine{stateDir: o.StateDir, log: o.Log, sysctls: readSysctlsOnce(), hostKeys: sync.OnceValues(throwAwayKeys)}
+	e := &Engine{stateDir: o.StateDir, apt: o.Apt, log: o.Log, sysctls: readSysctlsOnce(), hostKeys: sync.OnceValues(throwAwayKeys)}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
@@ -84,6 +87,9 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	e.sealed = sync.OnceValues(func() (*os.File, error) { return seal(e.tools.nsenter) })
 	keepInherited()
 	if err := daemon.CheckStateDir(o.StateDir); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(e.apt.checkProxy(), e.apt.checkAuthFile()); err != nil {
 		return nil, err
 	}
 	if e.tools, err = findTools(); err != nil {

@@ -23,6 +23,7 @@ type lentFile struct {
 	mode    fs.FileMode
 	// secret is never the step's, not even with another mode or owner.
 	secret bool
+	ours   bool // it never ships, changed or not
 }
 
 // lend writes the files that a machine has and an image has not, and those
@@ -140,7 +141,7 @@ func (c *Container) reclaim() error {
 		if err != nil {
 			return err
 		}
-		if untouched {
+		if untouched || lent.ours {
 			err = c.root.withdraw(lent.path)
 		} else if lent.path == "/etc/hosts" {
 			err = removeLine(upper, info, c.hostsLine())

@@ -136,7 +136,7 @@ func isOpaque(dir string) bool {
 }
 
 // withdraw removes a path from the upperdir, so that the parent's shows
-// again, and the directories that were only made for it.
+// again, and the directories that were only made or copied up for it.
 func (o overlay) withdraw(path string) error {
 	upper := filepath.Join(o.upper, path)
 	err := keepingDate(filepath.Dir(upper), func() error { return os.Remove(upper) })
@@ -144,14 +144,37 @@ func (o overlay) withdraw(path string) error {
 		return err
 	}
 	for dir := filepath.Dir(path); dir != "." && dir != "/"; dir = filepath.Dir(dir) {
-		if _, _, err := o.inLower(dir); !errors.Is(err, fs.ErrNotExist) {
+		upper := filepath.Join(o.upper, dir)
+		below, _, err := o.inLower(dir)
+		if err == nil && !isCopy(upper, below) || err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		if err := os.Remove(filepath.Join(o.upper, dir)); err != nil {
+		if err := keepingDate(filepath.Dir(upper), func() error { return os.Remove(upper) }); err != nil {
 			return nil // not empty: a step put something there
 		}
 	}
 	return nil
+}
+
+// isCopy tells whether a directory of the upperdir is as the one below, which
+// overlayfs copied up to hold something.
+func isCopy(upper string, below fs.FileInfo) bool {
+	info, err := os.Lstat(upper)
+	if err != nil || !below.IsDir() || info.Mode() != below.Mode() || !info.ModTime().Equal(below.ModTime()) || isOpaque(upper) {
+		return false
+	}
+	mine, theirs := info.Sys().(*syscall.Stat_t), below.Sys().(*syscall.Stat_t)
+	names := make([]byte, 4096)
+	n, err := unix.Llistxattr(upper, names)
+	if err != nil || mine.Uid != theirs.Uid || mine.Gid != theirs.Gid {
+		return false
+	}
+	for name := range strings.SplitSeq(string(names[:n]), "\x00") {
+		if name != "" && !strings.HasPrefix(name, "trusted.overlay.") {
+			return false // it may differ
+		}
+	}
+	return true
 }
 
 // clean removes from the upperdir what no layer may hold: mount points that

@@ -40,8 +40,9 @@ func (o ContainerOptions) capabilities() []string {
 }
 
 // spec describes the container to runc. dir is the container's folder on the
-// builder; ns are the namespaces for systemd, else nil.
-func (o ContainerOptions) spec(ctx context.Context, id, dir string, ns *userNamespace) (*oci.Spec, error) {
+// builder; ns are the namespaces for systemd, else nil; more are
+// mounted too.
+func (o ContainerOptions) spec(ctx context.Context, id, dir string, ns *userNamespace, more ...specs.Mount) (*oci.Spec, error) {
 	script, content := filepath.Join(dir, "init"), initScript
 	if o.Systemd {
 		content = initSystemdScript
@@ -58,7 +59,7 @@ func (o ContainerOptions) spec(ctx context.Context, id, dir string, ns *userName
 		oci.WithCapabilities(o.capabilities()),
 		oci.WithNewPrivileges,
 		oci.WithNamespacedCgroup(),
-		oci.WithMounts(mounts(script, filepath.Join(dir, "apt"))),
+		oci.WithMounts(append(mounts(script, filepath.Join(dir, "apt")), more...)),
 		withWritableSysctls,
 	}
 	if o.HostNetwork {
@@ -75,15 +76,16 @@ func (o ContainerOptions) spec(ctx context.Context, id, dir string, ns *userName
 }
 
 func mounts(script, apt string) []specs.Mount {
-	bind := func(source, target string, options ...string) specs.Mount {
-		return specs.Mount{Type: "bind", Source: source, Destination: target, Options: append(options, "rbind")}
-	}
 	return []specs.Mount{
 		{Type: "tmpfs", Source: "tmpfs", Destination: "/tmp", Options: []string{"nosuid", "nodev", "mode=1777"}},
-		bind(script, initPath, "ro"),
-		bind(filepath.Join(apt, "cache"), aptCache),
-		bind(filepath.Join(apt, "lists"), aptLists),
+		bindMount(script, initPath, "ro"),
+		bindMount(filepath.Join(apt, "cache"), aptCache),
+		bindMount(filepath.Join(apt, "lists"), aptLists),
 	}
+}
+
+func bindMount(source, target string, options ...string) specs.Mount {
+	return specs.Mount{Type: "bind", Source: source, Destination: target, Options: append(options, "rbind")}
 }
 
 // withWritableSysctls keeps runc from making /proc/sys read-only: a private

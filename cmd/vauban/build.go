@@ -277,8 +277,6 @@ func warnOfUnused(log *slog.Logger, s config.Settings) {
 		{"UPLOAD_HOSTS_LIST", len(s.UploadHostsList) > 0},
 		{"UPLOAD_CI_SSH_USERNAME", s.UploadCISSHUsername != ""},
 		{"UPLOAD_CI_SSH_KEY", s.UploadCISSHKey.Reveal() != ""},
-		{"DEBIAN_APT_GET_PROXY", s.DebianAptGetProxy != ""},
-		{"DEBIAN_CACHE_PATH", s.DebianCachePath != ""},
 	} {
 		if setting.set {
 			log.Warn("this version does not use a setting yet", "setting", setting.name)

@@ -144,7 +144,10 @@ func (a *app) engine(ctx context.Context, log *slog.Logger, s config.Settings, s
 	if os.Geteuid() != 0 {
 		return nil, errors.New("building needs root: it mounts filesystems and runs containers")
 	}
-	return layers.Open(ctx, layers.Options{StateDir: stateDir, Address: s.ContainerdAddress, Version: version, Log: log})
+	return layers.Open(ctx, layers.Options{
+		StateDir: stateDir, Address: s.ContainerdAddress, Version: version, Log: log,
+		Apt: layers.AptOptions{Proxy: s.DebianAptGetProxy, AuthFile: s.AptAuthFile, Pool: s.DebianCachePath, PoolSize: s.AptPoolMax},
+	})
 }
 
 // openRegistry opens the user's registry, or the embedded one.
