@@ -52,10 +52,14 @@ func (r *Runner) bootstrap(ctx context.Context, b *config.Base) (io.ReadCloser, 
 		args = append(args, "--architectures="+b.Arch)
 	}
 	if file := r.Settings.AptAuthFile; file != "" {
+		last := "customize"
+		if variant == "extract" {
+			last = "extract" // no others are run then
+		}
 		// A hook is a shell's, with the system's folder as its $1.
 		args = append(args,
 			fmt.Sprintf(`--setup-hook=install -D -m 600 %s "$1%s"`, shellQuote(file), aptAuth),
-			fmt.Sprintf(`--customize-hook=rm -f "$1%s"`, aptAuth))
+			fmt.Sprintf(`--%s-hook=rm -f "$1%s"`, last, aptAuth))
 	}
 	args = append(args, b.Source.Value, "-")
 	if b.Mirror != "" {

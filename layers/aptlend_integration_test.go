@@ -3,13 +3,14 @@
 package layers_test
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -152,14 +153,28 @@ func layerBytes(t *testing.T, e *layers.Engine, img layers.Image) string {
 	return string(data)
 }
 
+// layerNames are the paths of an image's last layer, directories too.
+func layerNames(t *testing.T, e *layers.Engine, img layers.Image) (names []string) {
+	t.Helper()
+	for archive := tar.NewReader(strings.NewReader(layerBytes(t, e, img))); ; {
+		h, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			return names
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, h.Name)
+	}
+}
+
 // The same step changes the same paths, whatever its apt was lent.
 func TestAptLeavesNoTrace(t *testing.T) {
 	plain, base := shared.use(t)
 	lent, _ := aptEngine(t, layers.AptOptions{Proxy: testenv.StartAptProxy(t).URL, AuthFile: authFile(t)})
 	const step = script(`touch /srv/file`)
-	want := slices.Sorted(maps.Keys(topLayer(t, plain, applyOne(t, plain, step, target("same", base)))))
-	got := slices.Sorted(maps.Keys(topLayer(t, lent, applyOne(t, lent, step, target("same", base)))))
-	if !slices.Equal(want, got) {
+	want := layerNames(t, plain, applyOne(t, plain, step, target("same", base)))
+	got := layerNames(t, lent, applyOne(t, lent, step, target("same", base)))
+	if len(want) == 0 || !slices.Equal(want, got) {
 		t.Errorf("without a proxy the layer has %q, with one %q", want, got)
 	}
 	// A stage that clears the folder finds nothing in its way.

@@ -100,16 +100,31 @@ func forward(w http.ResponseWriter, r *http.Request) {
 	io.Copy(w, answer.Body)
 }
 
-// privateRepository is a folder that apt takes for a flat repository.
+// privateRepository is a folder that apt takes for a flat repository. Beside
+// the private package it has what every bootstrap asks for.
 func privateRepository(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
-	tree := filepath.Join(dir, "tree")
-	for name, text := range map[string]string{
-		"DEBIAN/control": "Package: " + PrivatePackage + "\nVersion: 1:1.0\nArchitecture: all\nMaintainer: nobody <nobody@example.com>\nDescription: for a test\n",
-		PrivateFile:      "from the private repository\n",
-	} {
-		path := filepath.Join(tree, name)
+	packages := addPackage(t, dir, PrivatePackage, "1:1.0", PrivateFile) + "\n" +
+		addPackage(t, dir, "ca-certificates", "0", "/usr/share/ca-certificates/none")
+	sum := sha256.Sum256([]byte(packages))
+	date := strings.Replace(time.Now().UTC().Format(time.RFC1123), "GMT", "UTC", 1)
+	release := fmt.Sprintf("Date: %s\nSHA256:\n %x %d Packages\n", date, sum, len(packages))
+	for name, text := range map[string]string{"Packages": packages, "Release": release} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// addPackage builds a package of one file and gives its entry for Packages.
+func addPackage(t testing.TB, dir, name, version, file string) string {
+	t.Helper()
+	tree := filepath.Join(t.TempDir(), "tree")
+	control := "Package: " + name + "\nVersion: " + version + "\nArchitecture: all\nMaintainer: nobody <nobody@example.com>\nDescription: for a test\n"
+	for path, text := range map[string]string{"DEBIAN/control": control, file: "from the private repository\n"} {
+		path = filepath.Join(tree, path)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -117,7 +132,7 @@ func privateRepository(t testing.TB) string {
 			t.Fatal(err)
 		}
 	}
-	deb := filepath.Join(dir, PrivatePackage+"_1.0_all.deb")
+	deb := filepath.Join(dir, name+"_all.deb")
 	if out, err := exec.CommandContext(t.Context(), "dpkg-deb", "--root-owner-group", "--build", tree, deb).CombinedOutput(); err != nil {
 		t.Fatalf("building a package: %v: %s", err, out)
 	}
@@ -125,17 +140,5 @@ func privateRepository(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	control, err := os.ReadFile(filepath.Join(tree, "DEBIAN/control"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	packages := fmt.Sprintf("%sFilename: ./%s\nSize: %d\nSHA256: %x\n", control, filepath.Base(deb), len(data), sha256.Sum256(data))
-	release := fmt.Sprintf("Date: %s\nSHA256:\n %x %d Packages\n", time.Now().UTC().Format(time.RFC1123), sha256.Sum256([]byte(packages)), len(packages))
-	release = strings.Replace(release, "GMT", "UTC", 1)
-	for name, text := range map[string]string{"Packages": packages, "Release": release} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
+	return fmt.Sprintf("%sFilename: ./%s\nSize: %d\nSHA256: %x\n", control, filepath.Base(deb), len(data), sha256.Sum256(data))
 }
