@@ -111,22 +111,22 @@ func (r *Runner) buildHosts(ctx context.Context, m *config.Master, master layers
 	if err := r.identities.ensure(ctx, names); err != nil {
 		return nil, err
 	}
-	at := map[string]layers.Image{}
-	failed := map[string]error{}
+	b := &batch{wanted: wanted, at: map[string]layers.Image{}, failed: map[string]error{}}
+	defer func() { r.pack(ctx, master, b) }()
 	for _, name := range names {
-		at[name] = master
+		b.at[name] = master
 	}
 	for i, s := range m.HostStages(r.Config) {
-		if len(at) == 0 {
+		if len(b.at) == 0 {
 			break
 		}
-		if err := r.applyToHosts(ctx, m, i, s, at, failed); err != nil {
+		if err := r.applyToHosts(ctx, m, i, s, b); err != nil {
 			return nil, fmt.Errorf("applying stage %q to the hosts of %q: %w", s.Raw, m.Name, err)
 		}
 	}
-	for name, err := range failed {
+	for name, err := range b.failed {
 		if !slices.Contains(wanted, name) {
-			r.Log.Warn("a neighbour of the hosts that are built failed: what they took from it may be missing", "host", name, "why", err)
+			r.notice(ctx, name, "this neighbour of the hosts that are built failed: what they took from it may be missing: %v", err)
 		}
 	}
 	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !slices.Contains(wanted, name) })
@@ -134,10 +134,10 @@ func (r *Runner) buildHosts(ctx context.Context, m *config.Master, master layers
 	var finishes errgroup.Group
 	finishes.SetLimit(runtime.NumCPU())
 	for i, name := range names {
-		hosts[i] = host{name: name, err: failed[name]}
+		hosts[i] = host{name: name, err: b.failed[name]}
 		if hosts[i].err == nil {
 			finishes.Go(func() error {
-				hosts[i] = r.finishHost(ctx, m, name, master, at[name])
+				hosts[i] = r.finishHost(ctx, m, name, master, b.at[name])
 				r.hostEnded(ctx, m, name, hosts[i].err)
 				return nil
 			})
@@ -146,8 +146,27 @@ func (r *Runner) buildHosts(ctx context.Context, m *config.Master, master layers
 	return hosts, errors.Join(finishes.Wait(), ctx.Err())
 }
 
+// batch are hosts that are built at once.
+type batch struct {
+	wanted []string                // the others are there for their sake
+	at     map[string]layers.Image // what each host has become so far
+	failed map[string]error
+	made   []layers.Image // all images on the way
+}
+
+// pack keeps the disk that a run takes bounded by the size of a batch: of
+// hosts that are done, blobs are enough.
+func (r *Runner) pack(ctx context.Context, master layers.Image, b *batch) {
+	if ctx.Err() != nil {
+		return // the end of the run gives up everything
+	}
+	if err := errors.Join(r.Engine.Pack(ctx, master, b.made...), r.Engine.Collect(ctx)); err != nil {
+		r.Log.Warn("images of hosts take more of the disk than they need", "error", err)
+	}
+}
+
 // applyToHosts moves each host one stage on; those that fail are taken out.
-func (r *Runner) applyToHosts(ctx context.Context, m *config.Master, i int, s config.Stage, at map[string]layers.Image, failed map[string]error) error {
+func (r *Runner) applyToHosts(ctx context.Context, m *config.Master, i int, s config.Stage, b *batch) error {
 	step, labels, err := r.step(ctx, m, s, true, m.Image()+"/conffs", func(host string) string {
 		if i == 0 {
 			return m.Image()
@@ -159,11 +178,11 @@ func (r *Runner) applyToHosts(ctx context.Context, m *config.Master, i int, s co
 	}
 	defer closeStep(step)
 	var targets []layers.Target
-	for _, name := range slices.Sorted(maps.Keys(at)) {
+	for _, name := range slices.Sorted(maps.Keys(b.at)) {
 		options := r.container(m, s, name, false)
 		options.MachineID = r.identities.machineID(name)
-		targets = append(targets, layers.Target{Parent: at[name], ContainerOptions: options,
-			Labels: map[string]string{labelHost: name, labelParent: at[name].Digest().String()}})
+		targets = append(targets, layers.Target{Parent: b.at[name], ContainerOptions: options,
+			Labels: map[string]string{labelHost: name, labelParent: b.at[name].Digest().String()}})
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, r.Timeout, fmt.Errorf("it took longer than --timeout %s", r.Timeout))
 	defer cancel()
@@ -173,17 +192,20 @@ func (r *Runner) applyToHosts(ctx context.Context, m *config.Master, i int, s co
 		return caused(ctx, err)
 	}
 	for _, result := range results {
-		at[result.Name] = result.Image
+		b.at[result.Name] = result.Image
 		if result.Err == nil {
 			r.gate.pass(result.Image)
+			b.made = append(b.made, result.Image)
 		}
 		if result.Err == nil && r.Config.Configuration.PushHosts == "all" {
 			result.Err = r.keep(ctx, m.HostStageImage(r.Config, result.Name, i), result.Image, m.Image())
 		}
 		if result.Err != nil {
-			failed[result.Name] = result.Err
-			r.hostEnded(ctx, m, result.Name, result.Err)
-			delete(at, result.Name)
+			b.failed[result.Name] = result.Err
+			if slices.Contains(b.wanted, result.Name) {
+				r.hostEnded(ctx, m, result.Name, result.Err)
+			}
+			delete(b.at, result.Name)
 		}
 	}
 	return nil

@@ -90,7 +90,10 @@ func (w *world) runner(t testing.TB, o Options, p *Plan) *Runner {
 	}
 	o.Engine, o.Registry, o.StateDir, o.Version = w.engine, w.registry, filepath.Join(w.dir, "state"), "test"
 	o.Settings.UploadDir = filepath.Join(w.dir, "pxe")
-	o.Log, o.Progress = testenv.Log(t), progress.New(progress.Plain{W: t.Output()})
+	o.Log = testenv.Log(t)
+	if o.Progress == nil {
+		o.Progress = progress.New(progress.Plain{W: t.Output()})
+	}
 	var err error
 	o.Repository, err = ansible.Open(t.Context(), ansible.Options{
 		Repo: filepath.Join(w.dir, "playbooks"), StateDir: o.StateDir, Dir: w.dir, Environ: os.Environ(), Log: o.Log,

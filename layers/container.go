@@ -103,6 +103,9 @@ func (e *Engine) start(ctx context.Context, parent Image, o ContainerOptions) (_
 	if err := makeAptDirs(filepath.Join(c.dir, "apt")); err != nil {
 		return nil, err
 	}
+	if err := e.unpacked(ctx, parent); err != nil {
+		return nil, err
+	}
 	if err := c.create(ctx); err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@
 //	            image gives another image; nothing is edited in place.
 //	snapshot  – the unpacked form of a chain of layers. An active snapshot has
 //	            an upperdir, where overlayfs keeps what a container changed.
+//	            Packing an image gives its snapshots up; using it unpacks it.
 //	container – a running root filesystem: an active snapshot mounted, a small
 //	            init as process 1, its own namespaces and network.
 //	step      – what changes containers: an Ansible playbook, a Dockerfile.

@@ -200,7 +200,7 @@ func (e *Engine) addLayer(ctx context.Context, parent Image, cfg ocispec.ImageCo
 		return Image{}, err
 	}
 	img.Manifest.Config = ocispec.Descriptor{MediaType: ocispec.MediaTypeImageConfig, Digest: digest.FromBytes(blob), Size: int64(len(blob))}
-	labels := map[string]string{"containerd.io/gc.ref.snapshot." + snapshotter: img.ChainID().String()}
+	labels := map[string]string{labelSnapshot: img.ChainID().String()}
 	if err := e.writeBlob(ctx, img.Manifest.Config, blob, labels); err != nil {
 		return Image{}, fmt.Errorf("writing the image's configuration: %w", err)
 	}
@@ -231,7 +231,7 @@ func (e *Engine) writeManifest(ctx context.Context, desc ocispec.Descriptor, img
 		return desc, err
 	}
 	return desc, e.label(ctx, img.Manifest.Config.Digest,
-		map[string]string{"containerd.io/gc.ref.snapshot." + snapshotter: img.ChainID().String()})
+		map[string]string{labelSnapshot: img.ChainID().String()})
 }
 
 func (e *Engine) writeBlob(ctx context.Context, desc ocispec.Descriptor, blob []byte, labels map[string]string) error {

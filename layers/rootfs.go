@@ -42,7 +42,7 @@ func (e *Engine) ImportRootfs(ctx context.Context, tar io.Reader, cfg ocispec.Im
 // Mount shows the image's root filesystem, read-only, to fn.
 func (e *Engine) Mount(ctx context.Context, img Image, fn func(root string) error) (err error) {
 	ctx = e.Context(ctx)
-	if err := e.unpack(ctx, img); err != nil {
+	if err := e.unpacked(ctx, img); err != nil {
 		return err
 	}
 	key := "view-" + e.run.id + "-" + strings.ToLower(rand.Text()[:8])
