@@ -243,14 +243,22 @@ func (r *Runner) keepHost(ctx context.Context, m *config.Master, name string, im
 	return r.keep(ctx, m.HostImage(name), img, m.Image())
 }
 
+// ownFiles are those that every host's conffs holds: they do not make a host
+// differ from its master.
+var ownFiles = []string{"imginfo", "packages", "etc/hostname", "etc/machine-id", "etc/ssh/ssh_host_*_key", "etc/ssh/ssh_host_*_key.pub"}
+
 // cut writes what a host's image changes in its master's, and the host's
 // identity, to out.
 func (r *Runner) cut(ctx context.Context, master, img layers.Image, name, out string) (export.ConffsReport, error) {
-	return export.Conffs(ctx, out, func(ctx context.Context, w io.Writer) error {
+	report, err := export.Conffs(ctx, out, func(ctx context.Context, w io.Writer) error {
 		report, err := r.Engine.Difference(ctx, master, img, w, r.mergeOptions(), r.identities.Layer(name)...)
 		for _, big := range report.MetadataOnly {
 			r.notice(ctx, name, "only the metadata of %s changed, and its %d MiB travel with it", big.Path, big.Size>>20)
 		}
 		return err
-	}, export.ConffsOptions{MaxSize: r.Config.Configuration.ConffsMaxSize, Log: r.Log})
+	}, export.ConffsOptions{MaxSize: r.Config.Configuration.ConffsMaxSize, Own: ownFiles})
+	if err == nil && report.Empty {
+		r.notice(ctx, name, "%s does not differ from its master: its conffs holds its name and its identity alone; is `conffs:` meant for it, and do the playbooks know `in_conffs_build`?", name)
+	}
+	return report, err
 }

@@ -14,6 +14,8 @@ import (
 
 // A census is what one reading of a conffs stream found.
 type census struct {
+	own                         []string // patterns of files that do not make a difference
+	others                      int      // files, deletions and directories that are not for own ones alone
 	files, directories, deleted int
 	content                     int64
 	largest                     []SizedFile // largest first, then by path
@@ -45,6 +47,9 @@ func (c *census) add(h *tar.Header) {
 	if !filepath.IsLocal(name) || strings.HasPrefix(path.Base(name), ".wh.") {
 		c.foreign = append(c.foreign, h.Name)
 	}
+	if !c.isOwn(name, h.Typeflag == tar.TypeDir) {
+		c.others++
+	}
 	switch {
 	case h.Typeflag == tar.TypeDir:
 		if name != "." {
@@ -61,6 +66,20 @@ func (c *census) add(h *tar.Header) {
 	if strings.HasPrefix(name, "usr/lib/modules/") || strings.HasPrefix(name, "lib/modules/") {
 		c.modules = append(c.modules, name)
 	}
+}
+
+// isOwn tells whether a file is one of the own, or a directory leads to one.
+func (c *census) isOwn(name string, isDir bool) bool {
+	if isDir && name == "." {
+		return true
+	}
+	return slices.ContainsFunc(c.own, func(pattern string) bool {
+		if isDir {
+			return strings.HasPrefix(pattern, name+"/")
+		}
+		ok, _ := path.Match(pattern, name)
+		return ok
+	})
 }
 
 func (c *census) rank(f SizedFile) {
@@ -90,7 +109,7 @@ func (c *census) report() ConffsReport {
 		Content: c.content,
 		Files:   c.files,
 		Deleted: c.deleted,
-		Empty:   c.files+c.directories+c.deleted == 0,
+		Empty:   c.others == 0,
 		Largest: c.largest,
 	}
 }

@@ -22,7 +22,11 @@ type ConffsOptions struct {
 	// MaxSize of the archive in bytes (conffs_max_size); 0 is
 	// DefaultConffsLimit.
 	MaxSize int64
-	// Log gets the warning about an archive that holds nothing; nil is silent.
+	// Own are patterns, of path.Match, of the files that every host has
+	// whatever its playbooks do.
+	Own []string
+	// Log gets the warning about an archive that holds nothing else; nil is
+	// silent.
 	Log *slog.Logger
 }
 
@@ -34,7 +38,7 @@ type ConffsReport struct {
 	Content int64 // bytes of the files in it
 	Files   int   // that are no directories and no deletions
 	Deleted int   // names that the master has and the host has not
-	// Empty tells that the host is as its master.
+	// Empty tells that the host is as its master, but for ConffsOptions.Own.
 	Empty bool
 	// Largest are the files that take most, largest first, at most ten.
 	Largest []SizedFile
@@ -66,7 +70,8 @@ func Conffs(ctx context.Context, out string,
 	limit := cmp.Or(o.MaxSize, DefaultConffsLimit)
 	hash := digest.SHA256.Digester()
 	archive := &limited{w: io.MultiWriter(file, hash.Hash()), left: limit}
-	seen, err := compress(ctx, archive, diff)
+	seen := &census{own: o.Own}
+	err = seen.compress(ctx, archive, diff)
 	if err != nil {
 		return ConffsReport{}, err
 	}
@@ -88,12 +93,11 @@ func Conffs(ctx context.Context, out string,
 }
 
 // compress writes what diff writes, compressed, and counts it on the way.
-func compress(ctx context.Context, w io.Writer, diff func(context.Context, io.Writer) error) (*census, error) {
-	var seen census
+func (c *census) compress(ctx context.Context, w io.Writer, diff func(context.Context, io.Writer) error) error {
 	read, write := io.Pipe()
 	counted := make(chan error, 1)
 	go func() {
-		err := seen.read(read)
+		err := c.read(read)
 		read.CloseWithError(err) // a stream that is no tar ends diff
 		counted <- err
 	}()
@@ -106,12 +110,12 @@ func compress(ctx context.Context, w io.Writer, diff func(context.Context, io.Wr
 		err = counting // else it is what ended diff, or diff's own
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := z.Close(); err != nil {
-		return nil, err
+		return err
 	}
-	return &seen, ctx.Err()
+	return ctx.Err()
 }
 
 // Limited writes as long as there is room and counts on after that, so that

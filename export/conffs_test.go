@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -89,6 +90,29 @@ func TestConffsEmpty(t *testing.T) {
 	must(t, err)
 	if !report.Empty || !strings.Contains(log.String(), "WARN") {
 		t.Errorf("empty %v, log %q; want a warning", report.Empty, &log)
+	}
+}
+
+// TestConffsOfOwnFiles: what every host has makes no difference.
+func TestConffsOfOwnFiles(t *testing.T) {
+	own := []string{"imginfo", "etc/ssh/ssh_host_*_key"}
+	host := []tar.Header{directory("./"), file("imginfo", 10), directory("etc/"), directory("etc/ssh/"), file("etc/ssh/ssh_host_rsa_key", 20)}
+	for name, tt := range map[string]struct {
+		more  []tar.Header
+		empty bool
+	}{
+		"nothing else":                {nil, true},
+		"a file":                      {[]tar.Header{file("etc/motd", 1)}, false},
+		"a file beside them":          {[]tar.Header{file("etc/ssh/sshd_config", 1)}, false},
+		"a deletion":                  {[]tar.Header{deletion("etc/motd")}, false},
+		"a directory that leads away": {[]tar.Header{directory("srv/")}, false},
+	} {
+		_, diff := stream(t, append(slices.Clone(host), tt.more...)...)
+		report, err := Conffs(t.Context(), filepath.Join(t.TempDir(), "out"), diff, ConffsOptions{Own: own})
+		must(t, err)
+		if report.Empty != tt.empty {
+			t.Errorf("%s: empty is %v, want %v", name, report.Empty, tt.empty)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -35,16 +36,20 @@ func (i Image) Digest() digest.Digest { return i.Descriptor.Digest }
 // Source: https://github.com/opencontainers/image-spec/blob/v1.1.1/config.md#layer-chainid
 func (i Image) ChainID() digest.Digest { return identity.ChainID(i.Config.RootFS.DiffIDs) }
 
+// ErrNotBelow is the kind of error of two images of which one was not built on
+// the other.
+var ErrNotBelow = errors.New("one was not built on the other")
+
 // Above returns the layers of i above those of parent, bottom first. It is an
 // error when parent's layers are not the lower part of i's.
 func (i Image) Above(parent Image) ([]ocispec.Descriptor, error) {
 	below := parent.Config.RootFS.DiffIDs
 	if len(below) > len(i.Config.RootFS.DiffIDs) {
-		return nil, fmt.Errorf("image %s has fewer layers than %s", i.Digest(), parent.Digest())
+		return nil, fmt.Errorf("image %s has fewer layers than %s: %w", i.Digest(), parent.Digest(), ErrNotBelow)
 	}
 	for n, id := range below {
 		if i.Config.RootFS.DiffIDs[n] != id {
-			return nil, fmt.Errorf("image %s was not built on %s: layer %d differs", i.Digest(), parent.Digest(), n+1)
+			return nil, fmt.Errorf("layer %d of image %s is not that of %s: %w", n+1, i.Digest(), parent.Digest(), ErrNotBelow)
 		}
 	}
 	return i.Manifest.Layers[len(below):], nil

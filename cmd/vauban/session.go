@@ -114,5 +114,10 @@ func (s *session) masterImage(ctx context.Context, m *config.Master, tag string)
 // On top come layers that are in no image.
 func (s *session) difference(ctx context.Context, master, host layers.Image, w io.Writer, top ...diff.Open) error {
 	_, err := s.engine.Difference(ctx, master, host, w, diff.MergeOptions{Exclude: s.cfg.Configuration.ConffsExclude}, top...)
+	if errors.Is(err, layers.ErrNotBelow) {
+		made := build.MadeBy(host.Config.Config.Labels)
+		err = fmt.Errorf("the host's image and the master's do not belong together: %w; build the host again (vauban build %s --stage conffs --limit %s), or name the master's image that it was built on with --on TAG",
+			err, made.Master, made.Host)
+	}
 	return err
 }

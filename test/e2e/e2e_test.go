@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -47,10 +48,13 @@ func newWorld(t *testing.T) *world {
 			t.Fatal(err)
 		}
 	}
-	w.env = append(os.Environ(), "VAUBAN_STATE_DIR="+w.path("state"), "UPLOAD_DIR="+w.path("pxe"))
+	w.env = append(os.Environ(), "VAUBAN_STATE_DIR="+w.path("state"), "UPLOAD_DIR="+w.path("pxe"), "VAULTED_SSHD_KEYS_KEY="+passphrase)
 	w.command(t, "sh", "scripts/demo", "repository")
 	return w
 }
+
+// passphrase is that of the vault. It must be nowhere but in the environment.
+const passphrase = "a passphrase that nothing else holds"
 
 func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
 
@@ -131,10 +135,12 @@ func TestMainJob(t *testing.T) {
 	}
 
 	t.Run("published tree", func(t *testing.T) { publishedTree(t, w) })
+	t.Run("booted guest", func(t *testing.T) { bootedGuest(t, w) })
 	t.Run("an unchanged host keeps its conffs", func(t *testing.T) { unchangedHost(t, w) })
+	t.Run("an unchanged master keeps its release", func(t *testing.T) { unchangedMaster(t, w) })
+	t.Run("the same machine at its second boot", func(t *testing.T) { secondBoot(t, w) })
 	t.Run("a rootfs, then its conffs", func(t *testing.T) { separately(t, w) })
 	t.Run("an interrupted run", func(t *testing.T) { interrupted(t, w) })
-	t.Run("booted guest", func(t *testing.T) { bootedGuest(t, w) })
 	t.Run("damaged rootfs", func(t *testing.T) { damagedRootfs(t, w) })
 	t.Run("nothing is left", func(t *testing.T) { nothingLeft(t, w) })
 }
@@ -170,6 +176,93 @@ func unchangedHost(t *testing.T, w *world) {
 	if after := sums(); before != after {
 		t.Errorf("before\n%s\nafter\n%s", before, after)
 	}
+}
+
+// unchangedMaster builds a master without hosts again: nothing but dates can
+// differ, so image and release stay. Its identity is in its root filesystem.
+func unchangedMaster(t *testing.T, w *world) {
+	release := func() string {
+		return w.command(t, "sh", "-c", "readlink pxe/master-12-base/current && sha256sum pxe/master-12-base/current/SHA256SUMS")
+	}
+	before := release()
+	out := w.vauban(t, "build", "master-12-base")
+	if after := release(); before != after || !strings.Contains(out, "unchanged since") {
+		t.Errorf("before\n%s\nafter\n%s\n%s", before, after, out)
+	}
+	identity := w.vauban(t, "vault", "show", "master-12-base")
+	for _, file := range []string{"etc/machine-id", "etc/ssh/ssh_host_ed25519_key.pub", "etc/ssh/ssh_host_rsa_key.pub", "etc/ssh/ssh_host_ecdsa_key.pub"} {
+		shipped := w.command(t, "unsquashfs", "-cat", "pxe/master-12-base/rootfs.squashfs", file)
+		if !strings.Contains(identity, strings.TrimSpace(shipped)) {
+			t.Errorf("%s is %q, the vault has %s", file, shipped, identity)
+		}
+	}
+	listed := w.command(t, "unsquashfs", "-lln", "pxe/master-12-base/rootfs.squashfs", "etc/ssh", "etc/machine-id")
+	for name, mode := range map[string]string{"ssh_host_rsa_key": "-rw------- 0/0", "ssh_host_rsa_key.pub": "-rw-r--r-- 0/0", "etc/machine-id": "-r--r--r-- 0/0"} {
+		if !slices.ContainsFunc(strings.Split(listed, "\n"), func(line string) bool {
+			return strings.HasPrefix(line, mode) && strings.HasSuffix(line, name)
+		}) {
+			t.Errorf("%s is not there as %s:\n%s", name, mode, listed)
+		}
+	}
+	if out, err := w.try(t, "sh", "-c", "unsquashfs -lls pxe/master-12-web/rootfs.squashfs | grep ssh_host_"); err == nil {
+		t.Errorf("the root filesystem of a master with hosts has keys: %s", out)
+	}
+	if out, err := w.try(t, "grep", "-rlF", passphrase, "state/logs", "state/registry", "pxe"); err == nil {
+		t.Errorf("the vault's passphrase is in %s", out)
+	}
+}
+
+// identityProbe is run in the booted guest; sshd answers with what it has.
+const identityProbe = `
+printf 'machine_id=%s\n' "$(cat /etc/machine-id)"
+printf 'keys=%s\n' "$(cut -d' ' -f1,2 /etc/ssh/ssh_host_*_key.pub | sort | tr '\n' ',')"
+printf 'modes=%s\n' "$(stat -c '%a' /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub /etc/machine-id | tr '\n' ' ')"
+printf 'answers=%s\n' "$(ssh-keyscan -t ed25519,rsa,ecdsa 127.0.0.1 2>/dev/null | cut -d' ' -f2,3 | sort | tr '\n' ',')"
+`
+
+// checkIdentity compares what a guest says with what the vault shows.
+func checkIdentity(t *testing.T, w *world, host string, got map[string]string) {
+	t.Helper()
+	id, keys := "", []string{}
+	for line := range strings.Lines(w.vauban(t, "vault", "show", host)) {
+		fields := strings.Fields(line)
+		switch {
+		case len(fields) == 2 && fields[0] == "machine-id":
+			id = fields[1]
+		case len(fields) >= 2 && strings.HasPrefix(fields[1], "AAAA"):
+			keys = append(keys, fields[0]+" "+fields[1])
+		}
+	}
+	slices.Sort(keys)
+	all := strings.Join(keys, ",") + ","
+	if id == "" || len(keys) != 3 || got["machine_id"] != id || got["keys"] != all || got["answers"] != all {
+		t.Errorf("the vault has %s and %s; the guest has %v", id, all, got)
+	}
+	if want := "600 600 600 644 644 644 444"; strings.TrimSpace(got["modes"]) != want {
+		t.Errorf("modes %q, want %q", got["modes"], want)
+	}
+}
+
+// secondBoot starts the machine once more, with conffs that were built again:
+// it must be the same machine.
+func secondBoot(t *testing.T, w *world) {
+	result, err := boot.Boot(t.Context(), boot.Options{
+		Tree: w.path("pxe"), Master: "master-12-web", Host: "web01", Wait: true, Probe: identityProbe, SerialLog: w.path("second.log"),
+	})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, lastLines(w.read(t, "second.log")))
+	}
+	checkIdentity(t, w, "web01", answers(result.Report.Output))
+}
+
+// answers are the NAME=VALUE lines of a probe.
+func answers(output []byte) map[string]string {
+	got := map[string]string{}
+	for line := range strings.Lines(string(output)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		got[name] = value
+	}
+	return got
 }
 
 // separately builds a rootfs in one run and the conffs in another: only the
@@ -236,7 +329,7 @@ say release "$(cat /run/vauban/release.json)"
 
 func bootedGuest(t *testing.T, w *world) {
 	result, err := boot.Boot(t.Context(), boot.Options{
-		Tree: w.path("pxe"), Master: "master-12-web", Host: "web01", Wait: true, Probe: probe, SerialLog: w.path("serial.log"),
+		Tree: w.path("pxe"), Master: "master-12-web", Host: "web01", Wait: true, Probe: probe + identityProbe, SerialLog: w.path("serial.log"),
 	})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, lastLines(w.read(t, "serial.log")))
@@ -244,11 +337,7 @@ func bootedGuest(t *testing.T, w *world) {
 	if result.Report.State != "running" {
 		t.Errorf("the guest is %s: %v failed", result.Report.State, result.Report.Failed)
 	}
-	got := map[string]string{}
-	for line := range strings.Lines(string(result.Report.Output)) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
-		got[name] = value
-	}
+	got := answers(result.Report.Output)
 	t.Logf("up after %s: %v", result.Elapsed, got)
 	for name, want := range map[string]string{
 		"hostname": "web01", "etc_hostname": "web01", "root": "overlay", "nginx": "active",
@@ -258,6 +347,7 @@ func bootedGuest(t *testing.T, w *world) {
 			t.Errorf("%s is %q, want %q", name, got[name], want)
 		}
 	}
+	checkIdentity(t, w, "web01", got)
 	for name, want := range map[string]string{
 		"machine_info": "web01",                     // changed by the conffs
 		"default_site": "No such file or directory", // a file that the conffs deletes
