@@ -60,6 +60,15 @@ func newGate(secrets, traces []scan.Needle) *gate {
 // plan's stages.
 func (r *Runner) secrets(ctx context.Context, p *Plan) ([]scan.Needle, error) {
 	needles := settingsSecrets(r.Settings)
+	if file := r.Settings.AptAuthFile; file != "" {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("reading apt's credentials (APT_AUTH_FILE): %w", err)
+		}
+		for _, password := range aptPasswords(string(text)) {
+			needles = append(needles, scan.Secret("a password in APT_AUTH_FILE", password)...)
+		}
+	}
 	commits := map[string]bool{}
 	for _, t := range p.Tasks {
 		for _, s := range t.stages(r.Config) {
@@ -118,6 +127,17 @@ func settingsSecrets(s config.Settings) (needles []scan.Needle) {
 		}
 	}
 	return needles
+}
+
+// aptPasswords are those of an apt_auth.conf(5).
+func aptPasswords(text string) (passwords []string) {
+	words := strings.Fields(text)
+	for i, word := range words {
+		if word == "password" && i+1 < len(words) {
+			passwords = append(passwords, words[i+1])
+		}
+	}
+	return passwords
 }
 
 func decodeBase64(text string) (string, error) {

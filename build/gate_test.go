@@ -90,6 +90,13 @@ func TestSettingsSecrets(t *testing.T) {
 	}
 }
 
+func TestAptPasswords(t *testing.T) {
+	got := aptPasswords("machine https://a.example.com login ci password one\nmachine b\n  login x\n  password two\n# password\n")
+	if !slices.Equal(got, []string{"one", "two"}) {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestNamedIsBounded(t *testing.T) {
 	findings := make([]scan.Finding, 300)
 	if text := named(findings); !strings.HasSuffix(text, "and 290 more") {

@@ -121,9 +121,10 @@ suite:
 func newCanaryWorld(t *testing.T) *canaries {
 	t.Helper()
 	c := newCanaries(t, "REGISTRY_PASSWORD", "VAULTED_SSHD_KEYS_KEY", "GIT_TOKEN_PASSWORD", "VAULT_TOKEN", "VAULT_SECRET_ID",
-		"vault password", "vaulted value", "deploy key")
+		"vault password", "vaulted value", "deploy key", "apt password")
 	c.write(t, "config.yml", canaryConfig, 0o644)
 	c.write(t, "vault.password", c.values["vault password"]+"\n", 0o600)
+	c.write(t, "apt.auth", "machine https://packages.example.com login ci password "+c.values["apt password"]+"\n", 0o600)
 	c.write(t, "ansible-ro", "-----BEGIN OPENSSH PRIVATE KEY-----\n"+c.values["deploy key"]+"\n-----END OPENSSH PRIVATE KEY-----\n", 0o600)
 	c.write(t, "playbooks/playbook.yml", canaryPlaybook, 0o644)
 	c.write(t, "playbooks/hosts.yml", "all:\n  hosts:\n    host01:\n", 0o644)
@@ -146,7 +147,7 @@ func newCanaryWorld(t *testing.T) *canaries {
 		}
 	}
 	for name, value := range map[string]string{
-		"TMPDIR": c.path("tmp"), "HOME": c.path("home"), "ANSIBLE_REPO": git.URL + "/infra.git", "GIT_TOKEN_USERNAME": "ci",
+		"TMPDIR": c.path("tmp"), "HOME": c.path("home"), "ANSIBLE_REPO": git.URL + "/infra.git", "GIT_TOKEN_USERNAME": "ci", "APT_AUTH_FILE": c.path("apt.auth"),
 		"REGISTRY_HOSTNAME": strings.TrimPrefix(images.URL, "http://"), "REGISTRY_USERNAME": "ci",
 		"HOOK_PRE_ANSIBLE": "env >" + c.path("hook.env"), "HOOK_POST_ANSIBLE": "env >>" + c.path("hook.env"),
 		// Half of the secrets come from the environment.
@@ -266,7 +267,7 @@ func TestSecretsStayOut(t *testing.T) {
 func (c *canaries) searchFiles(t *testing.T, matcher *scan.Matcher, privately ...string) (looked int) {
 	t.Helper()
 	vaulted := scan.New(scan.Secret("vaulted value", c.values["vaulted value"]))
-	sources := []string{".secrets.env", "vault.password", "ansible-ro", "vaulted", "leak"}
+	sources := []string{".secrets.env", "vault.password", "ansible-ro", "vaulted", "leak", "apt.auth"}
 	err := filepath.WalkDir(c.dir, func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // the daemon's
