@@ -17,11 +17,22 @@ func HistoryOf(ctx context.Context, engine *layers.Engine, img layers.Image) (h 
 		h, err = HistoryIn(root)
 		return err
 	})
-	labels := img.Config.Config.Labels
-	if errors.Is(err, fs.ErrNotExist) && labels[labelImginfo] != "" {
-		return parseHistory([]byte(labels[labelImginfo]), []byte(labels[labelPackages]))
+	if errors.Is(err, fs.ErrNotExist) {
+		if told, ok, err := HistoryTold(img.Config.Config.Labels); ok {
+			return told, err
+		}
 	}
 	return h, err
+}
+
+// HistoryTold reads the history of an image from its labels, or from the
+// annotations of its manifest; ok tells whether they have one.
+func HistoryTold(labels map[string]string) (h History, ok bool, err error) {
+	if labels[labelImginfo] == "" {
+		return h, false, nil
+	}
+	h, err = ParseHistory([]byte(labels[labelImginfo]), []byte(labels[labelPackages]))
+	return h, true, err
 }
 
 // HistoryIn reads the history of the root filesystem at dir, as / is in a
@@ -40,5 +51,5 @@ func HistoryIn(dir string) (History, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return History{}, err
 	}
-	return parseHistory(imginfo, packages)
+	return ParseHistory(imginfo, packages)
 }

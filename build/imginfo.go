@@ -47,8 +47,8 @@ type PackageChanges struct {
 	Packages string `yaml:"packages" json:"packages"`
 }
 
-// parseHistory reads the two files. Either may be empty.
-func parseHistory(imginfo, packages []byte) (h History, err error) {
+// ParseHistory reads the two files. Either may be empty.
+func ParseHistory(imginfo, packages []byte) (h History, err error) {
 	if err := yaml.Unmarshal(imginfo, &h); err != nil {
 		return h, fmt.Errorf("reading %q: %w", imginfoList, err)
 	}

@@ -161,7 +161,7 @@ stages:
 	if diff := cmp.Diff(want, string(text)); diff != "" {
 		t.Fatal(diff)
 	}
-	h, err := parseHistory(text, nil)
+	h, err := ParseHistory(text, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func TestPackagesGrow(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	h, err := parseHistory(nil, text)
+	h, err := ParseHistory(nil, text)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +212,7 @@ func TestOriginalsFilesGrow(t *testing.T) {
 			t.Errorf("what was there has changed: %s", cmp.Diff(tt.text, string(text)))
 		}
 	}
-	h, err := parseHistory([]byte(original), []byte(originalPackages))
+	h, err := ParseHistory([]byte(original), []byte(originalPackages))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -301,7 +301,7 @@ func FuzzParsePackages(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if h, err := parseHistory(nil, text); err != nil || h.Packages[0] != entry {
+		if h, err := ParseHistory(nil, text); err != nil || h.Packages[0] != entry {
 			t.Fatalf("wrote %q, read %+v, %v", text, h, err)
 		}
 	})
@@ -314,7 +314,7 @@ func FuzzImginfo(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte, playbook, branch string) {
 		stage := aStage
 		stage.Playbook, stage.GitBranch = playbook, branch
-		_, _ = parseHistory(text, text)
+		_, _ = ParseHistory(text, text)
 		grown, err := imginfoList.extend(text, imginfoHead("base", time.Unix(0, 0)), stage.lines())
 		if err != nil {
 			return

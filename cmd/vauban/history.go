@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/containerd/errdefs"
 	"github.com/spf13/cobra"
 
 	"vauban/build"
@@ -20,7 +21,8 @@ func newHistory(a *app) *cobra.Command {
 		Short: "Tell which stages made an image, and which packages each changed",
 		Long: `Tell which stages made an image, and which packages each changed.
 
-IMAGE is pulled when it is not here. What begins with / or . is a path: of a
+Of an image that is not here, the manifest in the registry is read, and only
+when that does not tell the image is pulled. What begins with / or . is a path: of a
 root filesystem, such as / in a booted machine, or of its imginfo.`,
 		Example: `  vauban history master-12-web
   vauban history / --output json`,
@@ -50,6 +52,10 @@ func (a *app) history(cmd *cobra.Command, subject string) (h build.History, err 
 		return build.HistoryIn(subject)
 	}
 	err = a.withEngine(cmd, func(ctx context.Context, s *session) error {
+		if told, ok, err := s.remoteHistory(ctx, subject); err != nil || ok {
+			h = told
+			return err
+		}
 		img, err := s.image(ctx, subject)
 		if err != nil {
 			return err
@@ -58,6 +64,22 @@ func (a *app) history(cmd *cobra.Command, subject string) (h build.History, err 
 		return err
 	})
 	return h, err
+}
+
+// remoteHistory is that of an image which is not here, from its manifest in the
+// registry: no layer is fetched for it.
+func (s *session) remoteHistory(ctx context.Context, subject string) (h build.History, ok bool, err error) {
+	name, tag := s.reference(subject)
+	if _, err := s.engine.Image(ctx, name+":"+tag); err == nil || strings.Contains(tag, ":") {
+		return h, false, nil
+	}
+	annotations, err := s.images.Registry.Annotations(ctx, name, tag)
+	if errdefs.IsNotFound(err) {
+		return h, false, nil
+	} else if err != nil {
+		return h, false, err
+	}
+	return build.HistoryTold(annotations)
 }
 
 // printHistory prints the stages with the packages that each changed. The two
