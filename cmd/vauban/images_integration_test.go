@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -77,9 +78,22 @@ func webState(t *testing.T) string {
 	return state
 }
 
+// rwOf is what a machine web01 wrote since it booted.
+func rwOf(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	out, err := exec.CommandContext(t.Context(), "sh", "-ec", `cd "$0"; mkdir -p etc var/log; echo hacked >etc/motd
+		echo new >etc/new; echo noise >var/log/syslog; mknod etc/hostname c 0 0`, dir).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return dir
+}
+
 // TestImageCommands looks at images of a master and its host in every way.
 func TestImageCommands(t *testing.T) {
 	state, cfg, dir := webState(t), configFile(t, good), t.TempDir()
+	upper, drifted := rwOf(t), filepath.Join(dir, "drift.tgz")
 	rootfs, conffs := filepath.Join(dir, "web.squashfs"), filepath.Join(dir, "conffs.tgz")
 	commit := func(name string) string { return digest.FromString(name).Encoded() }
 	for _, tt := range []struct {
@@ -103,6 +117,12 @@ func TestImageCommands(t *testing.T) {
 		{name: "a command that fails", args: []string{"shell", "web", "--", "false"}, code: 1, err: `running "false"`},
 		{name: "a rootfs", args: []string{"export", "rootfs", "web", "-o", rootfs}, out: []string{rootfs}},
 		{name: "conffs", args: []string{"export", "conffs", "web", "--host", "web01", "-o", conffs}, out: []string{conffs, "1 deletions"}},
+		{name: "what a machine changed", args: []string{"drift", upper, "--against", "web/web01", "--diff", "-o", drifted},
+			out: []string{"changed  /etc/motd -rw-r--r-- 0:0\n", "-web01\n+hacked\n", "deleted  /etc/hostname\n", "added    /etc/new"}, not: "/var/log", err: "nothing is published"},
+		{name: "as JSON", args: []string{"drift", upper, "--against", "web/web01", "--output", "json", "--exclude", "etc/m*"}, out: []string{`"kind": "deleted"`}, not: "motd", err: "nothing is published"},
+		{name: "a machine that is no directory", args: []string{"drift", upper + "/nothing", "--against", "web/web01"}, code: 1, err: "nothing"},
+		{name: "a machine of no master", args: []string{"drift", upper, "--against", "other/web01"}, code: 2, err: "other/web01"},
+		{name: "a master with hosts", args: []string{"drift", upper, "--against", "web"}, code: 2, err: "web/HOST"},
 		{name: "conffs to a pipe", args: []string{"export", "conffs", "web", "--host", "web01", "-o", "-"}, out: []string{"\x1f\x8b"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -117,9 +137,9 @@ func TestImageCommands(t *testing.T) {
 			}
 		})
 	}
-	for _, path := range []string{rootfs, conffs} {
-		if info, err := os.Stat(path); err != nil || info.Size() == 0 {
-			t.Errorf("%s: %v", path, err)
+	for path, mode := range map[string]os.FileMode{rootfs: 0o644, conffs: 0o644, drifted: 0o600} {
+		if info, err := os.Stat(path); err != nil || info.Size() == 0 || info.Mode() != mode {
+			t.Errorf("%s: %v, %v", path, info, err)
 		}
 	}
 }

@@ -48,7 +48,7 @@ func newRoot() *cobra.Command {
 	stage, _ := newStage(a)
 	root.AddCommand(
 		newBuild(a), newCI(a), stage, newPlan(a), newTree(a),
-		newImages(a), newHistory(a), newPull(a), newShell(a), newDiff(a), newWhich(a), newExport(a),
+		newImages(a), newHistory(a), newPull(a), newShell(a), newDiff(a), newDrift(a), newWhich(a), newExport(a),
 		newReleases(a), newRollback(a), newEntry(a), newServe(a), newPrune(a), newBoot(a),
 		newVault(a), newDoctor(a), newVersion(),
 	)

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -58,7 +59,7 @@ func newVault(a *app) *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(
-		a.vaultCommand("list", "List the hosts that have an identity", cobra.NoArgs, listVault),
+		newVaultList(a),
 		a.vaultCommand("show HOST", "Print a host's machine-id and public keys", cobra.ExactArgs(1), showVault),
 		a.vaultCommand("rotate HOST", "Give a host new SSH keys; build its conffs afterwards", cobra.ExactArgs(1), rotateVault),
 		a.vaultCommand("verify", "Check that keys and machine-ids are whole and shared by no two hosts", cobra.NoArgs, verifyVault),
@@ -86,12 +87,53 @@ func (a *app) vaultCommand(use, short string, args cobra.PositionalArgs, do func
 	}
 }
 
-func listVault(ctx context.Context, out io.Writer, store vault.Store, _ []string) error {
+func newVaultList(a *app) *cobra.Command {
+	var format formatFlag
+	cmd := a.vaultCommand("list", "List the hosts that have an identity", cobra.NoArgs, func(ctx context.Context, out io.Writer, store vault.Store, _ []string) error {
+		if format.value == "json" {
+			return listVaultJSON(ctx, out, store)
+		}
+		hosts, err := store.List(ctx)
+		for _, host := range hosts {
+			fmt.Fprintln(out, host)
+		}
+		return err
+	})
+	outputFlag(cmd, &format, "text", "json")
+	return cmd
+}
+
+// listedIdentity is what everybody may know of a host, for programs.
+type listedIdentity struct {
+	Host      string      `json:"host"`
+	MachineID string      `json:"machineId"`
+	Keys      []listedKey `json:"keys"`
+}
+
+type listedKey struct {
+	Type        string `json:"type"`
+	Fingerprint string `json:"fingerprint"`
+	Public      string `json:"public"`
+}
+
+func listVaultJSON(ctx context.Context, out io.Writer, store vault.Store) error {
 	hosts, err := store.List(ctx)
-	for _, host := range hosts {
-		fmt.Fprintln(out, host)
+	if err != nil {
+		return err
 	}
-	return err
+	all := []listedIdentity{}
+	for _, host := range hosts {
+		id, err := store.Get(ctx, host)
+		if err != nil {
+			return err
+		}
+		listed := listedIdentity{Host: host, MachineID: id.MachineID(), Keys: []listedKey{}}
+		for _, key := range id.Keys() {
+			listed.Keys = append(listed.Keys, listedKey{string(key.Type), key.Fingerprint, strings.TrimSpace(key.Public)})
+		}
+		all = append(all, listed)
+	}
+	return printJSON(out, all)
 }
 
 func showVault(ctx context.Context, out io.Writer, store vault.Store, args []string) error {
