@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,9 +52,11 @@ type Options struct {
 	// Given are images that stand for a name in this run instead of what
 	// the name says: by name, NAME[:TAG] or NAME@DIGEST of each.
 	Given map[string]string
-	// Batch is how many hosts are built at once. 0: 20.
+	// Batch is how many hosts are built at once. 0: 20, fewer where memory
+	// is short.
 	Batch int
-	// Jobs is how many tasks run at once. 0: the number of cores.
+	// Jobs is how many tasks run at once. 0: the number of cores, fewer
+	// where memory is short.
 	Jobs int
 	// KeepGoing publishes a master although some of its hosts failed.
 	KeepGoing bool
@@ -94,11 +95,12 @@ type Runner struct {
 func NewRunner(ctx context.Context, o Options, p *Plan) (*Runner, error) {
 	r := &Runner{Options: o, plan: p, images: map[string]layers.Image{}, parts: map[*config.Master]*parts{}, claimed: map[string]string{},
 		identities: NewIdentities(o.Identities, o.CommitIdentities)}
+	own := ownCapacity()
 	if r.Batch <= 0 {
-		r.Batch = 20
+		r.Batch = own.batch()
 	}
 	if r.Jobs <= 0 {
-		r.Jobs = runtime.NumCPU()
+		r.Jobs = own.jobs()
 	}
 	if r.Timeout <= 0 {
 		r.Timeout = 2 * time.Hour

@@ -67,8 +67,8 @@ func newBuild(a *app) *cobra.Command {
 func (f *buildFlags) running(cmd *cobra.Command) {
 	f.report.add(cmd)
 	flags := cmd.Flags()
-	flags.IntVar(&f.batch, "batch", 20, "hosts built at once")
-	flags.IntVar(&f.jobs, "jobs", 0, "tasks run at once (default: the number of cores)")
+	flags.IntVar(&f.batch, "batch", 0, "hosts built at once (default: 20, fewer where memory is short)")
+	flags.IntVar(&f.jobs, "jobs", 0, "tasks run at once (default: the number of cores, fewer where memory is short)")
 	flags.BoolVar(&f.keepGoing, "keep-going", false, "publish although some hosts failed; they keep their previous conffs; the exit code is 1 all the same")
 	flags.BoolVar(&f.commitVault, "commit-vault", false, "commit and push the host identities that were created")
 	flags.DurationVar(&f.timeout, "timeout", 2*time.Hour, "time limit of a stage")
@@ -196,6 +196,9 @@ func (a *app) build(ctx context.Context, out, errOut io.Writer, f *buildFlags, n
 
 // run runs the plan that prepare makes.
 func (a *app) run(ctx context.Context, out, errOut io.Writer, f *buildFlags, prepare func(*slog.Logger) (*config.Config, config.Settings, *build.Plan, error)) (err error) {
+	if f.batch < 0 || f.jobs < 0 {
+		return usage(errors.New("vauban: --batch and --jobs take 1 or more"))
+	}
 	reporter, err := f.report.reporter(errOut)
 	if err != nil {
 		return err
