@@ -61,7 +61,7 @@ type Container struct {
 	cgroups []string
 	lent    []lentFile
 
-	nsenter     string   // which copy of it enters
+	nsenter     *os.File // a sealed copy, for systemd
 	ownedCgroup string   // made by us beside runc's
 	failedUnits []string // of systemd, those that were reported
 
@@ -89,7 +89,7 @@ func (e *Engine) start(ctx context.Context, parent Image, o ContainerOptions) (_
 	if o.Systemd && o.HostNetwork {
 		return nil, errors.New("`init: systemd` and `network: host` exclude each other: its services would be the builder's")
 	}
-	c := &Container{engine: e, options: o, parent: parent, config: cloneConfig(parent.Config.Config), nsenter: e.tools.nsenter}
+	c := &Container{engine: e, options: o, parent: parent, config: cloneConfig(parent.Config.Config)}
 	c.id = fmt.Sprintf("%s-%s", e.run.id, strings.ToLower(rand.Text()[:8]))
 	c.dir = filepath.Join(e.run.dir, c.id)
 	ctx = e.Context(ctx)
@@ -145,7 +145,7 @@ func (c *Container) create(ctx context.Context) error {
 	}
 	var ns *userNamespace
 	if c.options.Systemd {
-		if c.nsenter, err = c.engine.sealedNsenter(); err != nil {
+		if c.nsenter, err = seal(c.engine.tools.nsenter); err != nil {
 			return err
 		}
 		if ns, err = newUserNamespace(); err != nil {
@@ -255,8 +255,10 @@ func (c *Container) remove(ctx context.Context) error {
 		errs = append(errs, removeCgroup(ctx, c.ownedCgroup))
 	}
 	errs = append(errs, c.forward.stop())
-	if c.init != nil {
-		c.init.Close()
+	for _, file := range []*os.File{c.init, c.nsenter} {
+		if file != nil {
+			file.Close()
+		}
 	}
 	if err := c.engine.snapshots().Remove(ctx, c.id); err != nil && !errdefs.IsNotFound(err) {
 		errs = append(errs, fmt.Errorf("removing the snapshot of %q: %w", c.Name(), err))

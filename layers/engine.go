@@ -66,7 +66,6 @@ type Engine struct {
 	tools    tools
 	sysctls  func() ([]sysctl, error)
 	hostKeys func() ([]hostKey, error)
-	sealed   func() (*os.File, error) // nsenter, for user namespaces
 	// resolvConf is the builder's, for containers that share its network.
 	resolvConf []byte
 	volatile   bool
@@ -84,7 +83,6 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 			err = errors.Join(err, e.Close())
 		}
 	}()
-	e.sealed = sync.OnceValues(func() (*os.File, error) { return seal(e.tools.nsenter) })
 	keepInherited()
 	if err := daemon.CheckStateDir(o.StateDir); err != nil {
 		return nil, err
@@ -208,15 +206,6 @@ func (e *Engine) Context(ctx context.Context) context.Context {
 
 func (e *Engine) context(ctx context.Context) context.Context {
 	return namespaces.WithNamespace(ctx, Namespace)
-}
-
-// sealedNsenter is a path that holds as long as this process lives.
-func (e *Engine) sealedNsenter() (string, error) {
-	file, err := e.sealed()
-	if err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), file.Fd()), nil
 }
 
 func (e *Engine) snapshots() snapshots.Snapshotter {

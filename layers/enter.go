@@ -68,13 +68,14 @@ func (c *Container) Enter() []string {
 	cgroups := c.joinedCgroups()
 	argv = append(argv, c.engine.tools.sh, "-c", joinScript, "enter", pid, strconv.Itoa(len(cgroups)))
 	argv = append(argv, cgroups...)
-	argv = append(argv, c.nsenter, "--target", pid,
-		"--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd")
+	nsenter := []string{c.engine.tools.nsenter, "--target", pid,
+		"--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd"}
 	if c.options.Systemd {
 		// In there every capability is one over the container alone.
-		return append(argv, "--user", "--")
+		nsenter[0] = fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), c.nsenter.Fd())
+		return append(append(argv, nsenter...), "--user", "--")
 	}
-	argv = append(argv, "--")
+	argv = append(append(argv, nsenter...), "--")
 	return append(argv, c.dropCapabilities()...)
 }
 
@@ -229,8 +230,10 @@ func cgroupProcs(pid int) ([]string, error) {
 
 // cgroupMounts maps a hierarchy as /proc/PID/cgroup names it to its mount
 // point: "" is cgroup v2.
-func cgroupMounts() (map[string]string, error) {
-	f, err := os.Open("/proc/self/mountinfo")
+func cgroupMounts() (map[string]string, error) { return cgroupMountsIn("/proc/self/mountinfo") }
+
+func cgroupMountsIn(mountinfo string) (map[string]string, error) {
+	f, err := os.Open(mountinfo)
 	if err != nil {
 		return nil, err
 	}

@@ -132,6 +132,7 @@ func (c *Container) allowNonlocalBind() error {
 
 // boot waits until systemd has started what the image wants started.
 func (c *Container) boot(ctx context.Context) error {
+	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, bootTimeout)
 	defer cancel()
 	for {
@@ -151,7 +152,7 @@ func (c *Container) boot(ctx context.Context) error {
 			if err := context.Cause(ctx); !errors.Is(err, context.DeadlineExceeded) {
 				return err
 			}
-			return c.lateBoot(state)
+			return c.lateBoot(state, time.Since(start))
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
@@ -165,13 +166,13 @@ func (c *Container) systemdState(ctx context.Context) string {
 }
 
 // lateBoot says what systemd was waiting for.
-func (c *Container) lateBoot(state string) error {
+func (c *Container) lateBoot(state string, after time.Duration) error {
 	ctx, cancel := afterwards(context.Background())
 	defer cancel()
 	jobs, _ := c.output(ctx, "systemctl", "list-jobs", "--no-legend", "--no-pager")
 	journal, _ := c.output(ctx, "journalctl", "--no-pager", "--lines=10", "--output=cat")
 	return fmt.Errorf("systemd is not up after %s but %q; it waits for:\n%s\nits journal ends with:\n%s\n%s",
-		bootTimeout, state, strings.TrimSpace(jobs), strings.TrimSpace(journal), c.consoleTail())
+		after.Round(time.Second), state, strings.TrimSpace(jobs), strings.TrimSpace(journal), c.consoleTail())
 }
 
 // reportFailedUnits warns of those that were not warned of before.

@@ -3,8 +3,12 @@
 package layers_test
 
 import (
+	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"vauban/internal/treecmp"
 	"vauban/layers"
@@ -75,4 +79,79 @@ func compareImages(t *testing.T, e *layers.Engine, a, b layers.Image, o treecmp.
 		t.Fatal(err)
 	}
 	return diffs
+}
+
+func TestSystemdMustBeInTheImage(t *testing.T) {
+	e, base := shared.use(t)
+	img := applyOne(t, e, script(`rm /lib/systemd/systemd`), target("bare", base))
+	_, err := e.Apply(t.Context(), script(`true`), change, withSystemd(target("bare", img)))
+	if err == nil || !strings.Contains(err.Error(), "systemd-sysv") {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestSystemdAndTheBuildersNetwork(t *testing.T) {
+	e, base := shared.use(t)
+	to := withSystemd(target("shared", base))
+	to.HostNetwork = true
+	if _, err := e.Apply(t.Context(), script(`true`), change, to); err == nil || !strings.Contains(err.Error(), "network: host") {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+// A machine that does not come up says what it waits for.
+func TestSystemdThatHangs(t *testing.T) {
+	e, base := shared.use(t)
+	img := applyOne(t, e, script(`
+		printf '[Service]\nType=oneshot\nExecStart=/bin/sh -c "echo canary is waiting; exec sleep 8642"\n[Install]\nWantedBy=multi-user.target\n' >/etc/systemd/system/canary.service
+		systemctl enable canary.service`), target("hangs", base))
+	ctx, late := context.WithCancelCause(t.Context())
+	defer late(nil)
+	go func() {
+		for ctx.Err() == nil && !runsOnTheBuilder("sleep\x008642") {
+			time.Sleep(50 * time.Millisecond)
+		}
+		late(context.DeadlineExceeded)
+	}()
+	_, err := e.Apply(ctx, script(`true`), change, withSystemd(target("hangs", img)))
+	if err == nil || !strings.Contains(err.Error(), "canary.service") || !strings.Contains(err.Error(), "canary is waiting") {
+		t.Errorf("the error is %v", err)
+	}
+	if runsOnTheBuilder("sleep\x008642") {
+		t.Error("the container still runs")
+	}
+}
+
+func runsOnTheBuilder(cmdline string) bool {
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, file := range files {
+		if data, err := os.ReadFile(file); err == nil && strings.TrimRight(string(data), "\x00") == cmdline {
+			return true
+		}
+	}
+	return false
+}
+
+// A unit that fails is told and is no failure of the step; what the step left
+// running is ended, and no control group stays behind.
+func TestSystemdFailedUnitsAndRemains(t *testing.T) {
+	e, base := shared.use(t)
+	applyOne(t, e, script(`
+		printf '[Service]\nType=oneshot\nExecStart=/bin/false\n' >/etc/systemd/system/canary.service
+		systemctl daemon-reload
+		! systemctl start canary.service
+		systemctl is-failed canary.service
+		setsid sleep 7531 >/dev/null 2>&1 &
+		systemd-run --quiet sleep 7532`), withSystemd(target("fails", base)))
+	for _, left := range []string{"sleep\x007531", "sleep\x007532", "/usr/bin/sleep\x007532"} {
+		if runsOnTheBuilder(left) {
+			t.Errorf("%q still runs", left)
+		}
+	}
+	for _, hierarchy := range []string{"", "*/"} {
+		left, err := filepath.Glob("/sys/fs/cgroup/" + hierarchy + "vauban/" + filepath.Base(e.Dir()) + "-*")
+		if err != nil || len(left) > 0 {
+			t.Errorf("control groups are left: %v, %v", left, err)
+		}
+	}
 }

@@ -17,6 +17,7 @@ var systemdState = []string{
 	"var/lib/systemd/random-seed",
 	"var/lib/systemd/credential.secret",
 	"var/lib/systemd/timesync/clock",
+	"var/lib/systemd/linger/.#*",
 	"var/tmp/systemd-private-*",
 }
 

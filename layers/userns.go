@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -58,8 +59,10 @@ func (u *userNamespace) release() {
 
 // CheckUserNamespaces says why this machine cannot run a container with
 // `init: systemd`. Nil where nothing is known to prevent it.
-func CheckUserNamespaces() error {
-	limit, err := os.ReadFile("/proc/sys/user/max_user_namespaces")
+func CheckUserNamespaces() error { return checkUserNamespaces("/proc") }
+
+func checkUserNamespaces(proc string) error {
+	limit, err := os.ReadFile(filepath.Join(proc, "sys/user/max_user_namespaces"))
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return errors.New("the kernel has no user namespaces: `init: systemd` needs one with CONFIG_USER_NS")
@@ -68,7 +71,7 @@ func CheckUserNamespaces() error {
 	case string(limit) == "0\n":
 		return errors.New("user namespaces are switched off: sysctl -w user.max_user_namespaces=10000")
 	}
-	hierarchies, err := cgroupMounts()
+	hierarchies, err := cgroupMountsIn(filepath.Join(proc, "self/mountinfo"))
 	if err != nil {
 		return err
 	}
