@@ -61,6 +61,9 @@ func (s Source) Open(ctx context.Context) (io.ReadCloser, error) {
 	return s.run(ctx, s.tarCommand(), changedMeanwhile)
 }
 
+// maxFile bounds what Read reads, in bytes.
+const maxFile = 16 << 20
+
 // Read reads a small file of the machine.
 func (s Source) Read(ctx context.Context, path string) ([]byte, error) {
 	if s.Host == "" {
@@ -71,7 +74,7 @@ func (s Source) Read(ctx context.Context, path string) ([]byte, error) {
 		return nil, err
 	}
 	defer out.Close()
-	return io.ReadAll(io.LimitReader(out, 1<<20))
+	return io.ReadAll(io.LimitReader(out, maxFile))
 }
 
 // changedMeanwhile is how GNU tar ends when a file changed or vanished while it

@@ -12,20 +12,23 @@ import (
 	"github.com/spf13/cobra"
 
 	"vauban/build"
+	"vauban/drift"
 )
 
 func newHistory(a *app) *cobra.Command {
 	var format formatFlag
 	cmd := &cobra.Command{
-		Use:   "history IMAGE[:TAG|@DIGEST] | DIRECTORY | FILE",
+		Use:   "history IMAGE[:TAG|@DIGEST] | DIRECTORY | FILE | ssh:[USER@]HOST",
 		Short: "Tell which stages made an image, and which packages each changed",
 		Long: `Tell which stages made an image, and which packages each changed.
 
 Of an image that is not here, the manifest in the registry is read, and only
-when that does not tell the image is pulled. What begins with / or . is a path: of a
-root filesystem, such as / in a booted machine, or of its imginfo.`,
+when that does not tell the image is pulled. What begins with / or . is a path:
+of a root filesystem, such as / in a booted machine, or of its imginfo. A
+machine is asked by ssh, which must know it.`,
 		Example: `  vauban history master-12-web
-  vauban history / --output json`,
+  vauban history / --output json
+  vauban history ssh:root@web01`,
 		Args: arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			h, err := a.history(cmd, args[0])
@@ -51,6 +54,9 @@ func (a *app) history(cmd *cobra.Command, subject string) (h build.History, err 
 		}
 		return build.HistoryIn(subject)
 	}
+	if strings.HasPrefix(subject, "ssh:") {
+		return bootedHistory(cmd.Context(), subject)
+	}
 	err = a.withEngine(cmd, func(ctx context.Context, s *session) error {
 		if told, ok, err := s.remoteHistory(ctx, subject); err != nil || ok {
 			h = told
@@ -64,6 +70,23 @@ func (a *app) history(cmd *cobra.Command, subject string) (h build.History, err 
 		return err
 	})
 	return h, err
+}
+
+// bootedHistory asks a machine.
+func bootedHistory(ctx context.Context, subject string) (build.History, error) {
+	source, err := drift.ParseSource(subject)
+	if err != nil {
+		return build.History{}, usage(fmt.Errorf("vauban: %w", err))
+	}
+	imginfo, err := source.Read(ctx, "/imginfo")
+	if err != nil {
+		return build.History{}, err
+	}
+	packages, err := source.Read(ctx, "/packages")
+	if err != nil {
+		return build.History{}, err
+	}
+	return build.ParseHistory(imginfo, packages)
 }
 
 // remoteHistory is that of an image which is not here, from its manifest in the

@@ -84,6 +84,10 @@ func TestExitCodes(t *testing.T) {
 		{"a stage with another word", "", []string{"stage", "-s", "base", "--conffs", "maybe"}, 2, "", "use yes or no"},
 		{"a stage with a key that is not there", "", []string{"stage", "-s", "base", "-k", "/nowhere/key"}, 2, "", "is no file"},
 		{"a stage without a repository", "", []string{"stage", "-s", "base", "a.yml", "--state", t.TempDir()}, 2, "", "ANSIBLE_REPO"},
+		{"a history of no machine", good, []string{"history", "ssh:-oProxyCommand=x"}, 2, "", "is no machine"},
+		{"drift from nothing", good, []string{"drift", "/live/cow/rw"}, 2, "", "--against is missing"},
+		{"drift of no machine", good, []string{"drift", "ssh:a b", "--against", "web/web01"}, 2, "", "is no machine"},
+		{"drift in a folder of a folder", good, []string{"drift", "/x", "--against", "web/web01", "--dir", "/y"}, 2, "", "--dir is for"},
 		{"ci without a name", good, []string{"ci"}, 2, "", "`name` is not set"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
