@@ -67,6 +67,8 @@ type Options struct {
 	Backoff time.Duration
 	// Log gets what happens, at debug level. Nil drops it.
 	Log *slog.Logger
+
+	patience time.Duration // 0: defaultPatience
 }
 
 // Format prints the options without the password, whatever the verb.
@@ -139,6 +141,9 @@ func (o Options) withDefaults() Options {
 	if o.Backoff <= 0 {
 		o.Backoff = 500 * time.Millisecond
 	}
+	if o.patience <= 0 {
+		o.patience = defaultPatience
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -151,7 +156,7 @@ func (r *Registry) connect(ctx context.Context, o Options) error {
 	if r.host, r.project, err = parseHostname(o.Hostname); err != nil {
 		return err
 	}
-	if r.connections, err = newTransport(r.host.RegistryStr(), o.CertDirs); err != nil {
+	if r.connections, err = newTransport(r.host.RegistryStr(), o.CertDirs, o.patience); err != nil {
 		return err
 	}
 	r.transport = loopbackHTTP{r.connections}
