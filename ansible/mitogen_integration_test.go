@@ -115,7 +115,7 @@ func TestMitogen(t *testing.T) {
 	}
 	const asked = "strategy = mitogen_free\n"
 	same("master-web", run("", false, "master-web")["master-web"], run(asked, false, "master-web")["master-web"])
-	plain, mitogen := run("", true, "web1", "web2"), run(asked, true, "web1", "web2")
+	plain, mitogen := run("", true, "web1"), run(asked, true, "web1", "web2")
 	same("web1", plain["web1"], mitogen["web1"])
 	if err := mitogen["web2"].Err; err == nil || !strings.Contains(err.Error(), "on purpose") {
 		t.Errorf("web2: got error %v, want the failing task's", err)
