@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -100,7 +101,7 @@ func (r *Runner) taskEnded(ctx context.Context, o Outcome) {
 		case ctx.Err() != nil && errors.Is(o.Err, context.Cause(ctx)):
 			e.Outcome = progress.Interrupted
 		default:
-			e.Log = r.logFailure(o.Task.logName(), o.Err)
+			e.Log = r.logFailure(r.logOf(o.Task, o.Err), o.Err)
 		}
 	}
 	r.report(withTask(ctx, o.Task), e)
@@ -142,13 +143,23 @@ func (r *Runner) logFailure(name string, reason error) string {
 	return path
 }
 
-// logName is the log that tells most of a task.
-func (t *Task) logName() string {
+// logOf is the log that tells most of why a task failed.
+func (r *Runner) logOf(t *Task, err error) string {
 	switch t.Kind {
 	case MakeBase:
 		return t.Base.Image()
 	case MakeKernel:
 		return t.Master.Image() + "/initramfs"
+	case MakeConffs:
+		return t.Master.Image() + "/conffs"
+	}
+	if failure(err) == nil {
+		// It is in no playbook's task: the stage that came last has more.
+		for i := range slices.Backward(t.Master.Stages) {
+			if _, err := os.Stat(r.logPath(t.Master.StageImage(i))); err == nil {
+				return t.Master.StageImage(i)
+			}
+		}
 	}
 	return t.Master.Image()
 }
