@@ -103,7 +103,7 @@ func newBox(t *testing.T, name string) box {
 	enter := []string{"env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "USER=root", "LC_ALL=C.UTF-8",
 		"SYSTEMD_OFFLINE=1", "container=vauban", "DEBIAN_FRONTEND=noninteractive", "PYTHONDONTWRITEBYTECODE=1",
 		"nsenter", "--target", strconv.Itoa(pid), "--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd", "--"}
-	return box{target{name, enter}, filepath.Join(dir, "upper")}
+	return box{target{name: name, enter: enter}, filepath.Join(dir, "upper")}
 }
 
 // read returns a file that was written inside.

@@ -7,18 +7,28 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"vauban/layers"
 )
 
 // target is a container as ansible sees it.
 type target struct {
 	name  string
 	enter []string // argv prefix of a command inside
+	// passed is the file that the stand-ins write to; "" where the
+	// container has none.
+	passed string
+}
+
+func newTarget(c *layers.Container) target {
+	return target{name: c.Name(), enter: c.Enter(), passed: c.PassedFile()}
 }
 
 // description tells the plugins what this run is about; see
 // ansible_collections/vauban/build/plugins/plugin_utils/run.py.
 type description struct {
 	Hosts         map[string]map[string]any `json:"hosts"`
+	Containers    map[string]container      `json:"containers"`
 	Groups        []string                  `json:"groups"`
 	Independent   bool                      `json:"independent"`
 	Mitogen       bool                      `json:"mitogen"`
@@ -28,6 +38,15 @@ type description struct {
 	// Tree is the working copy, of which the plugins note what is read.
 	Tree            string   `json:"tree"`
 	PlaybookFolders []string `json:"playbook_folders"`
+}
+
+// container is what the plugins know of the inside of one; see
+// layers.Container.
+type container struct {
+	Passed   string   `json:"passed"`
+	Bin      string   `json:"bin"`
+	StandIns []string `json:"stand_ins"`
+	Busy     string   `json:"busy"`
 }
 
 // keptVariables are those of the container that become methods must not drop.
@@ -42,7 +61,7 @@ func (t target) variables() map[string]any {
 			kept = append(kept, word)
 		}
 	}
-	return map[string]any{
+	variables := map[string]any{
 		"ansible_connection":         "vauban.build.enter",
 		"ansible_python_interpreter": "/usr/bin/python3",
 		// /tmp is not part of the layer
@@ -51,6 +70,10 @@ func (t target) variables() map[string]any {
 		"vauban_enter":       t.enter,
 		"vauban_environment": kept,
 	}
+	if t.passed != "" {
+		variables["vauban_profile"], variables["vauban_path"] = layers.Profile, layers.StandInPath
+	}
+	return variables
 }
 
 // isPlain tells whether a shell takes the value as it is.
@@ -64,6 +87,7 @@ type runFiles struct{ description, variables, limit string }
 func (p *Playbook) writeFiles(c *workingCopy, targets []target, mitogen bool) (runFiles, error) {
 	d := description{
 		Hosts:           map[string]map[string]any{},
+		Containers:      map[string]container{},
 		Independent:     p.options.Conffs && p.options.Mode != Together,
 		Mitogen:         mitogen,
 		DelegateHosts:   p.repository.options.DelegateHosts,
@@ -78,6 +102,9 @@ func (p *Playbook) writeFiles(c *workingCopy, targets []target, mitogen bool) (r
 	var names []string
 	for _, t := range targets {
 		d.Hosts[t.name] = t.variables()
+		if t.passed != "" {
+			d.Containers[t.name] = container{t.passed, layers.StandInPath, layers.StandIns(), layers.BusyPath}
+		}
 		names = append(names, t.name)
 	}
 	dir, err := os.MkdirTemp(c.dir, "ansible-")

@@ -92,7 +92,8 @@ func TestBrokenPlaybook(t *testing.T) {
 	r := open(t, Options{Repo: repository})
 	run := func(path string) error {
 		p := r.Playbook(PlaybookOptions{Revision: revision(t, r, ""), Path: path, Master: "master-x"})
-		return p.run(t.Context(), []target{{name: "master-x", enter: []string{"false"}}})
+		_, err := p.run(t.Context(), []target{{name: "master-x", enter: []string{"false"}}})
+		return err
 	}
 	if err := run("syntax.yml"); err == nil || !strings.Contains(err.Error(), "nosuchmodule") {
 		t.Errorf("got %v, want an error that names the module", err)

@@ -54,6 +54,10 @@ type PlaybookOptions struct {
 	Init string
 	// Timeout bounds a run. 0: none.
 	Timeout time.Duration
+	// Strict fails a host of which something was passed over.
+	Strict bool
+	// Passed is told, at the end of a run, what was passed over. Nil: nobody.
+	Passed func([]Passed)
 	// Output opens the log of a host, with diffs, which may hold secrets.
 	// Nil: none.
 	Output func(host string) (io.WriteCloser, error)
@@ -85,12 +89,18 @@ func (r *Repository) Playbook(o PlaybookOptions) *Playbook {
 func (p *Playbook) Run(ctx context.Context, containers []*layers.Container) error {
 	targets := make([]target, len(containers))
 	for i, c := range containers {
-		targets[i] = target{c.Name(), c.Enter()}
+		targets[i] = newTarget(c)
 	}
-	return p.run(ctx, targets)
+	passed, err := p.run(ctx, targets)
+	for _, c := range containers {
+		if err := labelPassed(c.ImageConfig(), c.Name(), passed); err != nil {
+			return err
+		}
+	}
+	return err
 }
 
-func (p *Playbook) run(ctx context.Context, targets []target) (err error) {
+func (p *Playbook) run(ctx context.Context, targets []target) (passed []Passed, err error) {
 	if p.options.Timeout > 0 {
 		late := fmt.Errorf("playbook %q took longer than %s: raise --timeout", p.options.Path, p.options.Timeout)
 		var cancel context.CancelFunc
@@ -100,21 +110,38 @@ func (p *Playbook) run(ctx context.Context, targets []target) (err error) {
 	r := p.repository
 	c, remove, err := r.private(ctx, p.options.Revision.Commit)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
 	h := p.hook(targets)
 	if err := r.runHook(ctx, c, "HOOK_PRE_ANSIBLE", r.options.HookPre, h, p.log()); err != nil {
-		return err
+		return nil, err
 	}
-	failed, err := p.apply(ctx, c, targets)
+	result, err := p.apply(ctx, c, targets)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if len(failed) > 0 {
-		return &layers.PartialError{Failed: failed}
+	if p.options.Passed != nil {
+		p.options.Passed(result.passed)
 	}
-	return r.runHook(ctx, c, "HOOK_POST_ANSIBLE", r.options.HookPost, h, p.log())
+	if p.options.Strict {
+		result.refusePassed()
+	}
+	if len(result.failed) > 0 {
+		return result.passed, &layers.PartialError{Failed: result.failed}
+	}
+	return result.passed, r.runHook(ctx, c, "HOOK_POST_ANSIBLE", r.options.HookPost, h, p.log())
+}
+
+// outcome is what became of the hosts of a run.
+type outcome struct {
+	failed map[string]error
+	passed []Passed
+}
+
+func (o *outcome) add(other outcome) {
+	maps.Copy(o.failed, other.failed)
+	o.passed = append(o.passed, other.passed...)
 }
 
 func (p *Playbook) hook(targets []target) hook {
@@ -128,46 +155,45 @@ func (p *Playbook) hook(targets []target) hook {
 	return h
 }
 
-// apply runs ansible once, or once for each host, and returns the hosts that
-// failed.
-func (p *Playbook) apply(ctx context.Context, c *workingCopy, targets []target) (map[string]error, error) {
+// apply runs ansible once, or once for each host.
+func (p *Playbook) apply(ctx context.Context, c *workingCopy, targets []target) (outcome, error) {
 	r := p.repository
 	installed, err := r.install(ctx, c)
 	if err != nil {
-		return nil, err
+		return outcome{}, err
 	}
 	s, err := r.readSettings(ctx, c)
 	if err != nil {
-		return nil, err
+		return outcome{}, err
 	}
 	if p.options.Mode != Alone || !p.options.Conffs {
 		return p.ansible(ctx, c, s, installed, targets)
 	}
-	failed := map[string]error{}
+	all := outcome{failed: map[string]error{}}
 	var mu sync.Mutex
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.NumCPU())
 	for _, t := range targets {
 		group.Go(func() error {
-			of, err := p.ansible(ctx, c, s, installed, []target{t})
+			one, err := p.ansible(ctx, c, s, installed, []target{t})
 			mu.Lock()
 			defer mu.Unlock()
-			maps.Copy(failed, of)
+			all.add(one)
 			return err
 		})
 	}
-	return failed, group.Wait()
+	return all, group.Wait()
 }
 
 // ansible runs ansible-playbook on the targets.
-func (p *Playbook) ansible(ctx context.Context, c *workingCopy, s settings, g galaxy, targets []target) (map[string]error, error) {
+func (p *Playbook) ansible(ctx context.Context, c *workingCopy, s settings, g galaxy, targets []target) (outcome, error) {
 	files, err := p.writeFiles(c, targets, p.usesMitogen(s))
 	if err != nil {
-		return nil, err
+		return outcome{}, err
 	}
 	record, err := p.newRecord(c, targets)
 	if err != nil {
-		return nil, err
+		return outcome{}, err
 	}
 	r, said := p.repository, &tail{limit: 8192}
 	err = process{
@@ -177,21 +203,24 @@ func (p *Playbook) ansible(ctx context.Context, c *workingCopy, s settings, g ga
 		output: io.MultiWriter(said, p.log()),
 		events: record.read,
 	}.run(ctx)
+	if ctx.Err() == nil {
+		record.finishJobs(ctx, targets)
+	}
 	if ctx.Err() != nil {
-		return nil, errors.Join(context.Cause(ctx), record.close())
+		return outcome{}, errors.Join(context.Cause(ctx), record.close())
 	}
 	if err := errors.Join(record.close(), record.readNeighbours(files.description+".neighbours")); err != nil {
-		return nil, err
+		return outcome{}, err
 	}
 	if err := p.noteReads(c, files.description+".reads", targets, record.neighbours); err != nil {
-		return nil, err
+		return outcome{}, err
 	}
 	failed := record.failed()
 	if !record.finished || (err != nil && len(failed) == 0) {
 		err = errors.Join(record.noMitogen, cmp.Or(err, errNoEvents), errorText(c.relative(said.String())))
-		return nil, fmt.Errorf("applying playbook %q: %w", p.options.Path, err)
+		return outcome{}, fmt.Errorf("applying playbook %q: %w", p.options.Path, err)
 	}
-	return failed, nil
+	return outcome{failed, record.passed}, nil
 }
 
 // errNoEvents: ansible ended well but did not say so to us.

@@ -54,7 +54,7 @@ func apply(t *testing.T, r *Repository, o PlaybookOptions, boxes ...box) map[str
 	for _, b := range boxes {
 		targets = append(targets, b.target)
 	}
-	err := r.Playbook(o).run(t.Context(), targets)
+	_, err := r.Playbook(o).run(t.Context(), targets)
 	var partial *layers.PartialError
 	if errors.As(err, &partial) {
 		return partial.Failed

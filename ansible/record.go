@@ -16,7 +16,7 @@ import (
 // event is what the callback plugin writes, one object a line. Which fields
 // are there depends on Event.
 type event struct {
-	Event string // start, no mitogen, play, task, item, result, stats
+	Event string // start, no mitogen, play, task, item, result, passed, async, joined, stats
 
 	Version, Mitogen string         // start: ansible-core's, and Mitogen's where it is used
 	Name, Pattern    string         // play
@@ -24,10 +24,14 @@ type event struct {
 	UUID             string         // task
 	Stats            map[string]sum // stats
 
-	Host, Status, Task, Path string // item, result
-	Action, Delegated        string
-	Message, Label           string
-	Body, Diff               string
+	Host, Task, Path  string // item, result, passed, async
+	What              string // passed
+	Job               string // async: its results file; joined: the file's name
+	Limit             int    // async: seconds
+	Status            string // item, result
+	Action, Delegated string
+	Message, Label    string
+	Body, Diff        string
 }
 
 // sum counts a host's task results.
@@ -46,6 +50,8 @@ type record struct {
 	noMitogen     error // it is asked for, and cannot be used
 	finished      bool
 	err           error
+	passed        []Passed
+	jobs          []event // async
 	// neighbours each host read variables of
 	neighbours map[string][]string
 }
@@ -121,6 +127,12 @@ func (r *record) take(e event) {
 		if h := r.hosts[e.Host]; h != nil {
 			r.result(h, e)
 		}
+	case "passed":
+		r.pass(Passed{Host: e.Host, Task: oneLine(e.Task), Path: r.copy.relative(e.Path), What: oneLine(e.What)})
+	case "async":
+		r.jobs = append(r.jobs, e)
+	case "joined":
+		r.jobs = slices.DeleteFunc(r.jobs, func(job event) bool { return job.Host == e.Host && fileName(job.Job) == e.Job })
 	case "stats":
 		for name, s := range e.Stats {
 			if h := r.hosts[name]; h != nil {

@@ -2,24 +2,15 @@ package layers
 
 import (
 	"context"
-	_ "embed"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
-
-// initPath is process 1 inside. Its base name is what ansible's setup module
-// takes for the name of the service manager, and a full path keeps it from
-// being found as /sbin/init.
-const initPath = "/run/vauban/init"
-
-//go:embed init.sh
-var initScript []byte
 
 // defaultCapabilities are containerd's for an ordinary container: enough for
 // apt, su, chown, mknod and setcap; not enough to mount, to set the clock or
@@ -43,23 +34,19 @@ func (o ContainerOptions) capabilities() []string {
 // builder; ns are the namespaces for systemd, else nil; more are
 // mounted too.
 func (o ContainerOptions) spec(ctx context.Context, id, dir string, ns *userNamespace, more ...specs.Mount) (*oci.Spec, error) {
-	script, content := filepath.Join(dir, "init"), initScript
-	if o.Systemd {
-		content = initSystemdScript
-	}
-	if err := os.WriteFile(script, content, 0o755); err != nil {
-		return nil, fmt.Errorf("writing process 1: %w", err)
+	if err := o.writeInside(dir); err != nil {
+		return nil, err
 	}
 	opts := []oci.SpecOpts{
 		oci.WithDefaultSpec(),
 		oci.WithDefaultUnixDevices,
 		oci.WithProcessArgs(initPath),
-		oci.WithEnv(o.environment()),
+		oci.WithEnv(o.initEnvironment()),
 		oci.WithHostname(o.Name),
 		oci.WithCapabilities(o.capabilities()),
 		oci.WithNewPrivileges,
 		oci.WithNamespacedCgroup(),
-		oci.WithMounts(append(mounts(script, filepath.Join(dir, "apt")), more...)),
+		oci.WithMounts(append(mounts(dir), more...)),
 		withWritableSysctls,
 	}
 	if o.HostNetwork {
@@ -75,12 +62,23 @@ func (o ContainerOptions) spec(ctx context.Context, id, dir string, ns *userName
 	return spec, nil
 }
 
-func mounts(script, apt string) []specs.Mount {
+// initEnvironment is process 1's: what asks it whether this is a container,
+// as the facts of ansible and systemd-detect-virt do, learns of none. Roles
+// leave out half of their work in one. Systemd itself has to know.
+func (o ContainerOptions) initEnvironment() []string {
+	if o.Systemd {
+		return o.environment()
+	}
+	return slices.DeleteFunc(o.environment(), func(word string) bool { return strings.HasPrefix(word, "container=") })
+}
+
+func mounts(dir string) []specs.Mount {
 	return []specs.Mount{
 		{Type: "tmpfs", Source: "tmpfs", Destination: "/tmp", Options: []string{"nosuid", "nodev", "mode=1777"}},
-		bindMount(script, initPath, "ro"),
-		bindMount(filepath.Join(apt, "cache"), aptCache),
-		bindMount(filepath.Join(apt, "lists"), aptLists),
+		bindMount(filepath.Join(dir, "inside"), insideDir, "ro"),
+		bindMount(filepath.Join(dir, "passed"), insideDir+"/passed"),
+		bindMount(filepath.Join(dir, "apt", "cache"), aptCache),
+		bindMount(filepath.Join(dir, "apt", "lists"), aptLists),
 	}
 }
 

@@ -3,7 +3,6 @@ package layers
 import (
 	"bytes"
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
 	"os"
@@ -29,9 +28,6 @@ const (
 	// haltSignal is SIGRTMIN+3, see systemd(1).
 	haltSignal = unix.Signal(37)
 )
-
-//go:embed init-systemd.sh
-var initSystemdScript []byte
 
 // systemdArguments are what a machine's boot loader would pass: in a container
 // systemd takes its arguments for the kernel's. Source: kernel-command-line(7).

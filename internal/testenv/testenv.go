@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"vauban/internal/filelock"
@@ -64,6 +65,9 @@ func Base(t testing.TB, e *layers.Engine) layers.Image {
 	return img
 }
 
+// basePackages are in the base besides what every Debian has.
+const basePackages = "python3,python3-apt,sudo,systemd-sysv,procps,iproute2,iptables,nftables,kmod,ca-certificates,rsync"
+
 // BaseTar is the shared base system as a tar. It is made once, in the folder
 // that VAUBAN_TEST_DIR names, or in one below the temporary directory.
 func BaseTar(t testing.TB) string {
@@ -74,13 +78,14 @@ func BaseTar(t testing.TB) string {
 		t.Fatal(err)
 	}
 	defer lock.Close()
-	path := filepath.Join(dir, "base.tar")
+	// A base with other packages is another file.
+	path := filepath.Join(dir, "base-"+digest.FromString(basePackages).Encoded()[:12]+".tar")
 	if _, err := os.Stat(path); err == nil {
 		return path
 	}
 	var said bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), "mmdebstrap", "--quiet", "--format=tar", "--variant=minbase",
-		"--include=python3,python3-apt,sudo,systemd-sysv,procps,iproute2,iptables,nftables,kmod,ca-certificates", "bookworm", path+".new")
+		"--include="+basePackages, "bookworm", path+".new")
 	cmd.Stderr = &said
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("bootstrapping a base: %v: %s", err, said.String())

@@ -6,8 +6,9 @@ type: aggregate
 short_description: Events of a run for vauban
 description:
   - Writes to the file descriptor that C(VAUBAN_EVENTS_FD) holds.
-  - Installs the guard that keeps tasks from other machines, and makes plays
-    independent of each other's hosts where vauban asks for it.
+  - Installs the guard that keeps tasks from other machines and what helps
+    ordinary tasks along, and makes plays independent of each other's hosts
+    where vauban asks for it.
 author: vauban
 '''
 
@@ -19,7 +20,9 @@ from ansible.errors import AnsibleError
 from ansible.plugins.callback import CallbackBase
 from ansible.release import __version__
 
-from ansible_collections.vauban.build.plugins.plugin_utils import guard, mitogen, run as vauban
+from ansible_collections.vauban.build.plugins.plugin_utils import guard, mitogen, ordinary, run as vauban
+
+MAX_NOTES = 1 << 20
 
 
 class CallbackModule(CallbackBase):
@@ -37,7 +40,10 @@ class CallbackModule(CallbackBase):
         descriptor = int(os.environ['VAUBAN_EVENTS_FD'])
         os.set_inheritable(descriptor, False)  # a daemon that a task starts must not hold it
         self._events = os.fdopen(descriptor, 'w', encoding='utf-8', closefd=False)
+        self._tasks = {}  # by uuid
+        self._read = {}  # how much of each container's notes was read
         guard.install(self._run)
+        ordinary.install(self._run)
 
     # what runs
 
@@ -63,6 +69,7 @@ class CallbackModule(CallbackBase):
     def v2_playbook_on_play_start(self, play):
         if self._variables is None:
             self._variables = play.get_variable_manager()
+            self._run.inventory = self._variables._inventory
             for host, facts in self._run.lent_facts():
                 self._variables.set_host_facts(host, facts)
         for host in self._run.hosts:
@@ -72,9 +79,11 @@ class CallbackModule(CallbackBase):
                    hosts=list(hosts))
 
     def v2_playbook_on_task_start(self, task, is_conditional):
+        self._tasks[task._uuid] = task
         self._emit('task', task=task.get_name().strip(), uuid=task._uuid)
 
     def v2_playbook_on_handler_task_start(self, task):
+        self._tasks[task._uuid] = task
         self._emit('task', task=task.get_name().strip(), uuid=task._uuid)
 
     # what came of it
@@ -106,6 +115,8 @@ class CallbackModule(CallbackBase):
         self._result('retry', result, item=True)
 
     def v2_playbook_on_stats(self, stats):
+        for host in self._run.containers:
+            self._passed(host)
         self._emit('stats', stats={
             host: stats.summarize(host) for host in stats.processed})
 
@@ -113,9 +124,33 @@ class CallbackModule(CallbackBase):
         if self._run.facts and host in self._run.hosts:
             self._variables.set_host_facts(host, dict(self._run.facts))
 
+    def _passed(self, host, task=None):
+        """Tells what was left out in a container since it was last asked."""
+        container = self._run.containers.get(host)
+        if not container:
+            return
+        with open(container['passed'], 'rb') as file:
+            file.seek(self._read.get(host, 0))
+            notes = file.read(MAX_NOTES)
+            notes = notes[:notes.rfind(b'\n') + 1]
+            self._read[host] = self._read.get(host, 0) + len(notes)
+        for note in notes.decode(errors='replace').splitlines():
+            uuid, _, what = note.partition('\t')
+            culprit = self._tasks.get(uuid, task)
+            self._emit('passed', host=host, what=what, task=culprit.get_name().strip() if culprit else '',
+                       path=(culprit.get_path() if culprit else '') or '')
+
     def _result(self, status, result, item=False):
         body, task = result._result, result._task
         delegated = body.get('_ansible_delegated_vars') or {}
+        for host in {result._host.get_name(), delegated.get('ansible_delegated_host')}:
+            self._passed(host, task)
+        if task.action.endswith('async_status'):
+            if body.get('finished'):
+                self._emit('joined', host=result._host.get_name(), job=str(body.get('ansible_job_id')))
+        elif body.get('results_file') and body.get('started') and not body.get('finished'):
+            self._emit('async', host=result._host.get_name(), task=task.get_name().strip(), path=task.get_path() or '',
+                       job=body['results_file'], limit=task.async_val)
         self._clean_results(body, task.action)
         self._emit(
             'item' if item else 'result',

@@ -25,6 +25,16 @@ options:
     default: []
     vars:
       - name: vauban_enter
+  profile:
+    description: A file inside that a shell reads before the command.
+    type: str
+    vars:
+      - name: vauban_profile
+  path:
+    description: A folder inside that comes first on the PATH.
+    type: str
+    vars:
+      - name: vauban_path
   environment:
     description:
       - NAME=value words that hold in the container and that C(become) methods
@@ -49,6 +59,20 @@ class Connection(ConnectionBase):
 
     transport = 'vauban.build.enter'
     has_pipelining = True
+    vauban_task = ''  # which task it is for
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        env_prefix = self._shell.env_prefix
+
+        def keep_path(**environment):
+            """Keeps our folder on a PATH that `environment:` sets."""
+            path = self.get_option('path')
+            if path and 'PATH' in environment:
+                environment['PATH'] = f"{path}:{environment['PATH']}"
+            return env_prefix(**environment)
+
+        self._shell.env_prefix = keep_path
 
     def _connect(self):
         self._connected = True
@@ -62,7 +86,7 @@ class Connection(ConnectionBase):
 
     def exec_command(self, cmd, in_data=None, sudoable=True):
         super().exec_command(cmd, in_data=in_data, sudoable=sudoable)
-        return self._enter(self._keep_environment(cmd), stdin_data=in_data)
+        return self._enter(self._prepare(self._keep_environment(cmd)), stdin_data=in_data)
 
     def put_file(self, in_path, out_path):
         super().put_file(in_path, out_path)
@@ -97,13 +121,22 @@ class Connection(ConnectionBase):
                 raise
         return process.returncode, out or b'', err
 
+    def _prepare(self, cmd):
+        """Has the shell read the profile, where there is one."""
+        profile = self.get_option('profile')
+        if not profile:
+            return cmd
+        return f'export VAUBAN_TASK={shlex.quote(self.vauban_task)}; . {shlex.quote(profile)}; {cmd}'
+
     def _keep_environment(self, cmd):
         """Sets the container's environment again inside of become.
 
         sudo empties the environment, su -l too. Every method runs, as the
         other user, `echo MARKER ; COMMAND`: the marker is where that begins.
         """
-        words = self.get_option('environment')
+        words = list(self.get_option('environment'))
+        if self.get_option('path'):
+            words += [f"PATH={self.get_option('path')}:$PATH", f'VAUBAN_TASK={self.vauban_task}']
         if not words or not self.become or not getattr(self.become, 'success', None):
             return cmd
         echo = f'{self._shell.ECHO} {self.become.success}'

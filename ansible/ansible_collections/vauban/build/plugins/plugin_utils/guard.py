@@ -21,6 +21,7 @@ def install(run):
         refusal = refuse(run, self._task.delegate_to or self._host.name, connection)
         if refusal:
             disable(connection, refusal)
+        connection.vauban_task = self._task._uuid  # for notes of what it leaves out
         return connection
 
     TaskExecutor._get_connection = guarded_connection

@@ -15,6 +15,9 @@ class Run:
     """What vauban asked for.
 
     hosts: variables of each host that is built, by name
+    containers: of each host, the file for notes of what a stage leaves out, the
+        folder inside (bin) of the commands that have stand_ins, and the program
+        that tells whether it is busy
     groups: groups of a built host that the inventory does not know
     independent: each host is to come out as if it were built alone
     mitogen: hosts are reached by way of Mitogen
@@ -27,9 +30,11 @@ class Run:
     """
 
     def __init__(self, path, description):
+        self.path = path
         self._neighbours = path + '.neighbours'
         self._noted = set()
         self.hosts = description['hosts']
+        self.containers = description['containers'] or {}
         self.groups = description['groups'] or []
         self.independent = description['independent']
         self.mitogen = description['mitogen']
@@ -65,6 +70,11 @@ class Run:
         self._noted.add((host, neighbour))
         with open(self._neighbours, 'a', encoding='utf-8') as file:
             file.write(f'{host} {neighbour}\n')
+
+    def note_passed(self, container, task, what):
+        """Writes down what a task left out, as the stand-ins inside do."""
+        with open(container['passed'], 'a', encoding='utf-8') as file:
+            file.write(f'{task}\t{what}\n')
 
 
 def load():

@@ -1,0 +1,176 @@
+"""Lets tasks that were written for running machines work in a container.
+
+Commands that act on a running machine have stand-ins inside, which come first
+on the PATH (see layers/inside). Here is what no command sees: actions that run
+on the controller or wait for what never comes, commands that are named by
+their path, and facts that tell of the container.
+
+Tasks are changed where TaskExecutor has just chosen what carries them out, so
+that every spelling of an action is meant, and a repository's own plugin that
+takes an action's place stays in it.
+"""
+
+import functools
+import re
+
+from ansible.executor.task_executor import TaskExecutor
+
+from ansible_collections.vauban.build.plugins.plugin_utils import rsync
+
+COLLECTIONS = ('', 'ansible.builtin', 'ansible.legacy', 'ansible.posix')
+LOOPBACK = ('', '127.0.0.1', '0.0.0.0', '::', '::1', 'localhost', 'ip6-localhost')
+
+
+def install(run):
+    """Adapts each task. It is called once."""
+    get_handler = TaskExecutor._get_action_handler_with_module_context
+
+    def adapted(self, *args, **kwargs):
+        handler, context = get_handler(self, *args, **kwargs)
+        adapt(run, self._task, self._host, handler)
+        return handler, context
+
+    TaskExecutor._get_action_handler_with_module_context = adapted
+
+
+def adapt(run, task, host, handler):
+    """Puts one of ADAPTED around what carries out a task."""
+    collection, _, action = (task.resolved_action or task.action).rpartition('.')
+    around = ADAPTED.get(action) if collection in COLLECTIONS else None
+    machine = Machine(run, task, host, handler)
+    if around and (machine.inside or action == 'wait_for'):
+        handler.run = functools.partial(around, machine, handler.run)
+
+
+class Machine:
+    """Where a task runs, and for whom."""
+
+    def __init__(self, run, task, host, handler):
+        self.run = run
+        self.task = task
+        self.name = host.name
+        self.handler = handler
+        self.container = run.containers.get(task.delegate_to or host.name)
+        self.inside = self.container is not None
+
+    def passed(self, what, **result):
+        """Is the result of a task that is passed over."""
+        container = self.container or self.run.containers.get(self.name)
+        if container:
+            self.run.note_passed(container, self.task._uuid, what)
+        return dict(result, msg=f'passed over in a build: {what}')
+
+    def busy(self):
+        """Tells whether a process is left in the container that may do something."""
+        status = self.handler._low_level_execute_command(self.container['busy'], sudoable=False)
+        return status['rc'] == 0
+
+
+def commands(machine, run, tmp=None, task_vars=None):
+    """Gives a stand-in to who names a command by its path."""
+    args = machine.task.args
+    for name in ('_raw_params', 'cmd'):
+        if isinstance(args.get(name), str):
+            args[name] = by_path(machine.container, args[name])
+    if isinstance(args.get('argv'), list) and args['argv']:
+        args['argv'] = [by_path(machine.container, str(args['argv'][0])), *args['argv'][1:]]
+    return run(tmp, task_vars)
+
+
+@functools.lru_cache
+def paths_of(names):
+    """Matches the standard paths of commands where a shell takes them for a command."""
+    before = r'(?:^|[;&|({\n]|\b(?:if|then|else|do|while|until|sudo|exec|nohup|time)\s|!\s)\s*'
+    return re.compile(f'({before})(?:/usr)?/s?bin/({"|".join(names)})' + r'(?=[\s;&|)]|$)')
+
+
+def by_path(container, line):
+    """Replaces the paths of commands that have a stand-in by that of the stand-in."""
+    return paths_of(tuple(container['stand_ins'])).sub(
+        lambda found: f"{found[1]}{container['bin']}/{found[2]}", line)
+
+
+def facts(machine, run, tmp=None, task_vars=None):
+    """Takes out of the facts what is about the container.
+
+    Of what virtualizes it, a machine to be knows nothing: it says what one of
+    metal says. Roles leave out half of their work in a container.
+    """
+    result = run(tmp, task_vars)
+    found = result.get('ansible_facts') or {}
+    for name, value in (('type', 'NA'), ('role', 'NA'), ('tech_guest', []), ('tech_host', [])):
+        if 'ansible_virtualization_' + name in found:
+            found['ansible_virtualization_' + name] = value
+    environment = found.get('ansible_env')
+    if environment:
+        environment.pop('VAUBAN_TASK', None)
+        path = environment.get('PATH', '').split(':')
+        environment['PATH'] = ':'.join(folder for folder in path if folder != machine.container['bin'])
+    return result
+
+
+def reboot(machine, run, tmp=None, task_vars=None):
+    return machine.passed('reboot: a stage does not reboot', changed=True, rebooted=True, elapsed=0)
+
+
+def wait_for_connection(machine, run, tmp=None, task_vars=None):
+    """Waits for nobody who is away: there is a connection."""
+    machine.task.args['delay'] = 0
+    return run(tmp, task_vars)
+
+
+def wait_for(machine, run, tmp=None, task_vars=None):
+    """Waits only as long as somebody is there who may bring it about."""
+    args = machine.task.args
+    if args.get('state', 'started') not in ('started', 'present') or not (args.get('port') or at_runtime(args.get('path'))):
+        return run(tmp, task_vars)
+    where = str(args.get('host', '127.0.0.1'))
+    own = not args.get('port') or where in LOOPBACK or where in names(task_vars)
+    if not own and where not in names_of_others(machine, task_vars):
+        return run(tmp, task_vars)
+    timeout, args['delay'] = int(args.get('timeout', 300)), 0
+    for start in range(0, max(timeout, 1), 5):
+        args['timeout'] = 1 if start == 0 else min(5, timeout - start)
+        busy = own and machine.inside and machine.busy()
+        result = run(tmp, task_vars)
+        if 'elapsed' not in result or not result.get('failed'):
+            return result
+        if not busy:
+            break
+    else:
+        return result
+    what = f"port {args['port']} of {where}" if args.get('port') else args['path']
+    return machine.passed(f'wait_for: nothing in a stage brings about {what}', changed=False, elapsed=0)
+
+
+def at_runtime(path):
+    """Tells whether only a running service makes a file."""
+    return bool(path) and (path.startswith(('/run/', '/var/run/')) or path.endswith(('.sock', '.socket', '.pid')))
+
+
+def names(variables):
+    """Gives what a host is called."""
+    return {str(variables.get(name)) for name in (
+        'inventory_hostname', 'inventory_hostname_short', 'ansible_host', 'ansible_ssh_host', 'ansible_hostname',
+        'ansible_fqdn', 'ansible_nodename')}.union(
+            variables.get('ansible_all_ipv4_addresses') or (), variables.get('ansible_all_ipv6_addresses') or ())
+
+
+def names_of_others(machine, task_vars):
+    """Gives what the other hosts of the inventory are called."""
+    others = set(task_vars.get('groups', {}).get('all', ())) - {machine.name}
+    addresses = (machine.run.inventory.get_host(name).vars.get('ansible_host') for name in others)
+    return others.union(str(address) for address in addresses if address)
+
+
+ADAPTED = {
+    'command': commands,
+    'shell': commands,
+    'raw': commands,
+    'setup': facts,
+    'gather_facts': facts,
+    'reboot': reboot,
+    'wait_for': wait_for,
+    'wait_for_connection': wait_for_connection,
+    'synchronize': rsync.synchronize,
+}

@@ -1,0 +1,81 @@
+package layers
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// insideDir is where a container finds what is ours: on a tmpfs, read-only, so
+// that it is in no layer.
+const insideDir = "/run/vauban"
+
+// initPath is process 1 inside. Its base name is what ansible's setup module
+// takes for the name of the service manager, and a full path keeps it from
+// being found as /sbin/init.
+const initPath = insideDir + "/init"
+
+// Profile is a file inside that a shell reads to get the stand-ins first on
+// its PATH, and /run filled again when units were installed.
+const Profile = insideDir + "/profile"
+
+// StandInPath is the folder of the stand-ins.
+const StandInPath = insideDir + "/bin"
+
+// BusyPath is a program inside that ends well when the container holds a
+// process besides process 1 and those that run the program.
+const BusyPath = insideDir + "/busy"
+
+//go:embed inside
+var insideFiles embed.FS
+
+// standIns are the commands that inside/stand-in stands in for.
+var standIns = []string{
+	"apparmor_parser", "auditctl", "halt", "hostname", "hostnamectl", "hwclock", "insmod", "localectl", "loginctl",
+	"modprobe", "mount", "netplan", "networkctl", "poweroff", "reboot", "resolvectl", "rmmod", "shutdown", "swapoff",
+	"swapon", "sysctl", "systemctl", "telinit", "timedatectl", "udevadm", "umount",
+}
+
+// StandIns are the commands that have one in the folder StandInPath.
+func StandIns() []string { return slices.Clone(standIns) }
+
+// writeInside makes in dir what is mounted at insideDir, and the file that
+// stand-ins write to.
+func (o ContainerOptions) writeInside(dir string) error {
+	files, err := insideFiles.ReadDir("inside")
+	if err != nil {
+		return err
+	}
+	at := filepath.Join(dir, "inside")
+	bin := filepath.Join(at, "bin")
+	// whatever the umask, for every user inside
+	err = errors.Join(os.MkdirAll(bin, 0o755), os.Chmod(at, 0o755), os.Chmod(bin, 0o755))
+	for _, file := range files {
+		content, readErr := insideFiles.ReadFile("inside/" + file.Name())
+		path := filepath.Join(at, file.Name())
+		err = errors.Join(err, readErr, os.WriteFile(path, content, 0o755), os.Chmod(path, 0o755))
+	}
+	if o.Systemd {
+		err = errors.Join(err, os.Rename(filepath.Join(at, "init-systemd"), filepath.Join(at, "init")))
+	}
+	for _, name := range standIns {
+		err = errors.Join(err, os.Symlink("../stand-in", filepath.Join(bin, name)))
+	}
+	// the files that others are mounted over, and what they write to
+	for _, path := range []string{filepath.Join(at, filepath.Base(userNamespacePath)), filepath.Join(at, "passed"), filepath.Join(dir, "passed")} {
+		err = errors.Join(err, os.WriteFile(path, nil, 0o600))
+	}
+	if err != nil {
+		return fmt.Errorf("writing the container's own files: %w", err)
+	}
+	return nil
+}
+
+// PassedFile is a file on the builder that the stand-ins of the container
+// append to: a line for each time that one of them left something out. It
+// holds what the environment variable VAUBAN_TASK says, a tab, and what was
+// left out.
+func (c *Container) PassedFile() string { return filepath.Join(c.dir, "passed") }

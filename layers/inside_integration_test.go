@@ -1,0 +1,125 @@
+//go:build integration
+
+package layers_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"vauban/layers"
+)
+
+// What a running machine would do passes with a note, and what is a file is
+// done; what only asks is the real command's.
+func TestStandIns(t *testing.T) {
+	e, base := shared.use(t)
+	live(t, e, target("standins", base), func(c *layers.Container) {
+		said := func(script string) (string, error) {
+			return sh(t, c, `. `+layers.Profile+`; `+script)
+		}
+		if where, _ := said(`command -v mount`); where != layers.StandInPath+"/mount" {
+			t.Fatalf("mount is %s", where)
+		}
+		for _, test := range []struct {
+			script string
+			want   string // what it prints; "*" is anything
+			note   string // what it notes; empty: nothing
+		}{
+			{`mkdir -p /mnt/data && VAUBAN_TASK=one mount -t tmpfs -o password=canary none /mnt/data`, "", "one\tmount: a stage mounts nothing"},
+			{`mount -o remount,ro /; touch /srv/writable`, "", "\tmount: a stage mounts nothing"},
+			{`mount | grep -c ' / '`, "1", ""},
+			{`mount --version | grep -c util-linux`, "1", ""},
+			{`umount /mnt/data`, "", "umount: "},
+			{`swapon /srv/swap`, "", "swapon: a stage has no swap"},
+			{`swapon --show`, "", ""},
+			{`swapoff -a`, "", "swapoff: "},
+			{`modprobe br_netfilter`, "", "modprobe: a stage loads no module"},
+			{`modprobe --version | grep -c kmod`, "1", ""},
+			{`reboot`, "", "reboot: a stage does not reboot"},
+			{`shutdown -r now canary`, "", "shutdown: "},
+			{`hostname`, "standins", ""},
+			{`hostname other.example.com; hostname`, "standins", "hostname: a stage keeps its name"},
+			{`hostnamectl set-hostname other; cat /etc/hostname; hostnamectl --static`, "other\nother", "hostnamectl set-hostname: "},
+			{`hostnamectl --pretty set-hostname "The Other"; hostnamectl set-chassis vm; cat /etc/machine-info`,
+				"PRETTY_HOSTNAME=\"The Other\"\nCHASSIS=\"vm\"", "hostnamectl set-hostname: "},
+			{`hostnamectl hostname again; hostname=$(cat /etc/hostname); echo $hostname`, "again", "hostnamectl set-hostname: "},
+			{`timedatectl set-timezone Europe/Berlin; readlink /etc/localtime; timedatectl | grep 'Time zone'; timedatectl show -p Timezone --value`,
+				"../usr/share/zoneinfo/Europe/Berlin\n                Time zone: Europe/Berlin (UTC, +0000)\nEurope/Berlin", "timedatectl set-timezone: "},
+			{`timedatectl set-timezone Nowhere/City`, "Failed to set time zone: Invalid or not installed time zone 'Nowhere/City'", ""},
+			{`timedatectl set-local-rtc 1; tail -n 1 /etc/adjtime; timedatectl set-local-rtc no; tail -n 1 /etc/adjtime`, "LOCAL\nUTC", "timedatectl set-local-rtc: "},
+			{`localectl set-locale LANG=de_DE.UTF-8 LC_TIME=C; localectl set-locale en_US.UTF-8; sort /etc/default/locale`,
+				"LANG=en_US.UTF-8\nLC_TIME=C", "localectl set-locale: "},
+			{`loginctl enable-linger www-data; ls /var/lib/systemd/linger`, "www-data", "loginctl enable-linger: "},
+			{`systemctl is-system-running`, "running", "systemctl is-system-running: "},
+			{`systemctl --force reboot`, "", "systemctl reboot: "},
+			{`systemctl is-enabled getty@.service`, "enabled", ""},
+			{`sysctl -w vm.swappiness=12; sysctl -n vm.swappiness`, "vm.swappiness = 12\n12", ""},
+			{`sysctl -q -w net.bridge.canary=1`, "sysctl: cannot stat /proc/sys/net/bridge/canary: No such file or directory", "sysctl: the builder's kernel has no such key: net.bridge.canary"},
+			{`echo 'net.bridge.canary = 1' >/etc/sysctl.d/x.conf; sysctl -p /etc/sysctl.d/x.conf 2>/dev/null`, "", "has no such key: net.bridge.canary"},
+			{`sysctl -n net.bridge.canary || echo failed`, "sysctl: cannot stat /proc/sys/net/bridge/canary: No such file or directory\nfailed", ""},
+			{`sysctl -p /nowhere || echo failed`, "*", ""},
+			{`setpriv --reuid 33 --clear-groups mount -t tmpfs none /mnt || echo failed`, "*", ""},
+			{`DPKG_MAINTSCRIPT_PACKAGE=x mount -t tmpfs none /mnt || echo failed`, "*", ""},
+			{`auditctl -l`, "", "auditctl: a stage loads no rules"},
+			{`netplan generate || echo failed`, "netplan: command not found\nfailed", ""},
+		} {
+			if err := os.Truncate(c.PassedFile(), 0); err != nil {
+				t.Fatal(err)
+			}
+			got, _ := said(test.script)
+			if got != test.want && test.want != "*" {
+				t.Errorf("%s\nsays %q, want %q", test.script, got, test.want)
+			}
+			notes := readFile(t, c.PassedFile())
+			if !strings.Contains(notes, test.note) || (test.note == "") != (notes == "") {
+				t.Errorf("%s\nnotes %q, want %q", test.script, notes, test.note)
+			}
+			if strings.Contains(notes, "canary") && strings.Contains(notes, "password") {
+				t.Errorf("%s\nnotes its arguments: %q", test.script, notes)
+			}
+		}
+		for name, script := range map[string]string{
+			"is read-only":          `! touch /run/vauban/x && ! rm /run/vauban/passed && ! mv /run/vauban/passed /run/x`,
+			"takes notes of root":   `! setpriv --reuid 33 --clear-groups sh -c 'echo x >>/run/vauban/passed'`,
+			"is there for everyone": `setpriv --reuid 33 --clear-groups sh -c '. ` + layers.Profile + `; hostname'`,
+			"shows no container":    `! tr '\0' '\n' </proc/1/environ | grep ^container=`,
+		} {
+			if got, err := said(script); err != nil {
+				t.Errorf("/run/vauban: %s: %v: %s", name, err, got)
+			}
+		}
+	})
+}
+
+// /run is filled at the start, and again when units came.
+func TestRunIsFilled(t *testing.T) {
+	e, base := shared.use(t)
+	live(t, e, target("filled", base), func(c *layers.Container) {
+		mustSh(t, c, `test -d /run/lock && test ! -e /run/canary`)
+		const unit = `printf '[Service]\nUser=www-data\nRuntimeDirectory=canary canary/sub:link %%i ../etc/x\nRuntimeDirectoryMode=0750\n' >/etc/systemd/system/canary.service; `
+		mustSh(t, c, unit)
+		if said, err := sh(t, c, `. `+layers.Profile+`; stat -c '%n %a %U:%G' /run/canary /run/canary/sub; ls /etc/x`); !strings.HasPrefix(said,
+			"/run/canary 750 www-data:www-data\n/run/canary/sub 750 www-data:www-data\n") || err == nil {
+			t.Errorf("the unit's directories: %s", said)
+		}
+		// in the same second, and by a package's tmpfiles.d
+		mustSh(t, c, `printf 'd /run/other 0700 root root -\n' >/usr/lib/tmpfiles.d/other.conf; . `+layers.Profile+`; test -d /run/other`)
+		// no command pays for it when nothing came
+		mustSh(t, c, `rmdir /run/other; . `+layers.Profile+`; test ! -e /run/other`)
+	})
+}
+
+// Somebody may still open a port while a process is left.
+func TestBusy(t *testing.T) {
+	e, base := shared.use(t)
+	live(t, e, target("busy", base), func(c *layers.Container) {
+		if said, err := sh(t, c, `sh -c `+layers.BusyPath); err == nil {
+			t.Errorf("a quiet container is busy: %s", said)
+		}
+		mustSh(t, c, `sleep 1000 >/dev/null 2>&1 & echo $! >/srv/pid`)
+		mustSh(t, c, layers.BusyPath)
+		mustSh(t, c, `kill $(cat /srv/pid)`)
+		eventually(t, "it is quiet again", func() bool { _, err := sh(t, c, layers.BusyPath); return err != nil })
+	})
+}
