@@ -41,9 +41,9 @@ func (t target) finishJob(ctx context.Context, file string, limit time.Time) str
 		switch {
 		case err != nil:
 			return "" // a task took it away: async_status, mode cleanup
-		case status.Finished != 0 && (status.Failed.bool() || status.RC != 0):
+		case status.ended() && (status.Failed.bool() || status.RC != 0):
 			return "async: its job failed"
-		case status.Finished != 0:
+		case status.ended():
 			return ""
 		case time.Now().After(limit):
 			return fmt.Sprintf("async: its job still ran at the end of the stage, and was ended (%s at most)", maxJob)
@@ -59,10 +59,14 @@ func (t target) finishJob(ctx context.Context, file string, limit time.Time) str
 // jobStatus is what ansible's async_wrapper keeps of a job, as far as it is of
 // interest.
 type jobStatus struct {
+	Started  *int  `json:"started"`
 	Finished int   `json:"finished"`
 	Failed   truth `json:"failed"`
 	RC       int   `json:"rc"`
 }
+
+// ended: the module's own result replaces the note that it was started.
+func (s jobStatus) ended() bool { return s.Started == nil || s.Finished != 0 }
 
 // truth is a bool or a number.
 type truth struct{ value any }
@@ -81,6 +85,8 @@ func (t target) jobStatus(ctx context.Context, file string) (jobStatus, error) {
 	if err != nil {
 		return status, fmt.Errorf("reading the file of a job: %w", err)
 	}
-	_ = json.Unmarshal(out, &status) // half written: it has not finished
+	if json.Unmarshal(out, &status) != nil {
+		status.Started = new(int) // half written
+	}
 	return status, nil
 }

@@ -3,17 +3,21 @@
 package ansible
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
 	"vauban/internal/testenv"
+	"vauban/layers"
 	"vauban/layers/daemon"
 )
 
@@ -30,8 +34,39 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	status := m.Run()
+	if shared.engine != nil {
+		if err := shared.engine.Close(); err != nil {
+			fmt.Fprintln(os.Stderr, "closing the shared engine:", err)
+			status = 1
+		}
+	}
 	os.RemoveAll(scratch)
 	os.Exit(status)
+}
+
+// shared is one engine with the base: importing it takes long.
+var shared struct {
+	once   sync.Once
+	engine *layers.Engine
+	base   layers.Image
+	err    error
+}
+
+// engine gives the shared engine and base; the first caller makes them.
+func engine(t *testing.T) (*layers.Engine, layers.Image) {
+	t.Helper()
+	shared.once.Do(func() {
+		log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+		shared.engine, shared.err = layers.Open(context.Background(), layers.Options{
+			StateDir: filepath.Join(scratch, "state"), Embedded: true, Version: "test", Log: log})
+		if shared.err == nil {
+			shared.base = testenv.Base(t, shared.engine)
+		}
+	})
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	return shared.engine, shared.base
 }
 
 // base is an unpacked Debian with python3 and sudo, made once per test binary.

@@ -11,7 +11,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"vauban/internal/testenv"
 	"vauban/layers"
 )
 
@@ -41,8 +40,7 @@ func TestHostsOnEngine(t *testing.T) {
 	})
 	swappiness := builder(t, "/proc/sys/vm/swappiness")
 	r := open(t, Options{Repo: repository, Environ: os.Environ()})
-	e := testenv.Engine(t, t.TempDir())
-	base := testenv.Base(t, e)
+	e, base := engine(t)
 	run := func(names ...string) map[string]layers.Result {
 		t.Helper()
 		var targets []layers.Target

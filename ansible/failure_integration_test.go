@@ -132,7 +132,7 @@ func TestCancelledRun(t *testing.T) {
 		}
 	})
 	p.Timeout = time.Hour
-	err := r.Playbook(p).run(ctx, []target{newBox(t, "web1").target})
+	_, err := r.Playbook(p).run(ctx, []target{newBox(t, "web1").target})
 	if err == nil || !strings.Contains(err.Error(), "interrupted") {
 		t.Errorf("got %v, want the reason of the cancellation", err)
 	}

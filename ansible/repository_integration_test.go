@@ -127,7 +127,7 @@ func TestFailingHook(t *testing.T) {
 	repository := gitRepository(t, map[string]string{"play.yml": "- hosts: all\n"})
 	r := open(t, Options{Repo: repository, HookPre: "echo no disk left >&2\nfalse\necho not reached"})
 	p := r.Playbook(PlaybookOptions{Revision: revision(t, r, ""), Path: "play.yml"})
-	err := p.run(t.Context(), nil)
+	_, err := p.run(t.Context(), nil)
 	if err == nil || !strings.Contains(err.Error(), "HOOK_PRE_ANSIBLE") || !strings.Contains(err.Error(), "no disk left") ||
 		strings.Contains(err.Error(), "not reached") {
 		t.Errorf("got %v, want an error that names the hook and what it said", err)

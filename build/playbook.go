@@ -28,8 +28,32 @@ func (r *Runner) playbook(ctx context.Context, m *config.Master, stage config.St
 		Output:   func(host string) (io.WriteCloser, error) { return r.logFile(hostLog(m, host)) },
 		Log:      log,
 		Progress: lines{r, ctx},
+		Strict:   r.Strict || r.Config.Configuration.Strict,
+		Passed:   func(passed []ansible.Passed) { r.noticePassed(ctx, stage, passed) },
 	})
 	return &logged{step, log}
+}
+
+// noticePassed lists what a stage left out because it wants a running machine:
+// each once, however many hosts it is about.
+func (r *Runner) noticePassed(ctx context.Context, stage config.Stage, passed []ansible.Passed) {
+	hosts := map[ansible.Passed][]string{}
+	var order []ansible.Passed
+	for _, p := range passed {
+		host := p.Host
+		p.Host = ""
+		if hosts[p] == nil {
+			order = append(order, p)
+		}
+		hosts[p] = append(hosts[p], host)
+	}
+	for _, p := range order {
+		if only := hosts[p]; len(only) == 1 {
+			r.notice(ctx, only[0], "%s: passed over: task %s", stage.Raw, p)
+		} else {
+			r.notice(ctx, "", "%s: passed over on %d hosts: task %s", stage.Raw, len(only), p)
+		}
+	}
 }
 
 // hostLog names the log of a host, or of the master itself.

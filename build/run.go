@@ -60,6 +60,8 @@ type Options struct {
 	Jobs int
 	// KeepGoing publishes a master although some of its hosts failed.
 	KeepGoing bool
+	// Strict fails a stage in which a task wants a running machine.
+	Strict bool
 	// NoPush and NoPublish leave those out.
 	NoPush, NoPublish bool
 	// Timeout bounds a stage and a host's part of it. 0: two hours.

@@ -14,6 +14,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 
+	"vauban/ansible"
 	"vauban/config"
 	"vauban/layers"
 )
@@ -76,6 +77,9 @@ func (t *traced) Run(ctx context.Context, containers []*layers.Container) error 
 			continue
 		}
 		sound = append(sound, c)
+	}
+	for _, c := range sound {
+		delete(c.ImageConfig().Labels, ansible.LabelPassed) // the parent's
 	}
 	if len(sound) > 0 {
 		err := t.Step.Run(ctx, sound)

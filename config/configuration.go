@@ -21,6 +21,8 @@ type Configuration struct {
 	// PushHosts is which images of hosts go to the registry: "final", the
 	// default, "all" or "none".
 	PushHosts string
+	// Strict fails a stage of which a task wants a running machine.
+	Strict    bool
 	FactsFrom string // a folder of facts of hosts outside the run, see Config.Resolve
 	// AnsibleStrategy is "mitogen" or "linear". Empty: what ansible.cfg says.
 	AnsibleStrategy string
@@ -68,6 +70,7 @@ func (r *reader) configurationFields(c *Config) fields {
 		"conffs_max_size":              r.sizeInto(&own.ConffsMaxSize),
 		"delegate_hosts":               r.listInto(&own.DelegateHosts, anyText),
 		"push_hosts":                   r.oneOf(&own.PushHosts, "final", "all", "none"),
+		"strict":                       r.boolInto(&own.Strict),
 		"facts_from":                   r.textInto(&own.FactsFrom, anyText),
 		"ansible":                      r.ansibleInto(own),
 	}

@@ -26,7 +26,7 @@ type buildFlags struct {
 	children, check   bool
 	branch, limit, on string
 	batch, jobs       int
-	keepGoing         bool
+	keepGoing, strict bool
 	noPush, noPublish bool
 	commitVault       bool
 	timeout           time.Duration
@@ -70,8 +70,14 @@ func (f *buildFlags) running(cmd *cobra.Command) {
 	flags.IntVar(&f.batch, "batch", 0, "hosts built at once (default: 20, fewer where memory is short)")
 	flags.IntVar(&f.jobs, "jobs", 0, "tasks run at once (default: the number of cores, fewer where memory is short)")
 	flags.BoolVar(&f.keepGoing, "keep-going", false, "publish although some hosts failed; they keep their previous conffs; the exit code is 1 all the same")
+	strictFlag(cmd, &f.strict)
 	flags.BoolVar(&f.commitVault, "commit-vault", false, "commit and push the host identities that were created")
 	flags.DurationVar(&f.timeout, "timeout", 2*time.Hour, "time limit of a stage")
+}
+
+// strictFlag adds --strict.
+func strictFlag(cmd *cobra.Command, strict *bool) {
+	cmd.Flags().BoolVar(strict, "strict", false, "fail a stage of which a task wants a running machine; without it such tasks are passed over and listed")
 }
 
 // planning adds the flags that shape the plan.
@@ -262,7 +268,7 @@ func (a *app) withRunner(ctx context.Context, log *slog.Logger, cfg *config.Conf
 	r, err := build.NewRunner(ctx, build.Options{
 		Config: cfg, Settings: s, Engine: engine, Registry: images, Repository: repository, Identities: identities, CommitIdentities: commit,
 		StateDir: stateDir, LogLinks: filepath.Join(os.TempDir(), "vauban-logs"), Version: version, Branch: f.branch, Limit: f.limit, On: f.on, Given: f.given,
-		Batch: f.batch, Jobs: f.jobs, KeepGoing: f.keepGoing, NoPush: f.noPush, NoPublish: f.noPublish,
+		Batch: f.batch, Jobs: f.jobs, KeepGoing: f.keepGoing, Strict: f.strict, NoPush: f.noPush, NoPublish: f.noPublish,
 		Timeout: f.timeout, Progress: reporter, Log: log,
 	}, plan)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 )
 
 func newCI(a *app) *cobra.Command {
-	commitVault := false
+	commitVault, strict := false, false
 	var report reportFlags
 	cmd := &cobra.Command{
 		Use:   "ci",
@@ -41,7 +41,7 @@ func newCI(a *app) *cobra.Command {
 			if err != nil {
 				return usage(fmt.Errorf("vauban ci: %w", err))
 			}
-			f.commitVault, f.report = commitVault, report
+			f.commitVault, f.strict, f.report = commitVault, strict, report
 			if debug {
 				return a.debugCI(cmd.OutOrStdout(), f, names)
 			}
@@ -50,6 +50,7 @@ func newCI(a *app) *cobra.Command {
 	}
 	report.add(cmd)
 	cmd.Flags().BoolVar(&commitVault, "commit-vault", false, "commit and push the host identities that were created")
+	strictFlag(cmd, &strict)
 	return cmd
 }
 

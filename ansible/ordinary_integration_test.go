@@ -1,0 +1,220 @@
+//go:build integration
+
+package ansible
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"vauban/layers"
+)
+
+// running are tasks that want a running machine; each name begins with what is
+// noted of it, or with "fine" where nothing is left out.
+const running = `
+- hosts: all
+  tasks:
+    - name: "mount: mounted"
+      mount: {path: /srv/data, src: tmpfs, fstype: tmpfs, opts: "size=1m,ro", state: mounted}
+    - name: "mount: remounted"
+      ansible.posix.mount: {path: /srv/data, state: remounted}
+    - name: "mount: ephemeral"
+      ansible.posix.mount: {path: /srv/ephemeral, src: tmpfs, fstype: tmpfs, state: ephemeral}
+    - name: "fine: unmounted, as nothing is mounted"
+      mount: {path: /srv/data, state: unmounted}
+    - name: "mount: / read-only"
+      command: mount -o remount,ro /
+    - name: "fine: not read-only and not mounted over"
+      copy: {dest: /srv/data/file, content: "here\n"}
+    - name: "fine: hostname"
+      hostname: {name: renamed}
+    - name: "hostnamectl: hostname by systemd"
+      hostname: {name: again, use: systemd}
+    - name: "timedatectl: timezone"
+      community.general.timezone: {name: Europe/Berlin}
+    - name: "modprobe: module"
+      command: modprobe canary
+    - name: "sysctl: a key that no kernel has"
+      ansible.posix.sysctl: {name: net.canary.key, value: "1", sysctl_file: /etc/sysctl.d/canary.conf}
+    - name: "fine: a key that there is"
+      ansible.posix.sysctl: {name: vm.swappiness, value: "7", sysctl_set: true}
+    - name: "reboot: action"
+      reboot: {reboot_timeout: 600}
+    - name: "reboot: by its other name"
+      ansible.builtin.reboot:
+      become: true
+      become_user: nobody
+    - name: "shutdown: by path"
+      shell: "true && /sbin/shutdown -r now 'canary'"
+    - name: "reboot: by path, without a shell"
+      command: {argv: [/usr/sbin/reboot, -f]}
+    - name: "reboot: in the background"
+      shell: "sleep 1; reboot"
+      async: 60
+      poll: 0
+    - name: "reboot: raw"
+      raw: /sbin/reboot
+    - name: "swapon: with a PATH of its own"
+      command: swapon /srv/swap
+      environment: {PATH: "/usr/sbin:/usr/bin:/sbin:/bin"}
+    - name: "mount: through sudo to root, which is nothing"
+      command: mount -a
+      become: true
+    - name: "fine: who is not root cannot"
+      command: mount -a -t nosuchtype
+      become: true
+      become_user: nobody
+      failed_when: false
+    - name: "fine: sudo and su keep what is needed"
+      shell: command -v mount; echo $SYSTEMD_OFFLINE
+      become: true
+      become_user: nobody
+      become_method: "{{ item }}"
+      become_flags: "{{ '-H -S -n' if item == 'sudo' else '--shell /bin/sh' }}"
+      loop: [sudo, su]
+      register: kept
+    - assert:
+        that: kept.results | map(attribute='stdout_lines') | unique == [['/run/vauban/bin/mount', '1']]
+    - name: "wait_for: port"
+      wait_for: {port: 4711, timeout: 60, delay: 30}
+    - name: "wait_for: port of another"
+      ansible.builtin.wait_for: {host: other, port: 4711, timeout: 60}
+    - name: "wait_for: port of this one, from the builder"
+      wait_for: {host: 192.0.2.1, port: 4711, timeout: 60}
+      delegate_to: localhost
+    - name: "wait_for: socket"
+      wait_for: {path: /run/canary.sock, timeout: 60}
+    - name: "fine: somebody opens this port in a moment"
+      shell: |
+        cat >/tmp/server <<'END'
+        import socket, time
+        time.sleep(3)
+        listener = socket.create_server(("127.0.0.1", 4712))
+        time.sleep(30)
+        END
+        setsid python3 /tmp/server >/dev/null 2>&1 &
+    - name: "fine: it waits for it"
+      wait_for: {port: 4712, timeout: 60}
+    - name: "fine: and for its own connection"
+      wait_for_connection: {delay: 60, timeout: 60}
+    - name: "fine: a unit's runtime directory is there at once"
+      copy:
+        dest: /etc/systemd/system/canary.service
+        content: "[Service]\nUser=www-data\nRuntimeDirectory=canary\n"
+    - name: "fine: for who asks for it"
+      copy: {dest: /srv/validated, content: "x\n", validate: "test -d /run/canary -a -f %s"}
+    - name: "fine: of packages"
+      debug: {msg: "{{ ansible_env }}"}
+      failed_when: "'vauban' in ansible_env.PATH or 'VAUBAN_TASK' in ansible_env or ansible_env.HOME != '/root' or ansible_env.SHELL != '/bin/sh' or ansible_env.USER != ansible_env.LOGNAME"
+    - name: "fine: no container"
+      assert: {that: ["ansible_virtualization_type == 'NA'", "ansible_virtualization_role == 'NA'", "ansible_service_mgr == 'systemd'"]}
+    - name: "fine: systemd knows of none either"
+      command: systemd-detect-virt --container
+      failed_when: false
+      register: virt
+    - copy: {dest: /srv/virt, content: "{{ virt.stdout }}\n"}
+`
+
+// Tasks that want a running machine pass, are listed, in the image too, and
+// --strict refuses them; the part of them that is a file is done.
+func TestRunningMachine(t *testing.T) {
+	repository := gitRepository(t, map[string]string{
+		"ansible.cfg": "[defaults]\ninventory = hosts\n",
+		"hosts":       "web1 ansible_host=192.0.2.1\nother\n",
+		"play.yml":    running,
+	})
+	r := open(t, Options{Repo: repository, Environ: os.Environ()})
+	e, base := engine(t)
+	var told []Passed
+	o := PlaybookOptions{Revision: revision(t, r, ""), Path: "play.yml", Master: "web1", Log: t.Output(),
+		Passed: func(p []Passed) { told = p }}
+	start := time.Now()
+	results, err := e.Apply(t.Context(), r.Playbook(o), layers.Change{Created: time.Unix(1, 0)},
+		layers.Target{ContainerOptions: layers.ContainerOptions{Name: "web1"}, Parent: base})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if results[0].Err != nil {
+		t.Fatal(results[0].Err)
+	}
+	t.Logf("the playbook took %s", time.Since(start))
+	img := results[0].Image
+
+	noted := map[string]bool{}
+	for _, p := range told {
+		noted[p.Task] = true
+		command, _, _ := strings.Cut(p.Task, ":")
+		if !strings.HasPrefix(p.What, command) {
+			t.Errorf("of task %q this is noted: %s", p.Task, p.What)
+		}
+		if p.Host != "web1" || !strings.HasPrefix(p.Path, "play.yml:") || strings.Contains(p.What, "canary'") {
+			t.Errorf("%+v", p)
+		}
+	}
+	for line := range strings.Lines(running) {
+		name, ok := strings.CutPrefix(strings.TrimSpace(line), `- name: "`)
+		name = strings.TrimSuffix(name, `"`)
+		if ok && !strings.HasPrefix(name, "fine") && !noted[name] {
+			t.Errorf("nothing is noted of task %q", name)
+		}
+	}
+	var label []Passed
+	if err := json.Unmarshal([]byte(img.Config.Config.Labels[LabelPassed]), &label); err != nil || len(label) != len(told) {
+		t.Errorf("the image's label lists %d of %d, error %v", len(label), len(told), err)
+	}
+
+	err = e.Mount(t.Context(), img, func(root string) error {
+		for path, want := range map[string]string{
+			"etc/fstab":                "tmpfs /srv/data tmpfs size=1m,ro 0 0\n",
+			"srv/data/file":            "here\n",
+			"etc/hostname":             "again\n",
+			"etc/sysctl.d/canary.conf": "net.canary.key=1\n",
+			"srv/virt":                 "none\n",
+		} {
+			data, err := os.ReadFile(filepath.Join(root, path))
+			if !strings.HasSuffix(string(data), want) {
+				t.Errorf("%s holds %q, want %q, error %v", path, data, want, err)
+			}
+		}
+		if zone, _ := os.Readlink(filepath.Join(root, "etc/localtime")); zone != "../usr/share/zoneinfo/Europe/Berlin" {
+			t.Errorf("/etc/localtime leads to %q", zone)
+		}
+		if _, err := os.Stat(filepath.Join(root, "srv/ephemeral")); err != nil {
+			t.Error(err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+
+	// the next stage lists its own, and being strict fails
+	o.Path, o.Strict = "play.yml", true
+	targets := []layers.Target{{ContainerOptions: layers.ContainerOptions{Name: "web1"}, Parent: img}}
+	for _, test := range []struct{ play, want string }{
+		{"- hosts: all\n  gather_facts: false\n  tasks: [{command: sysctl -n vm.swappiness}]\n", ""},
+		{"- hosts: all\n  gather_facts: false\n  tasks: [{name: restart it, command: /sbin/reboot}]\n",
+			`--strict: task "restart it" (play.yml:3): reboot: a stage does not reboot`},
+	} {
+		commit(t, repository, map[string]string{"play.yml": test.play})
+		r := open(t, Options{Repo: repository, Environ: os.Environ()})
+		o.Revision = revision(t, r, "")
+		results, err := e.Apply(t.Context(), r.Playbook(o), layers.Change{Created: time.Unix(1, 0)}, targets...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(results[0].Err); !strings.Contains(got, test.want) || (test.want == "") != (results[0].Err == nil) {
+			t.Errorf("%s: got error %s, want %s", test.play, got, test.want)
+		}
+		if results[0].Err == nil {
+			if list, ok := results[0].Image.Config.Config.Labels[LabelPassed]; ok {
+				t.Errorf("the list of the stage before is still there: %s", list)
+			}
+		}
+	}
+}

@@ -1,0 +1,1 @@
+open("/srv/scripted-python", "w").write("python\n")

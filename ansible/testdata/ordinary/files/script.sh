@@ -1,0 +1,2 @@
+#!/bin/sh
+echo "$# $2 $(pwd) $(id -un)" >/srv/scripted
