@@ -25,7 +25,7 @@ func TestHostsOnEngine(t *testing.T) {
   gather_facts: false
   serial: 1
   tasks:
-    - shell: "! date -s 2001-01-01 && ! mount -t tmpfs none /mnt"
+    - shell: "! date -s 2001-01-01 && ! env /bin/mount -t tmpfs none /mnt"
     - command: sysctl -w vm.swappiness=11
     - systemd: {name: systemd-timesyncd, enabled: false, state: started}
       failed_when: false

@@ -35,7 +35,7 @@ func TestReads(t *testing.T) {
 	}
 	r := open(t, Options{Repo: gitRepository(t, files)})
 	p := r.Playbook(PlaybookOptions{Revision: revision(t, r, ""), Path: "play.yml", Conffs: true})
-	if err := p.run(t.Context(), []target{newBox(t, "web1").target, newBox(t, "web2").target}); err != nil {
+	if _, err := p.run(t.Context(), []target{newBox(t, "web1").target, newBox(t, "web2").target}); err != nil {
 		t.Fatal(err)
 	}
 	reads := p.Reads()
@@ -82,7 +82,7 @@ func TestReadsOfPrograms(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := open(t, Options{Repo: gitRepository(t, map[string]string{"play.yml": "---\n" + play, "other": "1\n"})})
 			p := r.Playbook(PlaybookOptions{Revision: revision(t, r, ""), Path: "play.yml", Master: "web1"})
-			if err := p.run(t.Context(), []target{newBox(t, "web1").target}); err != nil {
+			if _, err := p.run(t.Context(), []target{newBox(t, "web1").target}); err != nil {
 				t.Fatal(err)
 			}
 			if reads := p.Reads(); reads.Everything == "" {

@@ -91,6 +91,9 @@ func (l stageLines) master(p *build.Plan, m *config.Master) []string {
 			line = append(line, "--commit-vault")
 		}
 	}
+	if l.flags.strict {
+		line = append(line, "--strict")
+	}
 	line = append(line, l.branch(m, has(build.MakeConffs))...)
 	line = append(line, setFlags("master", m.Written, "stages", "conffs", "branch")...)
 	line = append(line, l.configuration(ignored)...)
