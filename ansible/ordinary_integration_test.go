@@ -113,6 +113,8 @@ const running = `
       failed_when: "'vauban' in ansible_env.PATH or 'VAUBAN_TASK' in ansible_env or ansible_env.HOME != '/root' or ansible_env.SHELL != '/bin/sh' or ansible_env.USER != ansible_env.LOGNAME"
     - name: "fine: no container"
       assert: {that: ["ansible_virtualization_type == 'NA'", "ansible_virtualization_role == 'NA'", "ansible_service_mgr == 'systemd'"]}
+    - name: "fine: facts are the machine's to be"
+      assert: {that: ["ansible_processor_vcpus == 77", "ansible_facts.processor_vcpus == 77", "ansible_memtotal_mb == 4321", "ansible_processor_count is number"]}
     - name: "fine: systemd knows of none either"
       command: systemd-detect-virt --container
       failed_when: false
@@ -125,13 +127,13 @@ const running = `
 func TestRunningMachine(t *testing.T) {
 	repository := gitRepository(t, map[string]string{
 		"ansible.cfg": "[defaults]\ninventory = hosts\n",
-		"hosts":       "web1 ansible_host=192.0.2.1\nother\n",
+		"hosts":       "web1 ansible_host=192.0.2.1 ansible_processor_vcpus=77 ansible_processor_count='{{ one }}'\nother\n",
 		"play.yml":    running,
 	})
 	r := open(t, Options{Repo: repository, Environ: os.Environ()})
 	e, base := engine(t)
 	var told []Passed
-	o := PlaybookOptions{Revision: revision(t, r, ""), Path: "play.yml", Master: "web1", Log: t.Output(),
+	o := PlaybookOptions{Revision: revision(t, r, ""), Path: "play.yml", Master: "web1", Log: t.Output(), Facts: map[string]any{"ansible_memtotal_mb": 4321, "processor_vcpus": 5},
 		Passed: func(p []Passed) { told = p }}
 	start := time.Now()
 	results, err := e.Apply(t.Context(), r.Playbook(o), layers.Change{Created: time.Unix(1, 0)},

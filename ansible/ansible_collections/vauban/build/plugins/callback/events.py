@@ -19,6 +19,7 @@ from ansible import constants as C
 from ansible.errors import AnsibleError
 from ansible.plugins.callback import CallbackBase
 from ansible.release import __version__
+from ansible.vars.manager import VariableManager
 
 from ansible_collections.vauban.build.plugins.plugin_utils import guard, mitogen, ordinary, run as vauban
 
@@ -90,7 +91,7 @@ class CallbackModule(CallbackBase):
 
     def v2_runner_on_ok(self, result):
         if 'ansible_facts' in result._result:
-            self._set_facts(result._host.get_name())
+            self._set_facts(result._host.get_name(), result._result['ansible_facts'])
         self._result('changed' if result._result.get('changed') else 'ok', result)
 
     def v2_runner_on_failed(self, result, ignore_errors=False):
@@ -120,9 +121,24 @@ class CallbackModule(CallbackBase):
         self._emit('stats', stats={
             host: stats.summarize(host) for host in stats.processed})
 
-    def _set_facts(self, host):
-        if self._run.facts and host in self._run.hosts:
-            self._variables.set_host_facts(host, dict(self._run.facts))
+    def _set_facts(self, host, found=()):
+        """Holds facts that the master or the inventory gives, whatever was found."""
+        if host not in self._run.hosts:
+            return
+        facts = dict(self._run.facts)
+        if any(name.startswith('ansible_') for name in found):
+            facts.update(self._given(host, found))
+        if facts:
+            self._variables.set_host_facts(host, facts)
+
+    def _given(self, host, found):
+        """Yields those of the facts found that the inventory has variables for."""
+        inventory = VariableManager(loader=self._variables._loader, inventory=self._run.inventory)  # no facts
+        variables = inventory.get_vars(host=self._run.inventory.get_host(host), include_hostvars=False)
+        for name in found:
+            # facts are never templates
+            if name.startswith('ansible_') and name in variables and '{{' not in str(variables[name]):
+                yield name, variables[name]
 
     def _passed(self, host, task=None):
         """Tells what was left out in a container since it was last asked."""

@@ -1,0 +1,175 @@
+//go:build integration
+
+package ansible
+
+import (
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"vauban/internal/treecmp"
+	"vauban/layers"
+)
+
+// A playbook leaves the same files in a plain chroot, by ansible and the chroot
+// connection of community.general alone, and as a stage.
+func TestStageIsAsPlainAnsible(t *testing.T) {
+	e, base := engine(t)
+	files := map[string]string{}
+	err := fs.WalkDir(os.DirFS("testdata/ordinary"), ".", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			data, err := os.ReadFile(filepath.Join("testdata/ordinary", path))
+			files[path] = string(data)
+			return err
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	repository := gitRepository(t, files)
+	if err := os.Symlink("one", filepath.Join(repository, "files/tree/link")); err != nil {
+		t.Fatal(err)
+	}
+	commit(t, repository, nil)
+	tallies := filepath.Join(t.TempDir(), "tally")
+
+	plain := filepath.Join(t.TempDir(), "root")
+	err = e.Mount(t.Context(), base, func(root string) error {
+		plainChroot(t, root, plain)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plainRun(t, repository, plain, tallies+"-plain")
+
+	r := open(t, Options{Repo: repository, Environ: append(os.Environ(), "TALLY="+tallies+"-stage")})
+	var passed []Passed
+	step := r.Playbook(PlaybookOptions{Revision: revision(t, r, ""), Path: "play.yml", Conffs: true, Log: t.Output(),
+		Passed: func(p []Passed) { passed = p }})
+	results, err := e.Apply(t.Context(), step, layers.Change{Created: time.Unix(1, 0)},
+		layers.Target{ContainerOptions: layers.ContainerOptions{Name: "web1"}, Parent: base})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if results[0].Err != nil {
+		t.Fatal(results[0].Err)
+	}
+	if len(passed) > 0 {
+		t.Errorf("something was passed over: %v", passed)
+	}
+	err = e.Mount(t.Context(), results[0].Image, func(stage string) error {
+		checkContents(t, stage)
+		for _, difference := range treecmp.Compare(plain, stage, treecmp.Options{Skip: notCompared, SkipMtime: func(string) bool { return true }}) {
+			t.Error(difference)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tally := func(of string) []string {
+		// the tasks of synchronize.yml and synchronize-by-hand.yml differ
+		return strings.Fields(of)[:1]
+	}
+	if diff := cmp.Diff(tally(builder(t, tallies+"-plain")), tally(builder(t, tallies+"-stage"))); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// notCompared are what no layer holds, what vauban writes before a stage, and
+// what a chroot of the builder's has of it.
+func notCompared(path string) bool {
+	return slices.Contains([]string{"dev", "proc", "sys", "run", "tmp", "etc/hostname", "etc/hosts", "etc/resolv.conf", "etc/machine-id"}, path)
+}
+
+// checkContents makes sure that the playbook did what it is there for.
+func checkContents(t *testing.T, root string) {
+	t.Helper()
+	for path, want := range map[string]string{
+		"srv/left":                  "left\n",
+		"home/sailor/left":          "left\n",
+		"srv/joined":                "joined\n",
+		"srv/synchronized/sub/t wo": "two\n",
+		"srv/of-nobody/one":         "one\n",
+		"srv/from-the-builder":      "one\n",
+		"srv/vaulted-variable":      "inline secret of a vaulted file\n",
+		"srv/vaulted-file":          "a vaulted file\n",
+		"srv/by-module":             "WORD!\n",
+		"srv/before-the-end":        "x\n",
+		"srv/environment":           "of the task \n",
+		"home/sailor/by-su":         "sailor\n",
+		"srv/cleared":               "cleared\n",
+		"srv/rescued":               "command 1\n",
+		"srv/remote-archive/file":   "in\n",
+	} {
+		data, err := os.ReadFile(filepath.Join(root, path))
+		if string(data) != want {
+			t.Errorf("%s holds %q, want %q, error %v", path, data, want, err)
+		}
+	}
+	for _, path := range []string{"srv/after-the-end", "srv/checked-only", "srv/not-reached", "root/.ansible", "root/.ansible_async", "home/sailor/.ansible"} {
+		if _, err := os.Lstat(filepath.Join(root, path)); err == nil {
+			t.Errorf("%s is there", path)
+		}
+	}
+}
+
+// plainChroot makes a chroot of a base, with what a chroot needs.
+func plainChroot(t *testing.T, base, root string) {
+	t.Helper()
+	run := func(argv ...string) {
+		if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v: %s", argv, err, out)
+		}
+	}
+	run("cp", "--archive", base, root)
+	for _, mount := range [][]string{
+		{"--types", "proc", "proc", root + "/proc"},
+		{"--rbind", "/dev", root + "/dev"},
+		{"--types", "tmpfs", "tmpfs", root + "/run"},
+		{"--types", "tmpfs", "tmpfs", root + "/tmp"},
+	} {
+		run(append([]string{"mount"}, mount...)...)
+	}
+	run("mount", "--make-rslave", root+"/dev")
+	t.Cleanup(func() {
+		for _, dir := range []string{"proc", "dev", "run", "tmp"} {
+			run("umount", "--lazy", filepath.Join(root, dir))
+		}
+	})
+}
+
+// plainRun applies the playbook to a chroot without anything of vauban's, and
+// waits for the jobs that it leaves.
+func plainRun(t *testing.T, repository, root, tally string) {
+	t.Helper()
+	copied := filepath.Join(t.TempDir(), "repository")
+	git(t, repository, "clone", "--quiet", repository, copied)
+	cmd := exec.Command("ansible-playbook", "--connection", "community.general.chroot", "-e", "ansible_host="+root, "-e", "root="+root,
+		"-e", "plain=true", "-e", "in_vauban=false", "-e", "ansible_python_interpreter=/usr/bin/python3", "play.yml")
+	cmd.Dir = copied
+	cmd.Env = append(os.Environ(), "ANSIBLE_CONFIG="+copied+"/ansible.cfg", "ANSIBLE_REMOTE_TMP=/tmp", "ANSIBLE_ASYNC_DIR=/tmp",
+		"PYTHONDONTWRITEBYTECODE=1", "LC_ALL=C.UTF-8", "HOME=/root", "TALLY="+tally, "ANSIBLE_NOCOLOR=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("plain ansible: %v\n%s", err, out)
+	}
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		_, errs := os.Stat(root + "/srv/left")
+		_, also := os.Stat(root + "/home/sailor/left")
+		if errs == nil && also == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the jobs of plain ansible do not end")
+		}
+	}
+}
