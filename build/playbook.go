@@ -30,6 +30,7 @@ func (r *Runner) playbook(ctx context.Context, m *config.Master, stage config.St
 		Progress: lines{r, ctx},
 		Strict:   r.Strict || r.Config.Configuration.Strict,
 		Passed:   func(passed []ansible.Passed) { r.noticePassed(ctx, stage, passed) },
+		Notice:   func(host, text string) { r.notice(ctx, host, "%s: %s", stage.Raw, text) },
 	})
 	return &logged{step, log}
 }

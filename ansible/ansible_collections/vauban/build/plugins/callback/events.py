@@ -127,7 +127,9 @@ class CallbackModule(CallbackBase):
             return
         facts = dict(self._run.facts)
         if any(name.startswith('ansible_') for name in found):
-            facts.update(self._given(host, found))
+            given = dict(self._given(host, found))
+            facts.update(given)
+            self._run.given[host].update(name.removeprefix('ansible_') for name in given)
         if facts:
             self._variables.set_host_facts(host, facts)
 

@@ -15,7 +15,7 @@ import re
 
 from ansible.executor.task_executor import TaskExecutor
 
-from ansible_collections.vauban.build.plugins.plugin_utils import rsync
+from ansible_collections.vauban.build.plugins.plugin_utils import facts as builders, rsync
 
 COLLECTIONS = ('', 'ansible.builtin', 'ansible.legacy', 'ansible.posix')
 LOOPBACK = ('', '127.0.0.1', '0.0.0.0', '::', '::1', 'localhost', 'ip6-localhost')
@@ -31,6 +31,7 @@ def install(run):
         return handler, context
 
     TaskExecutor._get_action_handler_with_module_context = adapted
+    builders.install()
 
 
 def adapt(run, task, host, handler):
@@ -40,6 +41,8 @@ def adapt(run, task, host, handler):
     machine = Machine(run, task, host, handler)
     if around and (machine.inside or action == 'wait_for'):
         handler.run = functools.partial(around, machine, handler.run)
+    if machine.inside:
+        handler.run = functools.partial(noted, machine, handler.run)
 
 
 class Machine:
@@ -64,6 +67,13 @@ class Machine:
         """Tells whether a process is left in the container that may do something."""
         status = self.handler._low_level_execute_command(self.container['busy'], sudoable=False)
         return status['rc'] == 0
+
+
+def noted(machine, run, tmp=None, task_vars=None):
+    """Notes facts of the builder that are written."""
+    result = run(tmp, task_vars)
+    builders.written(machine, result)
+    return result
 
 
 def commands(machine, run, tmp=None, task_vars=None):

@@ -23,6 +23,7 @@ class Run:
     mitogen: hosts are reached by way of Mitogen
     delegate_hosts: patterns of other machines that tasks may reach
     facts: facts that hold whatever was gathered, by name with ansible_
+    given: names of facts, without ansible_, of each host that somebody gave
     facts_from: a folder of facts of hosts that are not built
     tree: the working copy of the repository
     playbook_folders: where playbooks are, whose plugins ansible looks for
@@ -41,6 +42,7 @@ class Run:
         self.delegate_hosts = description['delegate_hosts'] or []
         self.facts = {'ansible_' + name.removeprefix('ansible_'): value
                       for name, value in (description['facts'] or {}).items()}
+        self.given = {host: {name.removeprefix('ansible_') for name in self.facts} for host in self.hosts}
         self.facts_from = description['facts_from']
         self.tree = description['tree']
         self.playbook_folders = description['playbook_folders']

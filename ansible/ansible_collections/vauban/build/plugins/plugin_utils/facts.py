@@ -1,0 +1,69 @@
+"""Notes which files hold facts of the builder.
+
+A file that a task wrote with the number of the builder's processors in it is
+wrong on the machine that it is for, and looks right.
+"""
+
+import json
+
+import jinja2.runtime
+
+from ansible.playbook.task import Task
+
+# What setup finds out about the machine that runs it. Names of interfaces are
+# left to the inventory of addresses that a layer is searched for.
+BUILDERS = frozenset((
+    'all_ipv4_addresses', 'all_ipv6_addresses', 'bios_date', 'bios_version', 'board_name', 'board_serial', 'default_ipv4',
+    'default_ipv6', 'device_links', 'devices', 'kernel', 'kernel_version', 'memfree_mb', 'memory_mb', 'memtotal_mb', 'mounts',
+    'processor', 'processor_cores', 'processor_count', 'processor_nproc', 'processor_threads_per_core', 'processor_vcpus',
+    'product_name', 'product_serial', 'product_uuid', 'product_version', 'swapfree_mb', 'swaptotal_mb', 'system_vendor',
+))
+
+used = set()  # by the task of this process
+
+
+def install():
+    """Watches the names that templates look up. It is called once."""
+    resolve, post_validate = jinja2.runtime.Context.resolve_or_missing, Task.post_validate
+
+    def resolved(self, key):
+        value = resolve(self, key)
+        if key == 'ansible_facts' and type(value) is dict:  # noqa: E721 (others know what they hold)
+            return Facts(value)
+        if isinstance(key, str) and key.startswith('ansible_'):
+            note(key[len('ansible_'):])
+        return value
+
+    def validated(self, *args, **kwargs):
+        used.clear()  # of conditions
+        return post_validate(self, *args, **kwargs)
+
+    jinja2.runtime.Context.resolve_or_missing = resolved
+    Task.post_validate = validated
+
+
+def note(name):
+    if name in BUILDERS:
+        used.add(name)
+
+
+class Facts(dict):
+    """ansible_facts, which notes what is taken out."""
+
+    def __getitem__(self, name):
+        note(name)
+        return super().__getitem__(name)
+
+    def get(self, name, default=None):
+        note(name)
+        return super().get(name, default)
+
+
+def written(machine, result):
+    """Notes the file that a task wrote, if facts of the builder went into it."""
+    path = result.get('dest') or result.get('path')
+    names = used - machine.run.given.get(machine.name, set())
+    if machine.inside and names and result.get('changed') and isinstance(path, str):
+        with open(machine.run.path + '.facts', 'a', encoding='utf-8') as file:
+            json.dump({'host': machine.name, 'file': path, 'facts': sorted('ansible_' + name for name in names)}, file)
+            file.write('\n')
