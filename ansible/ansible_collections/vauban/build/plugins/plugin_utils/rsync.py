@@ -46,7 +46,7 @@ def through(script, machine, args):
     if 'rsync_path' not in machine.task.args:
         user = machine.handler._play_context.become_user
         become = machine.task.become and user not in (None, 'root')
-        args['rsync_path'] = f'setpriv --reuid {shlex.quote(user)} --regid {shlex.quote(user)} --init-groups rsync' if become else None
+        args['rsync_path'] = f'runuser -u {shlex.quote(user)} -- rsync' if become else None
 
 
 def way_in(machine):
