@@ -28,6 +28,11 @@ options:
     default: []
     vars:
       - name: vauban_environment
+  path:
+    description: A folder inside that comes first on the PATH.
+    type: str
+    vars:
+      - name: vauban_path
   async_dir:
     description: Where job files of C(async) are.
     type: str
@@ -39,6 +44,8 @@ options:
 from ansible.errors import AnsibleConnectionFailure
 
 import ansible_mitogen.connection
+
+PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 
 class Connection(ansible_mitogen.connection.Connection):
@@ -52,13 +59,15 @@ class Connection(ansible_mitogen.connection.Connection):
             raise AnsibleConnectionFailure('this host has no container: vauban_enter is not set')
         python = spec.python_path()
         # Mitogen passes the folder of async jobs to ansible but not to itself.
-        jobs = 'ANSIBLE_ASYNC_DIR=' + self.get_option('async_dir')
+        environment = ['ANSIBLE_ASYNC_DIR=' + self.get_option('async_dir')]
+        if self.get_option('path'):
+            environment.append(f"PATH={self.get_option('path')}:{PATH}")
         # As for a program of this machine, with a command line that leads
         # inside; mitogen_via and the like are about the real machine.
-        stack = ({'method': 'local', 'kwargs': {'python_path': [*enter, 'env', jobs, *python]}},)
+        stack = ({'method': 'local', 'kwargs': {'python_path': [*enter, 'env', *environment, *python]}},)
         if spec.become() and spec.become_user() != self.get_option('remote_user'):
             user = ansible_mitogen.connection.CONNECTION_METHOD[spec.become_method()](spec)
-            user['kwargs']['python_path'] = ['env', jobs, *self.get_option('environment'), *python]
+            user['kwargs']['python_path'] = ['env', *environment, *self.get_option('environment'), *python]
             stack += (user,)
         return stack
 
