@@ -41,7 +41,7 @@ func (t target) finishJob(ctx context.Context, file string, limit time.Time) str
 		switch {
 		case err != nil:
 			return "" // a task took it away: async_status, mode cleanup
-		case status.ended() && (status.Failed.bool() || status.RC != 0):
+		case status.ended() && status.failed():
 			return "async: its job failed"
 		case status.ended():
 			return ""
@@ -57,36 +57,35 @@ func (t target) finishJob(ctx context.Context, file string, limit time.Time) str
 }
 
 // jobStatus is what ansible's async_wrapper keeps of a job, as far as it is of
-// interest.
-type jobStatus struct {
-	Started  *int  `json:"started"`
-	Finished int   `json:"finished"`
-	Failed   truth `json:"failed"`
-	RC       int   `json:"rc"`
+// interest: a note that it was started, which the module's result replaces.
+type jobStatus struct{ Started, Finished, Failed, RC any }
+
+// parseJobStatus reads a job's file, which the job may be writing.
+func parseJobStatus(data []byte) jobStatus {
+	var s jobStatus
+	if json.Unmarshal(data, &s) != nil {
+		s.Started = true
+	}
+	return s
 }
 
-// ended: the module's own result replaces the note that it was started.
-func (s jobStatus) ended() bool { return s.Started == nil || s.Finished != 0 }
+func (s jobStatus) ended() bool { return !isTrue(s.Started) || isTrue(s.Finished) }
 
-// truth is a bool or a number.
-type truth struct{ value any }
+func (s jobStatus) failed() bool { return isTrue(s.Failed) || isTrue(s.RC) }
 
-func (t *truth) UnmarshalJSON(data []byte) error { return json.Unmarshal(data, &t.value) }
+// isTrue: modules write a bool, or a number.
+func isTrue(value any) bool {
+	number, ok := value.(float64)
+	return value == true || ok && number != 0
+}
 
-func (t truth) bool() bool { return t.value == true || t.value == float64(1) }
-
-// jobStatus reads a job's file. The job may be writing it.
 func (t target) jobStatus(ctx context.Context, file string) (jobStatus, error) {
-	var status jobStatus
 	argv := slices.Concat(t.enter, []string{"cat", file})
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out, err := cmd.Output()
 	if err != nil {
-		return status, fmt.Errorf("reading the file of a job: %w", err)
+		return jobStatus{}, fmt.Errorf("reading the file of a job: %w", err)
 	}
-	if json.Unmarshal(out, &status) != nil {
-		status.Started = new(int) // half written
-	}
-	return status, nil
+	return parseJobStatus(out), nil
 }

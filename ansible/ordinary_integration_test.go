@@ -115,6 +115,10 @@ const running = `
       assert: {that: ["ansible_virtualization_type == 'NA'", "ansible_virtualization_role == 'NA'", "ansible_service_mgr == 'systemd'"]}
     - name: "fine: facts are the machine's to be"
       assert: {that: ["ansible_processor_vcpus == 77", "ansible_facts.processor_vcpus == 77", "ansible_memtotal_mb == 4321", "ansible_processor_count is number"]}
+    - name: "fine: but here some are the builder's"
+      copy: {dest: /srv/facts, content: "{{ cores }} {{ ansible_memtotal_mb }} {{ ansible_distribution }}\n"}
+      vars: {cores: "{{ ansible_facts.processor_cores }}"}
+      when: ansible_swaptotal_mb >= 0
     - name: "fine: systemd knows of none either"
       command: systemd-detect-virt --container
       failed_when: false
@@ -133,8 +137,9 @@ func TestRunningMachine(t *testing.T) {
 	r := open(t, Options{Repo: repository, Environ: os.Environ()})
 	e, base := engine(t)
 	var told []Passed
+	var notices []string
 	o := PlaybookOptions{Revision: revision(t, r, ""), Path: "play.yml", Master: "web1", Log: t.Output(), Facts: map[string]any{"ansible_memtotal_mb": 4321, "processor_vcpus": 5},
-		Passed: func(p []Passed) { told = p }}
+		Passed: func(p []Passed) { told = p }, Notice: func(host, text string) { notices = append(notices, host+": "+text) }}
 	start := time.Now()
 	results, err := e.Apply(t.Context(), r.Playbook(o), layers.Change{Created: time.Unix(1, 0)},
 		layers.Target{ContainerOptions: layers.ContainerOptions{Name: "web1"}, Parent: base})
@@ -164,6 +169,9 @@ func TestRunningMachine(t *testing.T) {
 		if ok && !strings.HasPrefix(name, "fine") && !noted[name] {
 			t.Errorf("nothing is noted of task %q", name)
 		}
+	}
+	if len(notices) != 1 || !strings.HasPrefix(notices[0], "web1: /srv/facts was written from ansible_processor_cores of the builder") {
+		t.Errorf("got notices %q, want one of /srv/facts", notices)
 	}
 	var label []Passed
 	if err := json.Unmarshal([]byte(img.Config.Config.Labels[LabelPassed]), &label); err != nil || len(label) != len(told) {
