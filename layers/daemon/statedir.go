@@ -16,7 +16,7 @@ import (
 )
 
 // cureStateDir is what helps when a file system cannot hold upperdirs.
-const cureStateDir = "set --state or VAUBAN_STATE_DIR to a directory on ext4, btrfs, or xfs made with ftype=1"
+const cureStateDir = "set --state or VAUBAN_STATE_DIR to a directory on ext4, btrfs, or xfs made with ftype=1; in a container, to a volume on one"
 
 // CheckStateDir says whether a directory, which it makes, can hold the
 // changes of overlay mounts: it makes such a mount and deletes in it. The
