@@ -37,6 +37,21 @@ const (
 	aptAuthAside = "/run/vauban/apt-auth.conf"
 )
 
+// checkPool makes the folder of packages, before a stage has run for nothing.
+func (o AptOptions) checkPool() error {
+	if o.Pool == "" {
+		return nil
+	}
+	err := os.MkdirAll(filepath.Join(o.Pool, "archives"), 0o755)
+	if err == nil {
+		err = unix.Access(filepath.Join(o.Pool, "archives"), unix.W_OK)
+	}
+	if err != nil {
+		return fmt.Errorf("keeping packages (DEBIAN_CACHE_PATH): %w", err)
+	}
+	return nil
+}
+
 // checkAuthFile sees to it that containers can be lent the file.
 func (o AptOptions) checkAuthFile() error {
 	if o.AuthFile == "" {

@@ -239,6 +239,7 @@ func TestAptOptionsRefused(t *testing.T) {
 		"no such file":      {AuthFile: readable + ".gone"},
 		"is no file":        {AuthFile: filepath.Dir(readable)},
 		"APT_AUTH_FILE":     {Proxy: "http://user:password@proxy.example.com"},
+		"DEBIAN_CACHE_PATH": {Pool: filepath.Join(readable, "pool")},
 		"no URL of a proxy": {Proxy: "http://proxy\";Dir \"/"},
 	} {
 		e, err := layers.Open(t.Context(), layers.Options{StateDir: t.TempDir(), Embedded: true, Apt: apt})

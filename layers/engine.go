@@ -87,7 +87,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if err := daemon.CheckStateDir(o.StateDir); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(e.apt.checkProxy(), e.apt.checkAuthFile()); err != nil {
+	if err := errors.Join(e.apt.checkProxy(), e.apt.checkAuthFile(), e.apt.checkPool()); err != nil {
 		return nil, err
 	}
 	if e.tools, err = findTools(); err != nil {
