@@ -143,16 +143,11 @@ func (c *Container) create(ctx context.Context) error {
 	if c.root, err = parseOverlay(mounts); err != nil {
 		return err
 	}
-	var ns *userNamespace
-	if c.options.Systemd {
-		if c.nsenter, err = seal(c.engine.tools.nsenter); err != nil {
-			return err
-		}
-		if ns, err = newUserNamespace(); err != nil {
-			return err
-		}
-		defer ns.release()
+	ns, err := c.userNamespace()
+	if err != nil {
+		return err
 	}
+	defer ns.release()
 	spec, err := c.options.spec(ctx, c.id, c.dir, ns, c.engine.apt.mounts()...)
 	if err != nil {
 		return err

@@ -61,6 +61,17 @@ func withSystemd(ns *userNamespace) oci.SpecOpts {
 	}
 }
 
+// userNamespace is nil for a container without systemd.
+func (c *Container) userNamespace() (_ *userNamespace, err error) {
+	if !c.options.Systemd {
+		return nil, nil
+	}
+	if c.nsenter, err = seal(c.engine.tools.nsenter); err != nil {
+		return nil, err
+	}
+	return newUserNamespace()
+}
+
 // prepareSystemd is done before process 1 runs.
 func (c *Container) prepareSystemd() error {
 	if !c.has(systemdPath) {
@@ -142,6 +153,8 @@ func (c *Container) boot(ctx context.Context) error {
 		case "degraded":
 			c.reportFailedUnits(ctx)
 			return nil
+		case "maintenance", "stopping": // it will not come up any more
+			return c.lateBoot(state, time.Since(start))
 		}
 		select {
 		case <-ctx.Done():
