@@ -40,11 +40,13 @@ func (r *Repository) Hosts(ctx context.Context, rev Revision, p HostPattern) (ho
 	}
 	hosts = slices.DeleteFunc(slices.Clone(all), p.excludes)
 	if len(hosts) == 0 {
-		return nil, fmt.Errorf("the pattern %q matches no host of the inventory on branch %q%s: correct `conffs:` or the inventory",
-			p.Pattern, rev.Branch, excluded(all))
+		return nil, fmt.Errorf("the pattern %q matches %w on branch %q%s: correct `conffs:` or the inventory",
+			p.Pattern, errNoHosts, rev.Branch, excluded(all))
 	}
 	return hosts, nil
 }
+
+var errNoHosts = errors.New("no host of the inventory")
 
 func excluded(names []string) string {
 	if len(names) == 0 {
@@ -97,25 +99,40 @@ func matchesNothing(err error) bool {
 		strings.Contains(err.Error(), "does not match any hosts")
 }
 
-// parseHosts reads `ansible-playbook --list-hosts` of a single play: a line
-// "hosts (N):" and one name on each of the N next lines.
+// parseHosts reads `ansible-playbook --list-hosts` of a single play.
 func parseHosts(out string) ([]string, error) {
+	lists, err := parseHostLists(out)
+	if err != nil {
+		return nil, err
+	}
+	return lists[0], nil
+}
+
+// parseHostLists reads `ansible-playbook --list-hosts`: for each play a line
+// "hosts (N):" and one name on each of the N next lines.
+func parseHostLists(out string) ([][]string, error) {
 	lines := strings.Split(out, "\n")
-	for i, line := range lines {
-		number, ok := strings.CutPrefix(strings.TrimSpace(line), "hosts (")
+	var lists [][]string
+	for i := 0; i < len(lines); i++ {
+		number, ok := strings.CutPrefix(strings.TrimSpace(lines[i]), "hosts (")
 		number, ok2 := strings.CutSuffix(number, "):")
 		if !ok || !ok2 {
 			continue
 		}
 		n, err := strconv.Atoi(number)
 		if err != nil || n < 0 || n > len(lines)-i-1 {
+			lists = nil
 			break
 		}
 		hosts := make([]string, 0, n)
 		for _, name := range lines[i+1 : i+1+n] {
 			hosts = append(hosts, strings.TrimSpace(name))
 		}
-		return hosts, nil
+		lists = append(lists, hosts)
+		i += n
 	}
-	return nil, fmt.Errorf("reading ansible's list of hosts: no such list in %q", out)
+	if len(lists) == 0 {
+		return nil, fmt.Errorf("reading ansible's list of hosts: no such list in %q", out)
+	}
+	return lists, nil
 }

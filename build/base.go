@@ -23,7 +23,7 @@ func (r *Runner) makeBase(ctx context.Context, b *config.Base) (string, error) {
 		labelBaseSize: strconv.Itoa(len(raw.Manifest.Layers) + 1),
 		labelParent:   raw.Digest().String(),
 	}
-	step, err := r.recipe(dockerfiles.Base, map[string]string{"SOURCE": b.RawImage(), "KERNEL": b.Kernel}, b.Image(), nil)
+	step, err := r.recipe(dockerfiles.Base, baseArguments(b), b.Image(), nil)
 	if err != nil {
 		return "", err
 	}
@@ -42,15 +42,23 @@ func (r *Runner) makeBase(ctx context.Context, b *config.Base) (string, error) {
 	if err := r.keep(ctx, b.PreparedImage(), img, b.RawImage()); err != nil {
 		return "", err
 	}
-	if len(b.Stages) == 0 {
-		return img.Digest().String(), nil
-	}
-	// A base's own stages are applied as a master's are.
-	self := &config.Master{Name: b.Image(), Base: b, Stages: b.Stages, Branch: b.Branch, Network: "private"}
-	if img, err = r.applyStages(ctx, self, img, b.RawImage()); err != nil {
+	recipe, err := step.Key(ctx, "")
+	if err != nil {
 		return "", err
 	}
-	return img.Digest().String(), nil
+	if len(b.Stages) == 0 {
+		return img.Digest().String(), r.recordImage(ctx, b.Image(), img.Digest(), raw.Digest(), baseInputs(b, recipe), nil)
+	}
+	// A base's own stages are applied as a master's are.
+	img, stages, err := r.applyStages(ctx, asMaster(b), img, b.RawImage())
+	if err != nil {
+		return "", err
+	}
+	return img.Digest().String(), r.recordImage(ctx, b.Image(), img.Digest(), raw.Digest(), baseInputs(b, recipe), stages)
+}
+
+func asMaster(b *config.Base) *config.Master {
+	return &config.Master{Name: b.Image(), Base: b, Stages: b.Stages, Branch: b.Branch, Network: "private"}
 }
 
 func (r *Runner) importBase(ctx context.Context, b *config.Base) (layers.Image, error) {

@@ -39,6 +39,9 @@ func (r *Runner) makeConffs(ctx context.Context, m *config.Master) (string, erro
 	if err != nil {
 		return "", err
 	}
+	if names, err = r.stale(ctx, m, names); err != nil {
+		return "", err
+	}
 	r.claim(ctx, m, names)
 	p := r.partsOf(m)
 	p.setImage(img)
@@ -49,7 +52,10 @@ func (r *Runner) makeConffs(ctx context.Context, m *config.Master) (string, erro
 	if m.AnsibleRun == ansible.Together {
 		run, size = all, len(all) // its plays look at all of them
 	}
-	for batch := range slices.Chunk(run, size) {
+	if len(names) == 0 {
+		run = nil // the inventory has fewer hosts than before
+	}
+	for batch := range slices.Chunk(run, max(size, 1)) {
 		hosts, err := r.buildHosts(ctx, m, img, batch, names)
 		if err != nil {
 			return "", err
@@ -60,6 +66,9 @@ func (r *Runner) makeConffs(ctx context.Context, m *config.Master) (string, erro
 			}
 		}
 		p.update(func(p *parts) { p.hosts = append(p.hosts, hosts...) })
+	}
+	if err := r.recordHosts(ctx, m, img.Digest()); err != nil {
+		return "", err
 	}
 	note := fmt.Sprintf("%d hosts", len(names))
 	if failed == 0 {
@@ -191,6 +200,11 @@ func (r *Runner) applyToHosts(ctx context.Context, m *config.Master, i int, s co
 	if err != nil {
 		return caused(ctx, err)
 	}
+	record, err := stageRecord(ctx, step, s, labels)
+	if err != nil {
+		return err
+	}
+	r.partsOf(m).addStage(i, record)
 	for _, result := range results {
 		b.at[result.Name] = result.Image
 		if result.Err == nil {

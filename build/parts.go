@@ -20,6 +20,8 @@ type parts struct {
 	kernel   *kernel
 	hosts    []host
 	allHosts []string // that the master has; nil when nobody asked
+	// hostStages are the stages that the hosts got, of all batches together.
+	hostStages []StageRecord
 }
 
 // host is what became of one host's conffs.
@@ -41,6 +43,16 @@ func (p *parts) update(set func(*parts)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	set(p)
+}
+
+// addStage notes stage i of the hosts' stages, which one batch got.
+func (p *parts) addStage(i int, record StageRecord) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.hostStages) <= i {
+		p.hostStages = append(p.hostStages, StageRecord{})
+	}
+	p.hostStages[i].add(record)
 }
 
 func (r *Runner) partsOf(m *config.Master) *parts {

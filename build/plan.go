@@ -67,6 +67,8 @@ type Task struct {
 	Needs []*Task
 	// Why tells what put the task into the plan.
 	Why string
+	// Verdict on what it makes. Nil: nobody asked.
+	Verdict *Verdict
 }
 
 // Subject names what the task is about.
@@ -317,6 +319,9 @@ func (p *Plan) Text() string {
 		fmt.Fprintf(&b, "%-9s %-30s %s", t.Kind, t.Subject(), t.Why)
 		if len(after) > 0 {
 			fmt.Fprintf(&b, "; after %s", strings.Join(after, ", "))
+		}
+		if t.Verdict != nil {
+			fmt.Fprintf(&b, " (%s)", t.Verdict.Sentence())
 		}
 		b.WriteByte('\n')
 	}

@@ -11,28 +11,26 @@ import (
 	"vauban/layers"
 )
 
-// playbook makes the step of an Ansible stage. What the hosts of a master
-// share stands in its own options, also for the stages of its ancestors.
+// playbook makes the step of an Ansible stage.
 func (r *Runner) playbook(ctx context.Context, m *config.Master, stage config.Stage, revision ansible.Revision, conffs bool, log io.WriteCloser) layers.Step {
-	step := r.Repository.Playbook(ansible.PlaybookOptions{
-		Revision: revision,
-		Path:     stage.Playbook,
-		Master:   machineName(m.Name),
-		Groups:   m.Groups,
-		Conffs:   conffs,
-		Mode:     m.AnsibleRun,
-		Hosts:    r.partsOf(m).allHosts,
-		Facts:    m.Facts,
-		Init:     stage.Init,
-		Timeout:  r.Timeout,
-		Output:   func(host string) (io.WriteCloser, error) { return r.logFile(hostLog(m, host)) },
-		Log:      log,
-		Progress: lines{r, ctx},
-		Strict:   r.Strict || r.Config.Configuration.Strict,
-		Passed:   func(passed []ansible.Passed) { r.noticePassed(ctx, stage, passed) },
-		Notice:   func(host, text string) { r.notice(ctx, host, "%s: %s", stage.Raw, text) },
-	})
-	return &logged{step, log}
+	o := playbookOptions(m, stage, revision, conffs, r.partsOf(m).allHosts)
+	o.Timeout = r.Timeout
+	o.Output = func(host string) (io.WriteCloser, error) { return r.logFile(hostLog(m, host)) }
+	o.Log, o.Progress = log, lines{r, ctx}
+	o.Strict = r.Strict || r.Config.Configuration.Strict
+	o.Passed = func(passed []ansible.Passed) { r.noticePassed(ctx, stage, passed) }
+	o.Notice = func(host, text string) { r.notice(ctx, host, "%s: %s", stage.Raw, text) }
+	return &logged{r.Repository.Playbook(o), log}
+}
+
+// playbookOptions are those that the result depends on. What the hosts of a
+// master share stands in its own options, also for the stages of its
+// ancestors.
+func playbookOptions(m *config.Master, stage config.Stage, revision ansible.Revision, conffs bool, hosts []string) ansible.PlaybookOptions {
+	return ansible.PlaybookOptions{
+		Revision: revision, Path: stage.Playbook, Master: machineName(m.Name), Groups: m.Groups,
+		Conffs: conffs, Mode: m.AnsibleRun, Hosts: hosts, Facts: m.Facts, Init: stage.Init,
+	}
 }
 
 // noticePassed lists what a stage left out because it wants a running machine:

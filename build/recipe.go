@@ -1,13 +1,17 @@
 package build
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 
+	"github.com/opencontainers/go-digest"
+
 	dockerfiles "vauban/Dockerfiles"
+	"vauban/config"
 	"vauban/layers"
 )
 
@@ -35,31 +39,56 @@ func (r *Runner) recipe(name string, args map[string]string, logName string, mor
 	if step.context, err = os.MkdirTemp(r.work, "context-"); err != nil {
 		return nil, err
 	}
-	sources := map[string]fs.FS{".": dockerfiles.FS}
-	for dir, files := range more {
-		sources[dir] = files
-	}
-	for dir, files := range sources {
-		if err := writeTree(filepath.Join(step.context, dir), files); err != nil {
-			return nil, fmt.Errorf("writing the context of %q: %w", name, err)
-		}
-	}
-	own := filepath.Join(r.Config.Dir, "Dockerfiles")
-	if _, err := os.Stat(own); err == nil {
-		if err := writeTree(step.context, os.DirFS(own)); err != nil {
-			return nil, fmt.Errorf("writing the context of %q: %w", name, err)
-		}
-	}
-	content, err := os.ReadFile(filepath.Join(step.context, name))
-	if err != nil {
-		return nil, fmt.Errorf("reading %q: %w", name, err)
+	if step.Dockerfile, err = newRecipe(r.Config, step.context, name, args, more); err != nil {
+		return nil, err
 	}
 	if step.log, err = r.logFile(logName); err != nil {
 		return nil, err
 	}
-	step.Dockerfile = layers.Dockerfile{Name: name, Content: content, Context: step.context, Args: args,
-		CacheDir: filepath.Join(r.StateDir, "cache"), Log: step.log}
+	step.CacheDir, step.Log = filepath.Join(r.StateDir, "cache"), step.log
 	return step, nil
+}
+
+// newRecipe writes the context of a recipe below dir.
+func newRecipe(cfg *config.Config, dir, name string, args map[string]string, more map[string]fs.FS) (layers.Dockerfile, error) {
+	sources := map[string]fs.FS{".": dockerfiles.FS}
+	for dir, files := range more {
+		sources[dir] = files
+	}
+	for at, files := range sources {
+		if err := writeTree(filepath.Join(dir, at), files); err != nil {
+			return layers.Dockerfile{}, fmt.Errorf("writing the context of %q: %w", name, err)
+		}
+	}
+	own := filepath.Join(cfg.Dir, "Dockerfiles")
+	if _, err := os.Stat(own); err == nil {
+		if err := writeTree(dir, os.DirFS(own)); err != nil {
+			return layers.Dockerfile{}, fmt.Errorf("writing the context of %q: %w", name, err)
+		}
+	}
+	content, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		return layers.Dockerfile{}, fmt.Errorf("reading %q: %w", name, err)
+	}
+	return layers.Dockerfile{Name: name, Content: content, Context: dir, Args: args}, nil
+}
+
+// recipeKey digests a recipe as its step does.
+func recipeKey(ctx context.Context, cfg *config.Config, name string, args map[string]string, more map[string]fs.FS) (_ digest.Digest, err error) {
+	dir, err := os.MkdirTemp("", "vauban-recipe-")
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	step, err := newRecipe(cfg, dir, name, args, more)
+	if err != nil {
+		return "", err
+	}
+	return step.Key(ctx, "")
+}
+
+func baseArguments(b *config.Base) map[string]string {
+	return map[string]string{"SOURCE": b.RawImage(), "KERNEL": b.Kernel}
 }
 
 // writeTree writes files out with plain modes: directories 0755, files 0644,

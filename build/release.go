@@ -13,6 +13,7 @@ import (
 	"vauban/export"
 	"vauban/layers"
 	"vauban/progress"
+	"vauban/registry"
 )
 
 // masterImage is the image that this run's rootfs, conffs and kernel of a
@@ -21,6 +22,9 @@ import (
 func (r *Runner) masterImage(ctx context.Context, m *config.Master) (layers.Image, error) {
 	if img, ok := r.remembered(m.Image()); ok {
 		return img, nil
+	}
+	if r.judge != nil && r.plan.Find(MakeRootfs, m) != nil {
+		return r.image(ctx, m.Image(), registry.Latest) // it was fresh
 	}
 	return r.found(ctx).Master(ctx, r.uploadDir(), m, r.On)
 }
@@ -129,7 +133,11 @@ func (r *Runner) makeRelease(ctx context.Context, m *config.Master) (string, err
 		return fmt.Sprintf("built, but not published: %v; or cut the conffs on it with --stage conffs --on latest", err), nil
 	case err != nil:
 		return "", err
-	case published.Unchanged:
+	}
+	if err := r.recordRelease(ctx, m, published); err != nil {
+		return "", err
+	}
+	if published.Unchanged {
 		return "unchanged since " + published.Timestamp, nil
 	}
 	r.report(ctx, progress.Event{Type: progress.Released, Tag: published.Timestamp, Path: published.Dir})

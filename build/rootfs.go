@@ -54,37 +54,40 @@ func (r *Runner) makeRootfs(ctx context.Context, m *config.Master) (string, erro
 	if m.Parent != nil {
 		parent = m.Parent.Image()
 	}
-	img, err := r.image(ctx, parent, "latest")
+	below, err := r.image(ctx, parent, "latest")
 	if err != nil {
 		return "", fmt.Errorf("taking the parent of %q: %w", m.Name, err)
 	}
-	if img, err = r.applyStages(ctx, m, img, parent); err != nil {
+	img, stages, err := r.applyStages(ctx, m, below, parent)
+	if err != nil {
 		return "", err
 	}
 	r.partsOf(m).setImage(img)
-	return img.Digest().String(), nil
+	return img.Digest().String(), r.recordImage(ctx, m.Image(), img.Digest(), below.Digest(), masterInputs(m), stages)
 }
 
 // applyStages applies the stages of a master to its parent's image, keeping
 // what each gives.
-func (r *Runner) applyStages(ctx context.Context, m *config.Master, img layers.Image, below string) (_ layers.Image, err error) {
+func (r *Runner) applyStages(ctx context.Context, m *config.Master, img layers.Image, below string) (_ layers.Image, records []StageRecord, err error) {
 	for i, stage := range m.Stages {
 		name := m.StageImage(i)
-		if img, err = r.applyStage(ctx, m, stage, img, name, below); err != nil {
-			return img, fmt.Errorf("applying stage %q of %q: %w", stage.Raw, m.Name, err)
+		var record StageRecord
+		if img, record, err = r.applyStage(ctx, m, stage, img, name, below); err != nil {
+			return img, nil, fmt.Errorf("applying stage %q of %q: %w", stage.Raw, m.Name, err)
 		}
 		if err := r.keep(ctx, name, img, below); err != nil {
-			return img, err
+			return img, nil, err
 		}
+		records = append(records, record)
 		below = name
 	}
-	return img, r.keep(ctx, m.Image(), img, below)
+	return img, records, r.keep(ctx, m.Image(), img, below)
 }
 
-func (r *Runner) applyStage(ctx context.Context, m *config.Master, stage config.Stage, parent layers.Image, name, below string) (layers.Image, error) {
+func (r *Runner) applyStage(ctx context.Context, m *config.Master, stage config.Stage, parent layers.Image, name, below string) (layers.Image, StageRecord, error) {
 	step, labels, err := r.step(ctx, m, stage, false, name, func(string) string { return below })
 	if err != nil {
-		return layers.Image{}, err
+		return layers.Image{}, StageRecord{}, err
 	}
 	defer closeStep(step)
 	labels[labelParent] = parent.Digest().String()
@@ -95,9 +98,14 @@ func (r *Runner) applyStage(ctx context.Context, m *config.Master, stage config.
 		notice: func(_, text string) { r.notice(ctx, "", "%s of %s: %s", stage.Raw, m.Name, text) },
 	})
 	if err != nil {
-		return layers.Image{}, err
+		return layers.Image{}, StageRecord{}, err
 	}
-	return r.unchanged(ctx, name, img)
+	record, err := stageRecord(ctx, step, stage, labels)
+	if err != nil {
+		return layers.Image{}, record, err
+	}
+	img, err = r.unchanged(ctx, name, img)
+	return img, record, err
 }
 
 // inherit keeps what an image says of the base it stands on.
@@ -139,17 +147,25 @@ func (r *Runner) step(ctx context.Context, m *config.Master, stage config.Stage,
 
 // userDockerfile is a Dockerfile stage: its context is its folder.
 func (r *Runner) userDockerfile(stage config.Stage, logName string) (layers.Step, error) {
-	path := r.Config.Resolve(stage.Dockerfile)
-	content, err := os.ReadFile(path)
+	dockerfile, err := dockerfileOf(r.Config, stage)
 	if err != nil {
-		return nil, fmt.Errorf("%s: reading the stage's Dockerfile: %w", place(r.Config, stage.Pos), err)
+		return nil, err
 	}
 	log, err := r.logFile(logName)
 	if err != nil {
 		return nil, err
 	}
-	return &recipe{log: log, Dockerfile: layers.Dockerfile{Name: stage.Dockerfile, Content: content, Context: filepath.Dir(path),
-		CacheDir: filepath.Join(r.StateDir, "cache"), Log: log}}, nil
+	dockerfile.CacheDir, dockerfile.Log = filepath.Join(r.StateDir, "cache"), log
+	return &recipe{log: log, Dockerfile: dockerfile}, nil
+}
+
+func dockerfileOf(cfg *config.Config, stage config.Stage) (layers.Dockerfile, error) {
+	path := cfg.Resolve(stage.Dockerfile)
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return layers.Dockerfile{}, fmt.Errorf("%s: reading the stage's Dockerfile: %w", place(cfg, stage.Pos), err)
+	}
+	return layers.Dockerfile{Name: stage.Dockerfile, Content: content, Context: filepath.Dir(path)}, nil
 }
 
 // logFile opens a log of this run for an image's name.

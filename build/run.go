@@ -49,6 +49,8 @@ type Options struct {
 	// rootfs is not built in the same run. Empty: the image that the
 	// current release names, or latest when there is none.
 	On string
+	// IfStale does only what would come out otherwise, as the records tell.
+	IfStale bool
 	// Given are images that stand for a name in this run instead of what
 	// the name says: by name, NAME[:TAG] or NAME@DIGEST of each.
 	Given map[string]string
@@ -91,6 +93,9 @@ type Runner struct {
 	collected   *progress.Collector
 	gate        *gate // nil before Run
 	identities  *Identities
+	records     *Records
+	judge       *Judge         // nil: everything is done
+	did         map[*Task]bool // if judge is set
 }
 
 // NewRunner prepares the run of a plan.
@@ -106,6 +111,10 @@ func NewRunner(ctx context.Context, o Options, p *Plan) (*Runner, error) {
 	}
 	if r.Timeout <= 0 {
 		r.Timeout = 2 * time.Hour
+	}
+	r.records = NewRecords(o.Registry, o.StateDir, o.Log)
+	if r.IfStale {
+		r.judge, r.did = r.newJudge(), map[*Task]bool{}
 	}
 	if err := r.takeTime(ctx); err != nil {
 		return nil, err
@@ -171,7 +180,7 @@ func (r *Runner) Run(ctx context.Context) (outcomes []Outcome, err error) {
 	outcomes = execute(ctx, r.plan, r.Jobs, func(ctx context.Context, t *Task) (string, error) {
 		ctx = withTask(ctx, t)
 		r.report(ctx, progress.Event{Type: progress.TaskStarted})
-		return r.do(ctx, t)
+		return r.doIfStale(ctx, t)
 	}, func(o Outcome) { r.taskEnded(ctx, o) })
 	if err := ctx.Err(); err != nil {
 		return outcomes, context.Cause(ctx)

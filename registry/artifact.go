@@ -28,23 +28,11 @@ func (r *Registry) PushArtifact(ctx context.Context, image, tag, mediaType strin
 		return PushResult{}, fmt.Errorf("pushing artifact %q: %d bytes, but it must have 1 to %d",
 			r.Reference(image, tag), len(data), maxArtifact)
 	}
-	layer := ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(data), Size: int64(len(data)), Data: data}
-	empty := ocispec.DescriptorEmptyJSON
-	manifest, err := json.Marshal(ocispec.Manifest{
-		Versioned:    specs.Versioned{SchemaVersion: 2},
-		MediaType:    ocispec.MediaTypeImageManifest,
-		ArtifactType: mediaType,
-		Config:       empty,
-		Layers:       []ocispec.Descriptor{layer},
-	})
+	desc, manifest, err := artifact(mediaType, data)
 	if err != nil {
 		return PushResult{}, fmt.Errorf("pushing artifact %q: %w", r.Reference(image, tag), err)
 	}
-	desc := ocispec.Descriptor{
-		MediaType: ocispec.MediaTypeImageManifest,
-		Digest:    digest.FromBytes(manifest),
-		Size:      int64(len(manifest)),
-	}
+	empty := ocispec.DescriptorEmptyJSON
 	there, err := r.Resolve(ctx, image, tag)
 	if err == nil && there.Digest == desc.Digest {
 		return PushResult{Existing: 2, Tags: []string{tag}}, nil
@@ -52,8 +40,30 @@ func (r *Registry) PushArtifact(ctx context.Context, image, tag, mediaType strin
 	if err != nil && !errdefs.IsNotFound(err) {
 		return PushResult{}, err
 	}
-	from := documents{desc.Digest: manifest, layer.Digest: data, empty.Digest: empty.Data}
+	from := documents{desc.Digest: manifest, digest.FromBytes(data): data, empty.Digest: empty.Data}
 	return r.Push(ctx, image, desc, from, PushOptions{Tags: []string{tag}})
+}
+
+// ArtifactDigest is what Resolve tells of a tag that names the document.
+func ArtifactDigest(mediaType string, data []byte) (digest.Digest, error) {
+	desc, _, err := artifact(mediaType, data)
+	return desc.Digest, err
+}
+
+func artifact(mediaType string, data []byte) (ocispec.Descriptor, []byte, error) {
+	layer := ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(data), Size: int64(len(data)), Data: data}
+	manifest, err := json.Marshal(ocispec.Manifest{
+		Versioned:    specs.Versioned{SchemaVersion: 2},
+		MediaType:    ocispec.MediaTypeImageManifest,
+		ArtifactType: mediaType,
+		Config:       ocispec.DescriptorEmptyJSON,
+		Layers:       []ocispec.Descriptor{layer},
+	})
+	return ocispec.Descriptor{
+		MediaType: ocispec.MediaTypeImageManifest,
+		Digest:    digest.FromBytes(manifest),
+		Size:      int64(len(manifest)),
+	}, manifest, err
 }
 
 // FetchArtifact is the document that PushArtifact stored. errdefs.ErrNotFound

@@ -21,6 +21,10 @@ func TestArtifact(t *testing.T) {
 	if err != nil || got.Blobs != 2 {
 		t.Errorf("pushed %+v (%v), want 2 blobs", got, err)
 	}
+	there, err := r.Resolve(t.Context(), "web", "record")
+	if want, err2 := ArtifactDigest(recordType, record); err != nil || err2 != nil || there.Digest != want {
+		t.Errorf("the tag names %s (%v), want %s (%v)", there.Digest, err, want, err2)
+	}
 	requests.take()
 	if got, err := r.PushArtifact(t.Context(), "web", "record", recordType, record); err != nil || got.Blobs != 0 {
 		t.Errorf("pushed again: %+v (%v), want nothing uploaded", got, err)

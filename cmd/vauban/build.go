@@ -24,6 +24,7 @@ import (
 type buildFlags struct {
 	stage, parents    string
 	children, check   bool
+	ifStale, fresh    bool
 	branch, limit, on string
 	batch, jobs       int
 	keepGoing, strict bool
@@ -37,22 +38,29 @@ type buildFlags struct {
 func newBuild(a *app) *cobra.Command {
 	f := &buildFlags{}
 	cmd := &cobra.Command{
-		Use:   "build MASTER...",
+		Use:   "build [MASTER...]",
 		Short: "Build masters, their hosts' conffs and their kernels, and publish them",
 		Example: `  vauban build master-12-web                        # all of it, on the parent that exists
   vauban build master-12-web --build-parents yes    # and all that it stands on
   vauban build master-12-web --stage conffs --limit web01
-  vauban build master-12-web --check                # what would run, and why`,
-		Args: arguments(cobra.MinimumNArgs(1)),
+  vauban build master-12-web --check                # what would run, and why
+  vauban build --if-stale                           # of the whole tree, what has changed`,
 		RunE: func(cmd *cobra.Command, names []string) error {
+			if len(names) == 0 && !f.ifStale {
+				return usage(errors.New("vauban: name a master or a base to build; --if-stale needs none, and takes the whole tree"))
+			}
+			if f.ifStale && f.on != "" {
+				return usage(errors.New("vauban: --if-stale finds out itself which image conffs are cut on: leave out --on"))
+			}
 			if f.check {
-				return a.plan(cmd.OutOrStdout(), f, names, f.report.summary.value)
+				return a.plan(cmd.Context(), cmd.OutOrStdout(), f, names, f.report.summary.value)
 			}
 			return a.build(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), f, names)
 		},
 	}
 	f.planning(cmd)
 	flags := cmd.Flags()
+	flags.BoolVar(&f.ifStale, "if-stale", false, "build only what would come out otherwise, see vauban status; without names, of the whole tree")
 	flags.BoolVar(&f.check, "check", false, "print the plan and run nothing")
 	flags.StringVar(&f.branch, "branch", "", "branch of the playbooks where a stage or master names none")
 	flags.StringVar(&f.limit, "limit", "", "narrow the hosts of conffs; the others keep what they have")
@@ -93,13 +101,14 @@ func newPlan(a *app) *cobra.Command {
 	var format formatFlag
 	cmd := &cobra.Command{
 		Use:   "plan MASTER...",
-		Short: "Print what a build would do, in order, and why; reads only config.yml",
+		Short: "Print what a build would do, in order, and why; reads only config.yml unless --fresh is given",
 		Args:  arguments(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, names []string) error {
-			return a.plan(cmd.OutOrStdout(), f, names, format.value)
+			return a.plan(cmd.Context(), cmd.OutOrStdout(), f, names, format.value)
 		},
 	}
 	f.planning(cmd)
+	cmd.Flags().BoolVar(&f.fresh, "fresh", false, "tell of each task whether its result is stale, and why")
 	outputFlag(cmd, &format, "text", "json")
 	return cmd
 }
@@ -147,12 +156,29 @@ func (a *app) planned(cfg *config.Config, f *buildFlags, names []string) (*build
 	if err != nil {
 		return nil, usage(fmt.Errorf("vauban: %w", err))
 	}
-	plan, err := build.New(cfg, request)
+	if len(names) > 0 {
+		plan, err := build.New(cfg, request)
+		return plan, usage(err)
+	}
+	plan, err := build.New(cfg, build.WholeTree(cfg, request.Stage)...)
+	if err == nil {
+		plan.Notices = nil // nobody asked for hosts of each
+	}
 	return plan, usage(err)
 }
 
+// stale is the part of a plan that is to be looked at again when it is run.
+func (a *app) stale(ctx context.Context, log *slog.Logger, cfg *config.Config, s config.Settings, f *buildFlags, plan *build.Plan) (*build.Plan, error) {
+	err := a.judging(ctx, log, cfg, s, f.branch, func(ctx context.Context, j *build.Judge) (err error) {
+		j.Publishing, j.Push = !f.noPublish, !f.noPush && !f.check
+		plan, err = j.Stale(ctx, plan)
+		return err
+	})
+	return plan, err
+}
+
 // plan prints the plan as text or json.
-func (a *app) plan(out io.Writer, f *buildFlags, names []string, format string) error {
+func (a *app) plan(ctx context.Context, out io.Writer, f *buildFlags, names []string, format string) error {
 	cfg, err := a.load()
 	if err != nil {
 		return err
@@ -160,6 +186,30 @@ func (a *app) plan(out io.Writer, f *buildFlags, names []string, format string) 
 	plan, err := a.planned(cfg, f, names)
 	if err != nil {
 		return err
+	}
+	if f.ifStale || f.fresh {
+		log, err := a.log()
+		if err != nil {
+			return err
+		}
+		cfg, settings, err := a.settings(log)
+		if err != nil {
+			return err
+		}
+		if plan, err = a.planned(cfg, f, names); err != nil {
+			return err
+		}
+		if f.ifStale {
+			plan, err = a.stale(ctx, log, cfg, settings, f, plan)
+		} else {
+			err = a.judging(ctx, log, cfg, settings, f.branch, func(ctx context.Context, j *build.Judge) error {
+				j.Publishing = true
+				return j.Plan(ctx, plan)
+			})
+		}
+		if err != nil {
+			return err
+		}
 	}
 	if format == "json" {
 		return printJSON(out, plannedTasks(plan))
@@ -174,6 +224,8 @@ type plannedTask struct {
 	Subject string     `json:"subject"`
 	Why     string     `json:"why"`
 	After   []string   `json:"after,omitempty"` // "KIND SUBJECT" of what it needs
+	Fresh   *bool      `json:"fresh,omitempty"` // with --fresh
+	Changed []string   `json:"changed,omitempty"`
 }
 
 func plannedTasks(p *build.Plan) []plannedTask {
@@ -182,6 +234,10 @@ func plannedTasks(p *build.Plan) []plannedTask {
 		task := plannedTask{Kind: t.Kind, Subject: t.Subject(), Why: t.Why}
 		for _, need := range t.Needs {
 			task.After = append(task.After, need.String())
+		}
+		if t.Verdict != nil {
+			fresh := t.Verdict.Fresh()
+			task.Fresh, task.Changed = &fresh, t.Verdict.Why
 		}
 		all = append(all, task)
 	}
@@ -196,6 +252,9 @@ func (a *app) build(ctx context.Context, out, errOut io.Writer, f *buildFlags, n
 			return nil, settings, nil, err
 		}
 		plan, err := a.planned(cfg, f, names)
+		if err == nil && f.ifStale {
+			plan, err = a.stale(ctx, log, cfg, settings, f, plan)
+		}
 		return cfg, settings, plan, err
 	})
 }
@@ -221,6 +280,13 @@ func (a *app) run(ctx context.Context, out, errOut io.Writer, f *buildFlags, pre
 	}
 	cfg, settings, plan, err := prepare(log)
 	if err != nil {
+		return err
+	}
+	if f.ifStale && len(plan.Tasks) == 0 {
+		if f.report.summary.value == "json" {
+			return printJSON(out, progress.Summary{})
+		}
+		_, err := fmt.Fprintln(out, "nothing to do")
 		return err
 	}
 	return a.withRunner(ctx, log, cfg, settings, reporter, f, plan, func(r *build.Runner) error {
@@ -267,7 +333,7 @@ func (a *app) withRunner(ctx context.Context, log *slog.Logger, cfg *config.Conf
 	}
 	r, err := build.NewRunner(ctx, build.Options{
 		Config: cfg, Settings: s, Engine: engine, Registry: images, Repository: repository, Identities: identities, CommitIdentities: commit,
-		StateDir: stateDir, LogLinks: filepath.Join(os.TempDir(), "vauban-logs"), Version: version, Branch: f.branch, Limit: f.limit, On: f.on, Given: f.given,
+		StateDir: stateDir, LogLinks: filepath.Join(os.TempDir(), "vauban-logs"), Version: version, Branch: f.branch, Limit: f.limit, On: f.on, IfStale: f.ifStale, Given: f.given,
 		Batch: f.batch, Jobs: f.jobs, KeepGoing: f.keepGoing, Strict: f.strict, NoPush: f.noPush, NoPublish: f.noPublish,
 		Timeout: f.timeout, Progress: reporter, Log: log,
 	}, plan)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -32,6 +33,8 @@ func newCI(a *app) *cobra.Command {
                  (build_parent is read when it is not set)
   branch         branch of the playbooks where a stage or master names none
   conffs         narrows the hosts, as --limit
+  if_stale       true or yes: build only what would come out otherwise; without
+                 name, of the whole tree
   debug          true or yes: run nothing and print, for a shell, the lines of
                  vauban stage that do the same`,
 		Example: `  name=master-12-web stage=all build_parents=yes vauban ci`,
@@ -43,7 +46,7 @@ func newCI(a *app) *cobra.Command {
 			}
 			f.commitVault, f.strict, f.report = commitVault, strict, report
 			if debug {
-				return a.debugCI(cmd.OutOrStdout(), f, names)
+				return a.debugCI(cmd.Context(), cmd.OutOrStdout(), f, names)
 			}
 			return a.build(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), f, names)
 		},
@@ -56,11 +59,14 @@ func newCI(a *app) *cobra.Command {
 
 // readCI turns the variables into the flags of build.
 func readCI(get func(string) string) (f *buildFlags, names []string, debug bool, err error) {
+	f = &buildFlags{stage: get("stage"), branch: get("branch"), limit: get("conffs")}
+	if f.ifStale, err = yesOrNo(get, "if_stale"); err != nil {
+		return nil, nil, false, err
+	}
 	names = strings.Fields(get("name"))
-	if len(names) == 0 {
+	if len(names) == 0 && !f.ifStale {
 		return nil, nil, false, errors.New("`name` is not set: name=MASTER vauban ci")
 	}
-	f = &buildFlags{stage: get("stage"), branch: get("branch"), limit: get("conffs")}
 	if f.stage == "" {
 		f.stage = string(build.All)
 		if word := get("CI_JOB_STAGE"); slices.Contains([]string{"rootfs", "conffs", "initramfs", "all"}, word) {
@@ -74,18 +80,24 @@ func readCI(get func(string) string) (f *buildFlags, names []string, debug bool,
 	if _, err := parseParents(f.parents); err != nil {
 		return nil, nil, false, fmt.Errorf("`build_parents`: %w", err)
 	}
-	switch value := get("debug"); value {
+	debug, err = yesOrNo(get, "debug")
+	return f, names, debug, err
+}
+
+// yesOrNo reads a variable that is no when it is not set.
+func yesOrNo(get func(string) string, name string) (bool, error) {
+	switch value := get(name); value {
 	case "true", "yes":
-		debug = true
+		return true, nil
 	case "", "false", "no":
+		return false, nil
 	default:
-		return nil, nil, false, fmt.Errorf("`debug` is %q: use true, yes, false or no", value)
+		return false, fmt.Errorf("`%s` is %q: use true, yes, false or no", name, value)
 	}
-	return f, names, debug, nil
 }
 
 // debugCI prints the lines of `vauban stage` that the variables stand for.
-func (a *app) debugCI(out io.Writer, f *buildFlags, names []string) error {
+func (a *app) debugCI(ctx context.Context, out io.Writer, f *buildFlags, names []string) error {
 	log, err := a.log()
 	if err != nil {
 		return err
@@ -95,6 +107,9 @@ func (a *app) debugCI(out io.Writer, f *buildFlags, names []string) error {
 		return err
 	}
 	plan, err := a.planned(cfg, f, names)
+	if err == nil && f.ifStale {
+		plan, err = a.stale(ctx, log, cfg, settings, f, plan)
+	}
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,216 @@
+package ansible
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	"gopkg.in/yaml.v3"
+)
+
+// Kept keeps small documents by name, so that what was found out once is not
+// found out again.
+type Kept interface {
+	// Get is nil where there is none.
+	Get(ctx context.Context, name string) ([]byte, error)
+	Put(ctx context.Context, name string, data []byte) error
+}
+
+// Expand gives the hosts that each of several patterns matches in a revision's
+// inventory, none for a pattern that matches nothing. One ansible process
+// expands them all; what it found is kept, by commit, unless the inventory is a
+// program or asks a server. With a hook before ansible, which may write an
+// inventory for each master, each pattern has a process of its own and nothing
+// is kept.
+func (r *Repository) Expand(ctx context.Context, rev Revision, kept Kept, patterns ...HostPattern) ([][]string, error) {
+	all := make([][]string, len(patterns))
+	found := map[string][]string{}
+	var shared []string
+	for i, p := range patterns {
+		if r.options.HookPre == "" && !strings.HasPrefix(p.Pattern, "@") {
+			shared = append(shared, p.Pattern)
+			continue
+		}
+		hosts, err := r.Hosts(ctx, rev, p)
+		if err != nil && !errors.Is(err, errNoHosts) {
+			return nil, err
+		}
+		all[i] = slices.Sorted(slices.Values(hosts))
+	}
+	if len(shared) > 0 {
+		var err error
+		if found, err = r.expand(ctx, rev, kept, union(shared, nil)); err != nil {
+			return nil, err
+		}
+	}
+	for i, p := range patterns {
+		if all[i] == nil {
+			all[i] = slices.DeleteFunc(slices.Sorted(slices.Values(found[p.Pattern])), p.excludes)
+		}
+	}
+	return all, nil
+}
+
+// expand takes patterns without repetition.
+func (r *Repository) expand(ctx context.Context, rev Revision, kept Kept, patterns []string) (map[string][]string, error) {
+	key, err := r.inventoryKey(rev, patterns)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string][]string{}
+	data, err := kept.Get(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	if data != nil && json.Unmarshal(data, &found) == nil && len(found) == len(patterns) {
+		return found, nil
+	}
+	c, remove, err := r.private(ctx, rev.Commit)
+	if err != nil {
+		return nil, err
+	}
+	found, static, err := r.expandIn(ctx, c, patterns)
+	if err := errors.Join(err, remove()); err != nil {
+		return nil, fmt.Errorf("reading the inventory on branch %q: %w", rev.Branch, err)
+	}
+	if !static {
+		return found, nil
+	}
+	if data, err = json.Marshal(found); err != nil {
+		return nil, err
+	}
+	return found, kept.Put(ctx, key, data)
+}
+
+func (r *Repository) expandIn(ctx context.Context, c *workingCopy, patterns []string) (found map[string][]string, static bool, err error) {
+	playbook := filepath.Join(c.dir, "hosts.yml")
+	var plays []map[string]any
+	for _, pattern := range patterns {
+		plays = append(plays, map[string]any{"hosts": pattern, "gather_facts": false})
+	}
+	if err := writeJSON(playbook, plays); err != nil { // YAML reads JSON
+		return nil, false, err
+	}
+	s, err := r.readSettings(ctx, c)
+	if err != nil {
+		return nil, false, err
+	}
+	args := r.arguments(c)
+	inventories := r.inventories(c, args, s)
+	args = append(args, inventories...)
+	out, err := r.quiet(ctx, c, "ansible-playbook", append(args, "--list-hosts", playbook)...)
+	if err != nil {
+		return nil, false, err
+	}
+	lists, err := parseHostLists(out)
+	if err == nil && len(lists) != len(patterns) {
+		err = fmt.Errorf("reading ansible's lists of hosts: %d for %d patterns", len(lists), len(patterns))
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	found = map[string][]string{}
+	for i, pattern := range patterns {
+		found[pattern] = lists[i]
+	}
+	return found, c.isStatic(args), nil
+}
+
+// inventoryKey digests what hosts depend on when the inventory is static.
+func (r *Repository) inventoryKey(rev Revision, patterns []string) (string, error) {
+	files, err := r.argumentFiles()
+	if err != nil {
+		return "", err
+	}
+	var environ []string
+	for _, entry := range r.options.Environ {
+		if strings.HasPrefix(entry, "ANSIBLE_") {
+			environ = append(environ, entry)
+		}
+	}
+	configs := map[string]digest.Digest{}
+	for _, path := range []string{getenv(environ, "ANSIBLE_CONFIG"), filepath.Join(getenv(r.options.Environ, "HOME"), ".ansible.cfg"), "/etc/ansible/ansible.cfg"} {
+		if content, err := os.ReadFile(path); err == nil {
+			configs[path] = digest.FromBytes(content)
+		}
+	}
+	key, err := json.Marshal([]any{1, r.remote.url, rev.Commit, r.options.RootDir, r.options.Program, r.extraArgs, files, environ, configs, patterns})
+	return digest.FromBytes(key).Encoded(), err
+}
+
+// isStatic tells whether the inventories that the arguments name are plain
+// files of the working copy, or lists of hosts.
+func (c *workingCopy) isStatic(args []string) bool {
+	for i, arg := range args {
+		value := ""
+		switch {
+		case slices.Contains(inventoryOptions, arg) && i+1 < len(args):
+			value = args[i+1]
+		case hasOption([]string{arg}, inventoryOptions):
+			_, value, _ = strings.Cut(arg, "=")
+			if !strings.HasPrefix(arg, "--") {
+				value = strings.TrimPrefix(arg, "-i")
+			}
+		default:
+			continue
+		}
+		if !strings.Contains(value, ",") && !c.isPlainInventory(value) {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *workingCopy) isPlainInventory(path string) bool {
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(c.root, path)
+	}
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return false
+	}
+	top, err := filepath.EvalSymlinks(c.tree)
+	if err != nil || !strings.HasPrefix(real, top+"/") {
+		return false
+	}
+	return filepath.WalkDir(real, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		if info.Mode().IsRegular() && info.Mode()&0o111 != 0 || asksPlugin(path) {
+			return errDynamic
+		}
+		return nil
+	}) == nil
+}
+
+var errDynamic = errors.New("hosts that another time may be others")
+
+// asksPlugin tells whether a file configures an inventory plugin, which may ask
+// a server. "constructed" does not.
+func asksPlugin(path string) bool {
+	if ext := filepath.Ext(path); ext != ".yml" && ext != ".yaml" && ext != ".json" {
+		return false // plugins want one of these
+	}
+	data, err := os.ReadFile(path)
+	if err != nil || !strings.Contains(string(data), "plugin") {
+		return err != nil
+	}
+	var document map[string]yaml.Node
+	if yaml.Unmarshal(data, &document) != nil {
+		return true
+	}
+	plugin, ok := document["plugin"]
+	return ok && plugin.Value != "constructed" && plugin.Value != "ansible.builtin.constructed"
+}

@@ -1,0 +1,96 @@
+//go:build integration
+
+package ansible
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// memory keeps in memory.
+type memory map[string][]byte
+
+func (m memory) Get(_ context.Context, name string) ([]byte, error) { return m[name], nil }
+
+func (m memory) Put(_ context.Context, name string, data []byte) error {
+	m[name] = data
+	return nil
+}
+
+// TestExpand expands several patterns at once as --limit does one by one, and
+// keeps what it found where that holds next time.
+func TestExpand(t *testing.T) {
+	const plain = "[web]\nweb1\nweb2\n[db]\ndb1\n[old]\nweb2\n"
+	patterns := []HostPattern{{Pattern: "web*,!old"}, {Pattern: "db:&all"}, {Pattern: "nothing"}, {Pattern: "all"}, {Pattern: "web*,!old"}, {Pattern: "~db\\d"}}
+	want := [][]string{{"web1"}, {"db1"}, {}, {"db1", "web1", "web2"}, {"web1"}, {"db1"}}
+	for name, test := range map[string]struct {
+		files  map[string]string
+		script string // which of the files is a program
+		hook   string
+		kept   int
+	}{
+		"a file":   {map[string]string{"ansible.cfg": "[defaults]\ninventory = hosts\n", "hosts": plain}, "", "", 1},
+		"a folder": {map[string]string{"ansible.cfg": "[defaults]\ninventory = inv\n", "inv/hosts": plain, "inv/group_vars/all.yml": "a: 1\n"}, "", "", 1},
+		"a program": {map[string]string{"ansible.cfg": "[defaults]\ninventory = hosts\n",
+			"hosts": "#!/bin/sh\necho '{\"web\": [\"web1\", \"web2\"], \"db\": [\"db1\"], \"old\": [\"web2\"]}'\n"}, "hosts", "", 0},
+		"a hook": {map[string]string{"ansible.cfg": "[defaults]\ninventory = hosts\n", "plain": plain}, "", "cp plain hosts", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			repository := gitRepository(t, test.files)
+			if test.script != "" {
+				if err := os.Chmod(filepath.Join(repository, test.script), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				commit(t, repository, nil)
+			}
+			patterns, want := patterns, want
+			if test.hook != "" {
+				patterns, want = patterns[1:3], want[1:3] // a process for each
+			}
+			r, kept := open(t, Options{Repo: repository, HookPre: test.hook}), memory{}
+			for range 2 {
+				got, err := r.Expand(t.Context(), revision(t, r, ""), kept, patterns...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i := range got {
+					if diff := cmp.Diff(want[i], append([]string{}, got[i]...)); diff != "" {
+						t.Errorf("%s: %s", patterns[i].Pattern, diff)
+					}
+				}
+			}
+			if len(kept) != test.kept {
+				t.Errorf("%d documents are kept, want %d", len(kept), test.kept)
+			}
+		})
+	}
+}
+
+// TestAsksPlugin: the file of an inventory plugin may ask a server.
+func TestAsksPlugin(t *testing.T) {
+	dir := t.TempDir()
+	for name, test := range map[string]struct {
+		text string
+		want bool
+	}{
+		"cloud.yml":      {"plugin: cloud\n", true},
+		"groups.yml":     {"plugin: constructed\n", false},
+		"builtin.yml":    {"plugin: ansible.builtin.constructed\n", false},
+		"hosts.yml":      {"all:\n  hosts:\n    plugin:\n", false},
+		"unreadable.yml": {"plugin: [\n", true},
+		"hosts.ini":      {"plugin: cloud\n", false},
+		"mentioned.yaml": {"all:\n  vars:\n    a: plugin\n", false},
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(test.text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got := asksPlugin(path); got != test.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}

@@ -1,0 +1,178 @@
+package build
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+
+	"github.com/opencontainers/go-digest"
+
+	dockerfiles "vauban/Dockerfiles"
+	"vauban/ansible"
+	"vauban/boot"
+	"vauban/config"
+	"vauban/export"
+	"vauban/layers"
+)
+
+// recording tells whether the run is one of a configuration: what is made of
+// images that were given says nothing of it.
+func (r *Runner) recording() bool { return len(r.Given) == 0 }
+
+// recordImage notes what a base or a master was made from, once its image has
+// its tags.
+func (r *Runner) recordImage(ctx context.Context, name string, img, parent digest.Digest, inputs ansible.Inputs, stages []StageRecord) error {
+	if !r.recording() {
+		return nil
+	}
+	return r.records.Update(ctx, name, !r.NoPush, func(record *Record) {
+		if record.Made.After(r.time) {
+			return // of a newer run, which has latest
+		}
+		record.Image, record.Parent, record.Made, record.Tool = img, parent, r.time, "vauban "+r.Version
+		record.Inputs, record.Stages = inputs, stages
+	})
+}
+
+// recordHosts notes what those hosts of a master were made from that are
+// whole.
+func (r *Runner) recordHosts(ctx context.Context, m *config.Master, master digest.Digest) error {
+	p := r.partsOf(m)
+	made := map[string]digest.Digest{}
+	for _, h := range p.hosts {
+		if h.err == nil {
+			made[h.name] = h.image
+		}
+	}
+	if !r.recording() {
+		return nil
+	}
+	run := HostRun{Master: master, Made: r.time, Inputs: hostInputs(r.Config, m, r.Identities != nil), Stages: p.hostStages}
+	return r.records.Update(ctx, m.Image(), !r.NoPush, func(record *Record) { record.setHosts(run, made, p.allHosts) })
+}
+
+// recordRelease notes what was published of a master.
+func (r *Runner) recordRelease(ctx context.Context, m *config.Master, published *export.Published) error {
+	if !r.recording() {
+		return nil
+	}
+	inputs, err := releaseInputs(r.Config, m)
+	if err != nil {
+		return err
+	}
+	hosts := map[string]HostRecord{}
+	for name, conffs := range published.Hosts {
+		hosts[name] = HostRecord{Image: conffs.Image}
+	}
+	return r.records.Update(ctx, m.Image(), !r.NoPush, func(record *Record) {
+		record.Release = &ReleaseRecord{Timestamp: published.Timestamp, Image: published.Rootfs.Image, Hosts: hostsDigest(hosts), Inputs: inputs}
+	})
+}
+
+// wrapping is a step around another one.
+type wrapping interface{ unwrap() layers.Step }
+
+func (t *traced) unwrap() layers.Step { return t.Step }
+func (l *logged) unwrap() layers.Step { return l.Step }
+
+// stageRecord is what is to be known of a stage that was applied.
+func stageRecord(ctx context.Context, step layers.Step, stage config.Stage, labels map[string]string) (StageRecord, error) {
+	s := StageRecord{Stage: stage.Raw, Branch: labels[labelBranch], Commit: labels[labelCommit]}
+	for {
+		w, ok := step.(wrapping)
+		if !ok {
+			break
+		}
+		step = w.unwrap()
+	}
+	if playbook, ok := step.(*ansible.Playbook); ok {
+		inputs, err := playbook.Inputs()
+		if err != nil {
+			return s, err
+		}
+		s.Inputs, s.Reads = withInit(inputs, stage), playbook.Reads()
+		return s, nil
+	}
+	key, err := step.Key(ctx, "")
+	s.Inputs = dockerfileInputs(stage, key)
+	return s, err
+}
+
+// withInit adds what a stage itself says besides its playbook.
+func withInit(inputs ansible.Inputs, stage config.Stage) ansible.Inputs {
+	all := maps.Clone(inputs)
+	all.Add("init", stage.Init)
+	return all
+}
+
+func dockerfileInputs(stage config.Stage, key digest.Digest) ansible.Inputs {
+	inputs := ansible.Inputs{}
+	inputs.Add(fmt.Sprintf("%s or what it copies", stage.Dockerfile), key)
+	return inputs
+}
+
+// baseInputs are what config.yml says of a base besides its stages; recipe is
+// the key of the Dockerfile that prepares it.
+func baseInputs(b *config.Base, recipe digest.Digest) ansible.Inputs {
+	inputs := ansible.Inputs{}
+	inputs.Add(string(b.Source.Kind), b.Source.Value)
+	inputs.Add("sha256", b.SHA256)
+	inputs.Add("sha512sums", b.SHA512Sums)
+	inputs.Add("mirror", b.Mirror)
+	inputs.Add("components", b.Components)
+	inputs.Add("variant", b.Variant)
+	inputs.Add("include", b.Include)
+	inputs.Add("keyring", b.Keyring)
+	inputs.Add("snapshot", b.Snapshot)
+	inputs.Add("arch", b.Arch)
+	inputs.Add("kernel, Dockerfile.base or what it copies", recipe)
+	return inputs
+}
+
+// masterInputs are what config.yml says of a master besides its stages.
+func masterInputs(m *config.Master) ansible.Inputs {
+	inputs := ansible.Inputs{}
+	inputs.Add("network", m.Network)
+	inputs.Add("keep_ansible", m.KeepAnsible)
+	return inputs
+}
+
+// vaultInput is set for hosts that have keys of a vault. That a machine has no
+// access to it is no reason to build them without.
+const vaultInput = "a vault is set up"
+
+// hostInputs are what config.yml says of hosts besides their stages.
+func hostInputs(cfg *config.Config, m *config.Master, identities bool) ansible.Inputs {
+	inputs := ansible.Inputs{}
+	inputs.Add("network", m.Network)
+	inputs.Add("conffs_exclude", cfg.Configuration.ConffsExclude)
+	inputs.Add(vaultInput, identities)
+	return inputs
+}
+
+// releaseInputs are what a release depends on besides what is in it.
+func releaseInputs(cfg *config.Config, m *config.Master) (ansible.Inputs, error) {
+	recipe, err := fs.ReadFile(dockerfiles.FS, dockerfiles.Initramfs)
+	if err != nil {
+		return nil, err
+	}
+	if own, err := os.ReadFile(filepath.Join(cfg.Dir, "Dockerfiles", dockerfiles.Initramfs)); err == nil {
+		recipe = own
+	}
+	modules := map[string][]byte{}
+	err = fs.WalkDir(boot.DracutModules(), ".", func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			modules[path], err = fs.ReadFile(boot.DracutModules(), path)
+		}
+		return err
+	})
+	inputs := ansible.Inputs{}
+	inputs.Add("export", m.Export)
+	inputs.Add("kernel", m.Kernel)
+	inputs.Add("Dockerfile.initramfs", recipe)
+	inputs.Add("vauban's dracut modules", modules)
+	return inputs, err
+}

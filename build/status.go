@@ -1,0 +1,147 @@
+package build
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"vauban/config"
+)
+
+// Status is the freshness of a tree.
+type Status struct {
+	Bases   []BaseStatus   `json:"bases"`
+	Masters []MasterStatus `json:"masters"`
+	// Uncovered are hosts of the inventory that no master has.
+	Uncovered []string `json:"uncovered"`
+}
+
+// BaseStatus is the freshness of a base.
+type BaseStatus struct {
+	Name  string        `json:"name"`
+	Fresh bool          `json:"fresh"`
+	Image digest.Digest `json:"image,omitempty"`
+	Made  *time.Time    `json:"made,omitempty"`
+	Verdict
+}
+
+// MasterStatus is the freshness of a master, of its hosts and of what is
+// published of both.
+type MasterStatus struct {
+	Name    string        `json:"name"`
+	Parent  string        `json:"parent"`
+	Fresh   bool          `json:"fresh"`
+	Image   digest.Digest `json:"image,omitempty"`
+	Made    *time.Time    `json:"made,omitempty"`
+	Release Verdict       `json:"release"`
+	Hosts   []HostStatus  `json:"hosts,omitempty"`
+	// Gone are hosts that were built and that the inventory no longer has.
+	Gone []string `json:"gone,omitempty"`
+	Verdict
+}
+
+// HostStatus is the freshness of a host.
+type HostStatus struct {
+	Name  string `json:"name"`
+	Fresh bool   `json:"fresh"`
+	Verdict
+}
+
+// FreshHosts counts the hosts that are fresh.
+func (m MasterStatus) FreshHosts() int {
+	n := 0
+	for _, h := range m.Hosts {
+		if h.Fresh {
+			n++
+		}
+	}
+	return n
+}
+
+// Status judges those bases and masters that are wanted; nil is all.
+func (j *Judge) Status(ctx context.Context, wanted func(*config.Base, *config.Master) bool) (Status, error) {
+	if err := j.Load(ctx); err != nil {
+		return Status{}, err
+	}
+	if wanted == nil {
+		wanted = func(*config.Base, *config.Master) bool { return true }
+	}
+	s := Status{Bases: []BaseStatus{}, Masters: []MasterStatus{}, Uncovered: []string{}}
+	for _, b := range j.Config.Bases {
+		v, err := j.Base(ctx, b)
+		if err != nil {
+			return s, fmt.Errorf("judging base %q: %w", b.Name, err)
+		}
+		image, made, err := j.made(ctx, b.Image())
+		if err != nil {
+			return s, err
+		}
+		if wanted(b, nil) {
+			s.Bases = append(s.Bases, BaseStatus{b.Name, v.Fresh(), image, made, v})
+		}
+		if err := j.masters(ctx, &s, b.Masters, b.Name, v, wanted); err != nil {
+			return s, err
+		}
+	}
+	uncovered, err := j.Uncovered(ctx)
+	s.Uncovered = append(s.Uncovered, uncovered...)
+	return s, err
+}
+
+func (j *Judge) masters(ctx context.Context, s *Status, masters []*config.Master, parent string, above Verdict, wanted func(*config.Base, *config.Master) bool) error {
+	for _, m := range masters {
+		v, err := j.Master(ctx, m)
+		if err != nil {
+			return fmt.Errorf("judging master %q: %w", m.Name, err)
+		}
+		v.follow(above, "its parent %s is stale", parent)
+		if wanted(nil, m) {
+			status, err := j.master(ctx, m, parent, v)
+			if err != nil {
+				return fmt.Errorf("judging the hosts of %q: %w", m.Name, err)
+			}
+			s.Masters = append(s.Masters, status)
+		}
+		if err := j.masters(ctx, s, m.Masters, m.Name, v, wanted); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (j *Judge) master(ctx context.Context, m *config.Master, parent string, v Verdict) (status MasterStatus, err error) {
+	status = MasterStatus{Name: m.Name, Parent: parent, Fresh: v.Fresh(), Verdict: v}
+	if status.Image, status.Made, err = j.made(ctx, m.Image()); err != nil {
+		return status, err
+	}
+	if status.Release, err = j.Release(ctx, m); err != nil {
+		return status, err
+	}
+	hosts, gone, err := j.Hosts(ctx, m, true)
+	if err != nil {
+		return status, err
+	}
+	for _, h := range hosts {
+		h.follow(v, "its master is stale")
+		status.Hosts = append(status.Hosts, HostStatus{h.Name, h.Fresh(), h.Verdict})
+	}
+	status.Gone = gone
+	return status, nil
+}
+
+// follow adds that what something is made of is stale.
+func (v *Verdict) follow(above Verdict, format string, args ...any) {
+	if !above.Fresh() {
+		v.Follows = fmt.Sprintf(format, args...)
+	}
+}
+
+func (j *Judge) made(ctx context.Context, image string) (digest.Digest, *time.Time, error) {
+	record, latest, err := j.Records.Get(ctx, image)
+	if err != nil || record == nil || record.Made.IsZero() {
+		return latest, nil, err
+	}
+	return latest, &record.Made, nil
+}

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"vauban/ansible"
+	"vauban/build"
+	"vauban/config"
+)
+
+func newStatus(a *app) *cobra.Command {
+	var format formatFlag
+	var branch string
+	cmd := &cobra.Command{
+		Use:   "status [MASTER...]",
+		Short: "Tell which bases, masters and hosts are stale, and which input changed",
+		Long: `Tell which bases, masters and hosts are stale, and which input changed.
+
+It compares config.yml, the settings and the playbooks' repository with what
+images were made from, as the registry has it recorded. Nothing is built, and
+with a registry of your own it needs no root: give it a state directory that
+you can write to. docs/freshness.md says what counts as a change.
+
+Hosts of the inventory that no master has are listed too.`,
+		Example: `  vauban status
+  vauban status master-12-web --output json`,
+		RunE: func(cmd *cobra.Command, names []string) error {
+			return a.withJudge(cmd.Context(), branch, func(ctx context.Context, j *build.Judge) error {
+				wanted, err := selected(j.Config, names)
+				if err != nil {
+					return err
+				}
+				status, err := j.Status(ctx, wanted)
+				if err != nil {
+					return err
+				}
+				if format.value == "json" {
+					return printJSON(cmd.OutOrStdout(), status)
+				}
+				return printStatus(cmd.OutOrStdout(), status)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&branch, "branch", "", "branch of the playbooks where a stage or master names none")
+	outputFlag(cmd, &format, "text", "json")
+	return cmd
+}
+
+// selected selects bases and masters by their names; none selects all.
+func selected(cfg *config.Config, names []string) (func(*config.Base, *config.Master) bool, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	bases, masters := map[*config.Base]bool{}, map[*config.Master]bool{}
+	for _, name := range names {
+		base, master, err := cfg.Find(name)
+		if err != nil {
+			return nil, usage(err)
+		}
+		if master != nil {
+			masters[master] = true
+		} else {
+			bases[base] = true
+		}
+	}
+	return func(b *config.Base, m *config.Master) bool { return m != nil && masters[m] || b != nil && bases[b] }, nil
+}
+
+// withJudge opens what it takes to judge: no engine, and no container is
+// started.
+func (a *app) withJudge(ctx context.Context, branch string, fn func(context.Context, *build.Judge) error) error {
+	log, err := a.log()
+	if err != nil {
+		return err
+	}
+	cfg, settings, err := a.settings(log)
+	if err != nil {
+		return err
+	}
+	if branch != "" {
+		if err := config.CheckBranch(branch); err != nil {
+			return usage(fmt.Errorf("vauban: %w", err))
+		}
+	}
+	return a.judging(ctx, log, cfg, settings, branch, fn)
+}
+
+func (a *app) judging(ctx context.Context, log *slog.Logger, cfg *config.Config, s config.Settings, branch string, fn func(context.Context, *build.Judge) error) (err error) {
+	stateDir, err := a.state(s)
+	if err != nil {
+		return err
+	}
+	var repository *ansible.Repository
+	if hasPlaybooks(cfg) {
+		if repository, err = openRepository(ctx, log, cfg, s, stateDir); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, repository.Close()) }()
+	}
+	images, err := openRegistry(ctx, log, s, stateDir, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, images.Close()) }()
+	identities, err := openVault(cfg, s)
+	if err != nil {
+		return err
+	}
+	return fn(ctx, &build.Judge{
+		Config: cfg, Records: build.NewRecords(images, stateDir, log), Repository: repository, Branch: branch,
+		Identities: identities != nil, UploadDir: build.UploadDir(s, stateDir), Now: time.Now(),
+	})
+}
+
+// hasPlaybooks tells whether the tree needs the playbooks' repository.
+func hasPlaybooks(cfg *config.Config) bool {
+	for _, b := range cfg.Bases {
+		for _, s := range b.Stages {
+			if s.Playbook != "" {
+				return true
+			}
+		}
+	}
+	for _, m := range cfg.Masters() {
+		if m.Conffs != "" {
+			return true
+		}
+		for _, s := range m.Stages {
+			if s.Playbook != "" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// printStatus prints a table; of hosts, it counts them and lists the stale
+// ones.
+func printStatus(out io.Writer, s build.Status) error {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	line := func(kind, name, state, why string) {
+		fmt.Fprintln(table, strings.TrimRight(strings.Join([]string{kind, name, state, why}, "\t"), "\t"))
+	}
+	word := func(fresh bool) string {
+		if fresh {
+			return "fresh"
+		}
+		return "stale"
+	}
+	for _, b := range s.Bases {
+		line("base", b.Name, word(b.Fresh), b.String())
+	}
+	for _, m := range s.Masters {
+		line("master", m.Name, word(m.Fresh), m.String())
+		if m.Fresh && !m.Release.Fresh() {
+			line("release", m.Name, "stale", m.Release.String())
+		}
+		if len(m.Hosts) > 0 {
+			line("hosts", m.Name, fmt.Sprintf("%d of %d fresh", m.FreshHosts(), len(m.Hosts)), "")
+		}
+		for _, h := range m.Hosts {
+			if !h.Fresh {
+				line("host", h.Name, "stale", h.String())
+			}
+		}
+		for _, name := range m.Gone {
+			line("host", name, "gone", "the inventory no longer has it")
+		}
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if len(s.Uncovered) > 0 {
+		_, err := fmt.Fprintf(out, "hosts of no master: %s\n", strings.Join(s.Uncovered, " "))
+		return err
+	}
+	return nil
+}
