@@ -289,7 +289,7 @@ func separately(t *testing.T, w *world) {
 
 // interrupted sends SIGINT to a run in the middle of a stage.
 func interrupted(t *testing.T, w *world) {
-	cmd := exec.CommandContext(t.Context(), w.program, "build", "master-12-web", "--stage", "conffs")
+	cmd := exec.CommandContext(t.Context(), w.program, "build", "master-12-web", "--stage", "conffs", "--progress", "json")
 	cmd.Dir, cmd.Env = w.dir, w.env
 	progress, err := cmd.StderrPipe()
 	if err != nil {
