@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -76,12 +75,8 @@ func TestStageIsAsPlainAnsible(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tally := func(of string) []string {
-		// the tasks of synchronize.yml and synchronize-by-hand.yml differ
-		return strings.Fields(of)[:1]
-	}
-	if diff := cmp.Diff(tally(builder(t, tallies+"-plain")), tally(builder(t, tallies+"-stage"))); diff != "" {
-		t.Error(diff)
+	if diff := cmp.Diff(builder(t, tallies+"-plain"), builder(t, tallies+"-stage")); diff != "" {
+		t.Errorf("the repository's own callback counted, plain (-), as a stage (+):\n%s", diff)
 	}
 }
 
