@@ -136,6 +136,7 @@ func TestMainJob(t *testing.T) {
 
 	t.Run("published tree", func(t *testing.T) { publishedTree(t, w) })
 	t.Run("booted guest", func(t *testing.T) { bootedGuest(t, w) })
+	t.Run("nothing is stale", func(t *testing.T) { nothingStale(t, w) })
 	t.Run("an unchanged host keeps its conffs", func(t *testing.T) { unchangedHost(t, w) })
 	t.Run("an unchanged master keeps its release", func(t *testing.T) { unchangedMaster(t, w) })
 	t.Run("the same machine at its second boot", func(t *testing.T) { secondBoot(t, w) })
@@ -162,6 +163,16 @@ func publishedTree(t *testing.T, w *world) {
 			}
 		}
 		w.command(t, "sh", "-c", "cd pxe/"+master+"/current && sha256sum --check --quiet SHA256SUMS")
+	}
+}
+
+// nothingStale: what was just built and published would come out the same.
+func nothingStale(t *testing.T, w *world) {
+	if out := w.vauban(t, "status"); strings.Contains(out, "stale") {
+		t.Error(out)
+	}
+	if out := w.vauban(t, "build", "--if-stale"); !strings.Contains(out, "nothing to do\n") {
+		t.Error(out)
 	}
 }
 
