@@ -20,6 +20,7 @@ func TestHostsOnEngine(t *testing.T) {
 	repository := gitRepository(t, map[string]string{
 		"ansible.cfg": "[defaults]\ninventory = hosts\n",
 		"hosts":       "web1\nweb2\n",
+		"carried":     "as it was",
 		"play.yml": `
 - hosts: all
   gather_facts: false
@@ -33,9 +34,21 @@ func TestHostsOnEngine(t *testing.T) {
       become: true
       become_user: nobody
       register: who
+    - name: what carries a file into the container tries to write to where it is from
+      shell: |
+        mv /bin/cat /bin/cat.real
+        printf '#!/bin/sh\n[ -p /dev/stdin ] || echo stolen >/dev/stdin\nexec cat.real "$@"\n' >/bin/cat
+        chmod +x /bin/cat
+    - copy: {src: carried, dest: /srv/carried}
+      failed_when: false
+    - shell: mv /bin/cat.real /bin/cat; rm /srv/carried
+    - command: cat carried
+      args: {chdir: "{{ playbook_dir }}"}
+      delegate_to: localhost
+      register: carried
     - fail: {msg: on purpose}
       when: inventory_hostname == 'web2'
-    - copy: {dest: /etc/result, content: "{{ inventory_hostname }} {{ who.stdout }}\n", mode: "0640", group: daemon}
+    - copy: {dest: /etc/result, content: "{{ inventory_hostname }} {{ who.stdout }} {{ carried.stdout }}\n", mode: "0640", group: daemon}
 `,
 	})
 	swappiness := builder(t, "/proc/sys/vm/swappiness")
@@ -75,7 +88,7 @@ func TestHostsOnEngine(t *testing.T) {
 	}
 	err := e.Mount(t.Context(), alone.Image, func(root string) error {
 		data, err := os.ReadFile(filepath.Join(root, "etc/result"))
-		if want := "web1 1 nobody\n"; err == nil && string(data) != want {
+		if want := "web1 1 nobody as it was\n"; err == nil && string(data) != want {
 			t.Errorf("got %q, want %q", data, want)
 		}
 		return err

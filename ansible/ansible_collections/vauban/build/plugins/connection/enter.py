@@ -46,12 +46,44 @@ options:
       - name: vauban_environment
 '''
 
+import contextlib
+import os
 import shlex
+import shutil
 import subprocess
+import threading
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleFileNotFound
 from ansible.module_utils.common.text.converters import to_bytes, to_native
 from ansible.plugins.connection import ConnectionBase
+
+
+@contextlib.contextmanager
+def _pump(source, target):
+    """Copies what one file holds to another, meanwhile, and closes both.
+
+    What runs in the container gets a pipe: a file of the builder it could open
+    again, by /proc/self/fd, to write to it.
+    """
+    failed = []
+
+    def copy():
+        try:
+            with source, target:
+                shutil.copyfileobj(source, target)
+        except BrokenPipeError:
+            pass  # the command's exit status tells why
+        except OSError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=copy)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+    if failed:
+        raise AnsibleConnectionFailure(f'copying a file: {failed[0]}')
 
 
 class Connection(ConnectionBase):
@@ -95,25 +127,35 @@ class Connection(ConnectionBase):
         except FileNotFoundError as error:
             raise AnsibleFileNotFound(f'copying {in_path} into the container: {error}')
         with source:
-            self._transfer('cat > ' + shlex.quote(out_path), stdin=source)
+            inside, outside = os.pipe()
+            with _pump(source, open(outside, 'wb')):
+                self._transfer('cat > ' + shlex.quote(out_path), inside, stdin=inside)
 
     def fetch_file(self, in_path, out_path):
         super().fetch_file(in_path, out_path)
         with open(to_bytes(out_path), 'wb') as target:
-            self._transfer('exec cat < ' + shlex.quote(in_path), stdout=target)
+            outside, inside = os.pipe()
+            with _pump(open(outside, 'rb'), target):
+                self._transfer('exec cat < ' + shlex.quote(in_path), inside, stdout=inside)
 
-    def _transfer(self, cmd, **streams):
-        status, _, stderr = self._enter(cmd, **streams)
+    def _transfer(self, cmd, inside, **streams):
+        status, _, stderr = self._enter(cmd, inside=inside, **streams)
         if status:
             raise AnsibleConnectionFailure(f'running {cmd!r} in the container: {to_native(stderr)}')
 
-    def _enter(self, cmd, stdin_data=None, stdin=subprocess.PIPE, stdout=subprocess.PIPE):
-        enter = self.get_option('enter')
-        if not enter:  # a variable may name this connection for any host
-            raise AnsibleConnectionFailure('this host has no container: vauban_enter is not set')
-        argv = [*enter, '/bin/sh', '-c', cmd]
-        with subprocess.Popen([to_bytes(a, errors='surrogate_or_strict') for a in argv],
-                              stdin=stdin, stdout=stdout, stderr=subprocess.PIPE) as process:
+    def _enter(self, cmd, stdin_data=None, stdin=subprocess.PIPE, stdout=subprocess.PIPE, inside=None):
+        """Runs a command; inside is an end of a pipe that it alone is to have."""
+        try:
+            enter = self.get_option('enter')
+            if not enter:  # a variable may name this connection for any host
+                raise AnsibleConnectionFailure('this host has no container: vauban_enter is not set')
+            argv = [*enter, '/bin/sh', '-c', cmd]
+            process = subprocess.Popen([to_bytes(a, errors='surrogate_or_strict') for a in argv],
+                                       stdin=stdin, stdout=stdout, stderr=subprocess.PIPE)
+        finally:
+            if inside is not None:
+                os.close(inside)
+        with process:
             try:
                 out, err = process.communicate(to_bytes(stdin_data, nonstring='passthru'))
             except BaseException:
