@@ -65,7 +65,7 @@ func TestStageLinesDoTheSame(t *testing.T) {
 	s := newSite(t, files)
 	s.sh(t, `cd playbooks && git checkout --quiet -b other && sed -i "s/of main/of other/" *.yml &&
 		git -c user.name=test -c user.email=test@example.com commit --quiet --all --message=other && git checkout --quiet main`)
-	s.env = append(s.env, "VAULTED_SSHD_KEYS_KEY=passphrase")
+	s.env = append(s.env, "VAULTED_SSHD_KEYS_KEY=no-word-of-any-program")
 
 	variables := []string{"name=outer", "stage=all", "build_parents=yes"}
 	byCI := s.sh(t, "vauban ci", append(variables, "UPLOAD_DIR=pxe-1")...)
