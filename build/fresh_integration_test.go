@@ -65,6 +65,14 @@ func TestFreshness(t *testing.T) {
 	if got := w.stale(t, t.TempDir()); got != "" {
 		t.Errorf("a machine that has built nothing says: %s", got)
 	}
+	w.commit(t, "host_vars/host02.yml", "own: three\n")
+	publisher := w.judge(t, t.TempDir())
+	publisher.Config.Configuration.NeverUpload = nil
+	hosts, _, err := publisher.Hosts(t.Context(), publisher.Config.Masters()[0], false)
+	if err != nil || len(hosts) != 2 || hosts[0].String() != "no release is here to take it from" || !strings.Contains(hosts[1].String(), "host_vars/host02.yml changed") {
+		t.Errorf("where nothing is published, a release of all hosts is not wanted: %v: %v", hosts, err)
+	}
+	w.ifStale(t, "conffs master-test: host02")
 	w.commit(t, "files/motd", "goodbye\n")
 	if got := w.stale(t, filepath.Join(w.dir, "state")); !strings.Contains(got, "test: playbook_master.yml: from commit ") || !strings.Contains(got, "files/motd changed") ||
 		!strings.Contains(got, "child: its parent master-test is stale") {

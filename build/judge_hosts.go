@@ -54,12 +54,43 @@ func (j *Judge) Hosts(ctx context.Context, m *config.Master, built bool) (hosts 
 		}
 		hosts = append(hosts, v)
 	}
+	if anew, err := j.releasedAnew(ctx, m, hosts); err != nil {
+		return nil, nil, err
+	} else if anew {
+		needAll(hosts)
+	}
 	for _, name := range slices.Sorted(maps.Keys(record.Hosts)) {
 		if !slices.Contains(names, name) {
 			gone = append(gone, name)
 		}
 	}
 	return hosts, gone, nil
+}
+
+// releasedAnew tells whether something of a master is to be published and this
+// machine has no release to take the rest from.
+func (j *Judge) releasedAnew(ctx context.Context, m *config.Master, hosts []HostVerdict) (bool, error) {
+	if !j.Publishing || j.neverUploaded(m) {
+		return false, nil
+	}
+	if _, missing := export.Current(j.UploadDir, m.Name); missing == nil {
+		return false, nil
+	}
+	if slices.ContainsFunc(hosts, func(h HostVerdict) bool { return !h.Fresh() }) {
+		return true, nil
+	}
+	why, err := j.published(ctx, m)
+	return len(why) > 0, err
+}
+
+// needAll makes the hosts that are fresh stale: a release lacks what it is not
+// given.
+func needAll(hosts []HostVerdict) {
+	for i := range hosts {
+		if hosts[i].Fresh() {
+			hosts[i].Why = []string{"no release is here to take it from"}
+		}
+	}
 }
 
 // inRelease tells which hosts the current release has as they were built. It is
