@@ -42,6 +42,7 @@ class CallbackModule(CallbackBase):
         os.set_inheritable(descriptor, False)  # a daemon that a task starts must not hold it
         self._events = os.fdopen(descriptor, 'w', encoding='utf-8', closefd=False)
         self._tasks = {}  # by uuid
+        self._held = {}  # facts of each host that nothing gathered replaces
         self._read = {}  # how much of each container's notes was read
         guard.install(self._run)
         ordinary.install(self._run)
@@ -125,13 +126,12 @@ class CallbackModule(CallbackBase):
         """Holds facts that the master or the inventory gives, whatever was found."""
         if host not in self._run.hosts:
             return
-        facts = dict(self._run.facts)
+        facts = self._held.setdefault(host, dict(self._run.facts))
         if any(name.startswith('ansible_') for name in found):
-            given = dict(self._given(host, found))
-            facts.update(given)
-            self._run.given[host].update(name.removeprefix('ansible_') for name in given)
+            facts.update(self._given(host, found))
+            self._run.given[host] = {name.removeprefix('ansible_') for name in facts}
         if facts:
-            self._variables.set_host_facts(host, facts)
+            self._variables.set_host_facts(host, dict(facts))
 
     def _given(self, host, found):
         """Yields those of the facts found that the inventory has variables for."""
