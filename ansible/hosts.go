@@ -23,7 +23,7 @@ type HostPattern struct {
 }
 
 // Hosts returns the hosts that a pattern matches in a revision's inventory,
-// expanded by ansible itself. No host is an error.
+// expanded by ansible itself, sorted. No host is an error.
 func (r *Repository) Hosts(ctx context.Context, rev Revision, p HostPattern) (hosts []string, err error) {
 	c, remove, err := r.private(ctx, rev.Commit)
 	if err != nil {
@@ -105,6 +105,7 @@ func parseHosts(out string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	slices.Sort(lists[0]) // "&" in a pattern leaves them in any order
 	return lists[0], nil
 }
 

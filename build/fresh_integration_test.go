@@ -66,12 +66,7 @@ func TestFreshness(t *testing.T) {
 		t.Errorf("a machine that has built nothing says: %s", got)
 	}
 	w.commit(t, "host_vars/host02.yml", "own: three\n")
-	publisher := w.judge(t, t.TempDir())
-	publisher.Config.Configuration.NeverUpload = nil
-	hosts, _, err := publisher.Hosts(t.Context(), publisher.Config.Masters()[0], false)
-	if err != nil || len(hosts) != 2 || hosts[0].String() != "no release is here to take it from" || !strings.Contains(hosts[1].String(), "host_vars/host02.yml changed") {
-		t.Errorf("where nothing is published, a release of all hosts is not wanted: %v: %v", hosts, err)
-	}
+	w.publishedElsewhere(t)
 	w.ifStale(t, "conffs master-test: host02")
 	w.commit(t, "files/motd", "goodbye\n")
 	if got := w.stale(t, filepath.Join(w.dir, "state")); !strings.Contains(got, "test: playbook_master.yml: from commit ") || !strings.Contains(got, "files/motd changed") ||
@@ -84,6 +79,29 @@ func TestFreshness(t *testing.T) {
 	w.commit(t, "playbook_child.yml", "# a comment\n- hosts: all\n  gather_facts: false\n  tasks:\n    - copy: {dest: /etc/child, content: child}\n")
 	w.ifStale(t, "rootfs master-child")
 	w.ifStale(t, "")
+}
+
+// publishedElsewhere: of what another machine has published, a release cannot
+// be made here with the stale hosts alone.
+func (w *world) publishedElsewhere(t *testing.T) {
+	t.Helper()
+	j := w.judge(t, t.TempDir())
+	j.Config.Configuration.NeverUpload = nil
+	m := j.Config.Masters()[0]
+	inputs, err := releaseInputs(j.Config, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = j.Records.Update(t.Context(), m.Image(), true, func(r *Record) {
+		r.Release = &ReleaseRecord{Image: r.Image, Hosts: hostsDigest(r.Hosts), Inputs: inputs}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hosts, _, err := j.Hosts(t.Context(), m, false)
+	if err != nil || len(hosts) != 2 || hosts[0].String() != "no release is here to take it from" || !strings.Contains(hosts[1].String(), "host_vars/host02.yml changed") {
+		t.Errorf("where nothing is published, a release of all hosts is not wanted: %v: %v", hosts, err)
+	}
 }
 
 // judge is a fresh one, on a machine that has built nothing when stateDir is
