@@ -74,7 +74,7 @@ func TestExitCodes(t *testing.T) {
 		{"an unknown master", good, []string{"plan", "wbe"}, 2, "", "wbe"},
 		{"another stage", good, []string{"plan", "web", "--stage", "x"}, 2, "", `stage "x"`},
 		{"another number of parents", good, []string{"plan", "web", "--build-parents", "x"}, 2, "", "--build-parents"},
-		{"no arguments", good, []string{"build"}, 2, "", "requires at least 1 arg"},
+		{"no arguments", good, []string{"build"}, 2, "", "name a master or a base to build"},
 		{"an unknown flag", good, []string{"tree", "--x"}, 2, "", "--help"},
 		{"an unknown command", good, []string{"x"}, 2, "", `unknown command "x"`},
 		{"another level", good, []string{"--log-level", "x", "boot", "web"}, 2, "", "--log-level"},
