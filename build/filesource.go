@@ -3,7 +3,6 @@ package build
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/sha512"
@@ -25,8 +24,8 @@ import (
 	"vauban/config"
 )
 
-// file opens the tar of a root filesystem, plain or compressed, once it has
-// the digest that it must have.
+// file gives the root filesystem in a file, a tar, plain or compressed, or a
+// disk image, once the file has the digest that it must have.
 func (r *Runner) file(ctx context.Context, b *config.Base) (_ io.ReadCloser, err error) {
 	path := r.Config.Resolve(b.Source.Value)
 	f, err := os.Open(path)
@@ -42,6 +41,13 @@ func (r *Runner) file(ctx context.Context, b *config.Base) (_ io.ReadCloser, err
 		return nil, err
 	}
 	tar, err := plainTar(f)
+	if errors.Is(err, errMaybeDisk) {
+		root, err := r.disk(ctx, path)
+		if err != nil {
+			return nil, err
+		}
+		return root, f.Close()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +152,10 @@ const (
 	tarAt     = 257
 )
 
-// plainTar is what a file of a root filesystem holds, which must be a tar.
+// errMaybeDisk: what is no tar and not compressed may be a disk image.
+var errMaybeDisk = errors.New("it is no tar")
+
+// plainTar is the tar that a file holds, plain or compressed.
 func plainTar(f io.Reader) (io.Reader, error) {
 	in := bufio.NewReaderSize(f, 1<<20)
 	head, err := in.Peek(tarAt + len(tarMagic))
@@ -175,10 +184,8 @@ func plainTar(f io.Reader) (io.Reader, error) {
 	if len(head) == tarAt+len(tarMagic) && string(head[tarAt:]) == tarMagic {
 		return tar, nil
 	}
-	what := "it is no tar"
-	if bytes.HasPrefix(head, []byte(qcowMagic)) || len(head) > 0 && cmp.Or(head[0], head[len(head)-1]) == 0 {
-		what = "it looks like a disk image"
+	if plain == io.Reader(in) {
+		return nil, errMaybeDisk
 	}
-	return nil, fmt.Errorf("%s: this version builds on the tar of a root filesystem (plain, or compressed by gzip, xz or zstd), "+
-		"as `tar --numeric-owner --xattrs --xattrs-include='*' -C MOUNTED -cf FILE.tar .` makes of a mounted disk", what)
+	return nil, errors.New("what is compressed in it is no tar of a root filesystem: decompress a disk image first")
 }

@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"crypto/sha512"
 	"encoding/hex"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -87,7 +88,7 @@ func TestPlainTar(t *testing.T) {
 		"a qcow2 image": "QFI\xfb" + strings.Repeat("\x00", 600),
 		"a raw image":   strings.Repeat("\x00", 600),
 	} {
-		if _, err := plainTar(strings.NewReader(data)); err == nil || !strings.Contains(err.Error(), "disk image") {
+		if _, err := plainTar(strings.NewReader(data)); !errors.Is(err, errMaybeDisk) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
