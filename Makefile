@@ -28,7 +28,7 @@ unit: ## tests that need nothing but Go
 
 integration: ## tests with a real containerd, registry and ansible (as root)
 	@shared=$$(mktemp -d) && trap 'rm -rf "$$shared"' EXIT && set -x && \
-		VAUBAN_TEST_DIR=$$shared go test -tags integration -p 1 -count 1 -timeout 15m ./...
+		VAUBAN_TEST_DIR=$$shared go test -tags integration -p 2 -count 1 -timeout 25m ./...
 
 e2e: build ## build, publish and boot in QEMU (as root)
 	go test -tags 'integration e2e' -count 1 -timeout 20m ./test/e2e
