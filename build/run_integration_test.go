@@ -42,14 +42,14 @@ const intruder = `
         - test "$(sysctl -n vm.swappiness)" = 11
         - echo 192.0.2.78 intruder >>/etc/hosts
         - echo nameserver 192.0.2.79 >/etc/resolv.conf
-    - name: tasks that are refused
+    - name: tasks that are refused, with the real commands
       ansible.builtin.shell: "! {{ item }}"
       loop:
         - date -s 2001-01-01
-        - modprobe dummy
-        - hostname intruder
-        - mount -t tmpfs none /mnt
-        - swapon /dev/zero
+        - env /sbin/modprobe dummy
+        - env /bin/hostname intruder
+        - env /bin/mount -t tmpfs none /mnt
+        - env /sbin/swapon /dev/zero
         - echo b >/proc/sysrq-trigger
         - "(mknod /root/disk b 254 0 && dd if=/root/disk of=/dev/null count=1)"
         - kill -0 {{ lookup('pipe', 'echo $PPID') }}

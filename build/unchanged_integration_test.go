@@ -3,13 +3,16 @@
 package build
 
 import (
+	"encoding/json"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // dating leaves dates wherever a playbook usually does.
@@ -98,13 +101,20 @@ func TestUnchangedMaster(t *testing.T) {
 	}
 }
 
-// stored lists the files of the embedded registry, with their sizes.
+// stored lists the files of the embedded registry, with their sizes, but for
+// the records of when images were last found to be as they are.
 func (w *world) stored(t *testing.T) map[string]int64 {
 	t.Helper()
+	root := filepath.Join(w.dir, "state", "registry")
+	records := w.recordDigests(t, root)
 	files := map[string]int64{}
-	err := fs.WalkDir(os.DirFS(filepath.Join(w.dir, "state", "registry")), ".", func(path string, d fs.DirEntry, err error) error {
+	err := fs.WalkDir(os.DirFS(root), ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return err
+		}
+		of := filepath.Base(filepath.Dir(path)) // a digest's folder
+		if records[of] || strings.Contains(path, "/tags/"+recordTag+"/") {
+			return nil
 		}
 		info, err := d.Info()
 		if err == nil {
@@ -116,6 +126,32 @@ func (w *world) stored(t *testing.T) map[string]int64 {
 		t.Fatal(err)
 	}
 	return files
+}
+
+// recordDigests are those of the manifests and blobs of records, in hex.
+func (w *world) recordDigests(t *testing.T, root string) map[string]bool {
+	t.Helper()
+	manifests, err := filepath.Glob(filepath.Join(root, "docker/registry/v2/repositories/*/_manifests/tags", recordTag, "index/sha256/*"))
+	if err != nil || len(manifests) == 0 {
+		t.Fatalf("no records in the registry: %v", err)
+	}
+	digests := map[string]bool{}
+	for _, path := range manifests {
+		hex := filepath.Base(path)
+		data, err := os.ReadFile(filepath.Join(root, "docker/registry/v2/blobs/sha256", hex[:2], hex, "data"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var manifest ocispec.Manifest
+		if err := json.Unmarshal(data, &manifest); err != nil {
+			t.Fatal(err)
+		}
+		digests[hex] = true
+		for _, blob := range append(manifest.Layers, manifest.Config) {
+			digests[blob.Digest.Encoded()] = true
+		}
+	}
+	return digests
 }
 
 // names lists the names that containerd has, and what they stand for.
