@@ -115,6 +115,9 @@ func (e *Engine) with(ctx context.Context, targets []Target, fn func([]*Containe
 		})
 	}
 	if err := starts.Wait(); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err() // what was starting was killed
+		}
 		return err
 	}
 	return fn(containers)

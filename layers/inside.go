@@ -65,8 +65,8 @@ func (o ContainerOptions) writeInside(dir string) error {
 		err = errors.Join(err, os.Symlink("../stand-in", filepath.Join(bin, name)))
 	}
 	// the files that others are mounted over, and what they write to
-	for _, path := range []string{filepath.Join(at, filepath.Base(userNamespacePath)), filepath.Join(at, "passed"), filepath.Join(dir, "passed")} {
-		err = errors.Join(err, os.WriteFile(path, nil, 0o600))
+	for _, name := range []string{filepath.Base(userNamespacePath), filepath.Base(aptAuthAside), "passed", "../passed"} {
+		err = errors.Join(err, os.WriteFile(filepath.Join(at, name), nil, 0o600))
 	}
 	if err != nil {
 		return fmt.Errorf("writing the container's own files: %w", err)

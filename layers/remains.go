@@ -79,9 +79,12 @@ func removeCgroup(ctx context.Context, cgroup string) error {
 		for _, pid := range readPids(filepath.Join(cgroup, "cgroup.procs")) {
 			syscall.Kill(pid, syscall.SIGKILL)
 		}
-		below, _ := filepath.Glob(filepath.Join(cgroup, "*/"))
-		for _, dir := range below {
-			if err := removeCgroup(ctx, dir); err != nil {
+		below, _ := os.ReadDir(cgroup)
+		for _, entry := range below {
+			if !entry.IsDir() {
+				continue
+			}
+			if err := removeCgroup(ctx, filepath.Join(cgroup, entry.Name())); err != nil {
 				return err
 			}
 		}
