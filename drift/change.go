@@ -35,7 +35,7 @@ func newChange(path, kind string, h *tar.Header) Change {
 	if kind == Deleted {
 		return c
 	}
-	c.Type, c.Mode, c.Owner = typeOf(h), h.FileInfo().Mode().String(), fmt.Sprintf("%d:%d", h.Uid, h.Gid)
+	c.Type, c.Mode, c.Owner = TypeOf(h), h.FileInfo().Mode().String(), fmt.Sprintf("%d:%d", h.Uid, h.Gid)
 	switch h.Typeflag {
 	case tar.TypeReg:
 		c.Size = h.Size
@@ -45,7 +45,8 @@ func newChange(path, kind string, h *tar.Header) Change {
 	return c
 }
 
-func typeOf(h *tar.Header) string {
+// TypeOf names what an entry is: file, directory, link or other.
+func TypeOf(h *tar.Header) string {
 	switch h.Typeflag {
 	case tar.TypeReg, tar.TypeLink:
 		return "file"

@@ -154,7 +154,7 @@ func (c *comparison) checkLink(h *tar.Header, name string) error {
 // judge tells what kind of change an entry is, and compares its text. It also
 // puts the entry into the archive, as the content can be read but once.
 func (c *comparison) judge(h *tar.Header, name string, content io.Reader) (kind, text string, err error) {
-	before, err := lstat(c.root, name)
+	before, err := Lstat(c.root, name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", "", err
 	}
@@ -338,8 +338,9 @@ func xattrs(root *os.Root, name string) (map[string]string, error) {
 	return found, nil
 }
 
-// lstat follows no link on the way to name.
-func lstat(root *os.Root, name string) (fs.FileInfo, error) {
+// Lstat is that of name below root. It follows no link on the way there either:
+// behind one is nothing, fs.ErrNotExist.
+func Lstat(root *os.Root, name string) (fs.FileInfo, error) {
 	for i, c := range name {
 		if c != '/' {
 			continue

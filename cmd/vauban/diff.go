@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"vauban/config"
+	"vauban/drift"
 	"vauban/layers"
 )
 
@@ -108,8 +109,10 @@ func changesIn(root *os.Root, difference io.Reader) ([]change, error) {
 // for what is below it and differs in nothing.
 func changeOf(root *os.Root, h *tar.Header, content io.Reader) (c change, differs bool, err error) {
 	name := path.Clean(h.Name)
-	c = change{Path: "/" + strings.TrimPrefix(name, "/"), Kind: "added", Type: typeOf(h), Size: h.Size, Mode: h.FileInfo().Mode().String()}
-	before, err := lstat(root, name)
+	c = change{Path: "/" + strings.TrimPrefix(name, "/"), Kind: "added", Type: drift.TypeOf(h), Size: h.Size, Mode: h.FileInfo().Mode().String()}
+	// What the master has behind a link the host, where the link became a
+	// directory, does not change.
+	before, err := drift.Lstat(root, name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return c, false, err
 	}
@@ -139,34 +142,6 @@ func open(root *os.Root, name string) bool {
 		}
 	}
 	return true
-}
-
-// lstat follows no link on the way to name: what the master has behind one, the
-// host, where the link became a directory, does not change.
-func lstat(root *os.Root, name string) (fs.FileInfo, error) {
-	for i, c := range name {
-		if c != '/' {
-			continue
-		}
-		if info, err := root.Lstat(name[:i]); err != nil {
-			return nil, err
-		} else if !info.IsDir() {
-			return nil, fs.ErrNotExist
-		}
-	}
-	return root.Lstat(name)
-}
-
-func typeOf(h *tar.Header) string {
-	switch h.Typeflag {
-	case tar.TypeReg, tar.TypeLink:
-		return "file"
-	case tar.TypeDir:
-		return "directory"
-	case tar.TypeSymlink:
-		return "link"
-	}
-	return "other"
 }
 
 func sameOwner(before fs.FileInfo, h *tar.Header) bool {
