@@ -115,8 +115,10 @@ func (e *Engine) with(ctx context.Context, targets []Target, fn func([]*Containe
 		})
 	}
 	if err := starts.Wait(); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err() // what was starting was killed
+		// What was starting was killed; where its time was up, the error
+		// says what it waited for.
+		if errors.Is(context.Cause(ctx), context.Canceled) {
+			return ctx.Err()
 		}
 		return err
 	}
