@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -26,14 +27,11 @@ func (r *Runner) open(ctx context.Context, b *config.Base) (io.ReadCloser, error
 
 // bootstrap makes a minimal system of a suite's packages with mmdebstrap(1).
 func (r *Runner) bootstrap(ctx context.Context, b *config.Base) (io.ReadCloser, error) {
-	if b.Snapshot != "" {
-		return nil, fmt.Errorf("%s: base %q wants `snapshot: %s`, which this version cannot take yet: give the snapshot's mirror as `mirror:`", place(r.Config, b.Pos), b.Name, b.Snapshot)
-	}
 	variant := b.Variant
 	if variant == "" {
 		variant = "minbase"
 	}
-	args := []string{"--quiet", "--format=tar", "--mode=root", "--variant=" + variant}
+	args := []string{"--format=tar", "--mode=root", "--variant=" + variant}
 	for _, list := range []struct {
 		flag   string
 		values []string
@@ -62,13 +60,17 @@ func (r *Runner) bootstrap(ctx context.Context, b *config.Base) (io.ReadCloser, 
 			fmt.Sprintf(`--%s-hook=rm -f "$1%s"`, last, aptAuth))
 	}
 	args = append(args, b.Source.Value, "-")
-	if b.Mirror != "" {
+	var env []string
+	if at, ok := b.SnapshotTime(); ok {
+		args = append(args, snapshotSources(b)...)
+		// Nothing in it is newer: the same moment gives the same tar.
+		env = append(env, fmt.Sprintf("SOURCE_DATE_EPOCH=%d", at.Unix()))
+	} else if b.Mirror != "" {
 		args = append(args, b.Mirror)
 	}
-	var env []string
 	if proxy := r.Settings.DebianAptGetProxy; proxy != "" {
 		// --aptopt would leave it in the base.
-		env = []string{"http_proxy=" + proxy, "https_proxy=" + proxy}
+		env = append(env, "http_proxy="+proxy, "https_proxy="+proxy)
 	}
 	return start(ctx, env, "mmdebstrap", args...)
 }
@@ -109,10 +111,24 @@ func (c *command) Read(p []byte) (int, error) {
 	n, err := c.Reader.Read(p)
 	if errors.Is(err, io.EOF) {
 		if failed := c.cmd.Wait(); failed != nil {
-			return n, fmt.Errorf("running %s: %w: %s", c.cmd.Args[0], failed, strings.TrimSpace(c.said.String()))
+			return n, fmt.Errorf("running %s: %w: %s", c.cmd.Args[0], failed, reasons(c.said.String()))
 		}
 	}
 	return n, err
+}
+
+// reasons are the errors and warnings among what apt and mmdebstrap say, and
+// the end of what others do.
+func reasons(said string) string {
+	const most = 20
+	lines := strings.Split(strings.TrimSpace(said), "\n")
+	marked := slices.DeleteFunc(slices.Clone(lines), func(line string) bool {
+		return !strings.HasPrefix(line, "E: ") && !strings.HasPrefix(line, "W: ")
+	})
+	if len(marked) > 0 {
+		lines = marked
+	}
+	return strings.Join(lines[max(0, len(lines)-most):], "\n")
 }
 
 // Close ends the program if it still runs.

@@ -3,11 +3,13 @@
 package build
 
 import (
+	"bytes"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"vauban/config"
 	"vauban/internal/testenv"
@@ -48,5 +50,60 @@ func TestBootstrapThroughProxy(t *testing.T) {
 	}
 	if !strings.Contains(string(data), testenv.PrivateFile[1:]) {
 		t.Error("the private package is not in the base")
+	}
+}
+
+// A base of a moment has what the archives had then, though that has expired,
+// says so in its sources, and is the same each time.
+func TestBootstrapSnapshot(t *testing.T) {
+	const moment = "20250520T000000Z"
+	at, err := time.Parse("20060102T150405Z", moment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	snapshots, keyring := testenv.Snapshots(t, at, []string{"archive/debian", "archive/debian-security"},
+		[]string{"bookworm", "bookworm-updates", "bookworm-security"})
+	proxy := testenv.StartAptProxy(t)
+	proxy.Serve("snapshot.debian.org", snapshots)
+	r := &Runner{Options: Options{Config: &config.Config{Path: "config.yml", Dir: t.TempDir()},
+		Settings: config.Settings{DebianAptGetProxy: proxy.URL}}}
+	bootstrap := func(b config.Base) ([]byte, error) {
+		b.Name, b.Source = "base", config.Source{Kind: config.Release, Value: "bookworm"}
+		b.Variant, b.Include, b.Keyring = "extract", []string{testenv.PrivatePackage}, keyring
+		tar, err := r.bootstrap(t.Context(), &b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tar.Close()
+		return io.ReadAll(tar)
+	}
+	const mirror = "http://snapshot.debian.org/archive/debian"
+	first, err := bootstrap(config.Base{Snapshot: moment})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := bootstrap(config.Base{Snapshot: moment})
+	if err != nil || !bytes.Equal(first, again) {
+		t.Errorf("the same moment gives %d bytes and %d other ones: %v", len(first), len(again), err)
+	}
+	files, err := filesOf(bytes.NewReader(first))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `deb [check-valid-until=no] http://snapshot.debian.org/archive/debian/20250520T000000Z/ bookworm main
+deb [check-valid-until=no] http://snapshot.debian.org/archive/debian/20250520T000000Z/ bookworm-updates main
+deb [check-valid-until=no] http://snapshot.debian.org/archive/debian-security/20250520T000000Z/ bookworm-security main
+`
+	if got := strings.ReplaceAll(files["./etc/apt/sources.list"], "\n\n", "\n"); got != want {
+		t.Errorf("sources.list is\n%s", got)
+	}
+	if files["."+testenv.PrivateFile] == "" {
+		t.Error("the package of the snapshot is not in the base")
+	}
+	if _, err := bootstrap(config.Base{Snapshot: moment, Mirror: mirror}); err != nil {
+		t.Errorf("with a mirror: %v", err)
+	}
+	if _, err := bootstrap(config.Base{Mirror: mirror + "/" + moment}); err == nil || !strings.Contains(err.Error(), "expired") {
+		t.Errorf("the snapshots are not as old as they should be for this test: %v", err)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/distribution/reference"
 )
 
 // pattern accepts what matches the regular expression re, in words: such as
@@ -47,6 +49,27 @@ func checkURL(text string) error {
 	}
 	return Mistake{What: "this is not a URL that can be fetched", Why: "it must begin with http:// or https:// and a host",
 		Do: "write for example https://example.com/debian-12.raw"}
+}
+
+// checkImage accepts an image of a registry, by its tag or its digest. What
+// stands before an @ may be a password, and is not repeated.
+func checkImage(text string) error {
+	if _, err := reference.ParseNormalizedNamed(text); err == nil {
+		return nil
+	}
+	what := fmt.Sprintf("%q is not an image", text)
+	if strings.Contains(text, "@") {
+		what = "this is not an image"
+	}
+	return Mistake{What: what, Do: "write for example debian:12 or registry.example.com/debian:12@sha256:DIGEST"}
+}
+
+// checkMoment accepts a moment as snapshots are named.
+func checkMoment(text string) error {
+	if _, err := time.Parse(momentLayout, text); err != nil {
+		return Mistake{What: fmt.Sprintf("%q is not a moment", text), Do: "write for example 20261120T000000Z"}
+	}
+	return nil
 }
 
 // checkName accepts the name of an image; what says whose, with its article.

@@ -20,7 +20,7 @@ func (r *reader) baseFields(b *Base) fields {
 		"release":    sourceOf(Release, pattern(`^[a-z][a-z0-9.-]*$`, "a suite", "bookworm or noble")),
 		"file":       sourceOf(File, checkOption),
 		"url":        sourceOf(URL, checkURL),
-		"image":      sourceOf(Image, pattern(`^[A-Za-z0-9\[][A-Za-z0-9._:/@\[\]-]*$`, "an image", "debian:12")),
+		"image":      sourceOf(Image, checkImage),
 		"sha256":     r.textInto(&b.SHA256, pattern(`^[0-9a-f]{64}$`, "64 hexadecimal digits in lower case", "what sha256sum prints")),
 		"sha512sums": r.textInto(&b.SHA512Sums, checkOption),
 		"mirror":     r.textInto(&b.Mirror, checkOption),
@@ -29,7 +29,7 @@ func (r *reader) baseFields(b *Base) fields {
 			"important", "minbase", "required", "standard"),
 		"include":  r.listInto(&b.Include, checkPackage),
 		"keyring":  r.textInto(&b.Keyring, checkOption),
-		"snapshot": r.textInto(&b.Snapshot, pattern(`^\d{8}T\d{6}Z$`, "a moment", "20261120T000000Z")),
+		"snapshot": r.textInto(&b.Snapshot, checkMoment),
 		"max_age":  parsedInto(r, &b.MaxAge, parseAge),
 		"arch":     r.textInto(&b.Arch, pattern(`^[a-z0-9][a-z0-9-]*$`, "an architecture of Debian", "amd64 or arm64")),
 		"kernel":   r.textInto(&b.Kernel, checkPackage),
@@ -182,11 +182,37 @@ func (r *reader) checkSource(b *Base, key, value *yaml.Node) {
 	} else {
 		b.Source.Kind = SourceKind(sources[0].Value)
 	}
+	r.checkDigest(b, sources, value)
+	r.checkSnapshot(b, value)
 	for k := range pairs(value) {
 		if kinds := onlyFor(k.Value); kinds != nil && !slices.Contains(kinds, string(b.Source.Kind)) {
 			r.add(k, Mistake{What: fmt.Sprintf("%q does nothing here", k.Value),
 				Why: fmt.Sprintf("it is for bases from a %s, and this one is from a %s", list(kinds), b.Source.Kind), Do: "remove it"})
 		}
+	}
+}
+
+// checkDigest sees to it that what comes from elsewhere can be verified.
+func (r *reader) checkDigest(b *Base, sources []*yaml.Node, value *yaml.Node) {
+	if b.Source.Kind == URL && valueOf(value, "sha256") == nil && valueOf(value, "sha512sums") == nil {
+		r.add(sources[0], Mistake{What: fmt.Sprintf("nothing says which file the base %q is to get", b.Key),
+			Why: "what a URL gives is used only when it has the right digest",
+			Do:  `add "sha256", or "sha512sums" with the list that stands beside the file`})
+	}
+}
+
+// checkSnapshot sees to it that it is known where a snapshot is.
+func (r *reader) checkSnapshot(b *Base, value *yaml.Node) {
+	snapshot, mirror := valueOf(value, "snapshot"), valueOf(value, "mirror")
+	switch {
+	case snapshot == nil || b.Source.Kind != Release:
+	case mirror == nil && b.Distribution() == "":
+		r.add(snapshot, Mistake{What: fmt.Sprintf("nothing says where snapshots of %q are", b.Source.Value),
+			Why: "it is no suite of Debian's or Ubuntu's that is known here",
+			Do:  `add "mirror": its URL, without the moment`})
+	case mirror != nil && checkURL(mirror.Value) != nil:
+		r.add(mirror, Mistake{What: "the mirror of a snapshot is no URL",
+			Why: "the moment is put behind it", Do: "write for example http://snapshot.debian.org/archive/debian"})
 	}
 }
 

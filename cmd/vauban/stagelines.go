@@ -51,6 +51,9 @@ func (l stageLines) base(b *config.Base) []string {
 	}
 	sets := config.Written{"name": b.Name, string(b.Source.Kind): b.Source.Value}
 	maps.Copy(sets, b.Written)
+	for key, value := range sets {
+		sets[key] = config.PublicURL(value) // the lines end up in a log
+	}
 	line = append(line, setFlags("base", sets, "stages")...)
 	line = append(line, l.configuration(nil)...)
 	for _, s := range b.Stages {

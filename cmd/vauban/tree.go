@@ -62,7 +62,7 @@ func newTree(a *app) *cobra.Command {
 func nodesOf(cfg *config.Config) []node {
 	var all []node
 	for _, b := range cfg.Bases {
-		all = append(all, node{Name: b.Name, Source: fmt.Sprint(b.Source.Kind, " ", b.Source.Value),
+		all = append(all, node{Name: b.Name, Source: b.Source.String(),
 			Stages: written(b.Stages), Nodes: mastersOf(b.Masters)})
 	}
 	return all

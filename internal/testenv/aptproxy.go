@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -20,8 +19,19 @@ import (
 type AptProxy struct {
 	URL string
 
-	mu   sync.Mutex
-	seen []string // the hosts that were asked for
+	mu    sync.Mutex
+	seen  []string // the hosts that were asked for
+	hosts map[string]http.Handler
+}
+
+// Serve makes the proxy answer for a host itself.
+func (p *AptProxy) Serve(host string, handler http.Handler) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.hosts == nil {
+		p.hosts = map[string]http.Handler{}
+	}
+	p.hosts[host] = handler
 }
 
 // The private repository, and what it asks for. The package's one file is
@@ -53,7 +63,12 @@ func StartAptProxy(t testing.TB) *AptProxy {
 	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
 		p.seen = append(p.seen, r.URL.Host)
+		own := p.hosts[r.URL.Host]
 		p.mu.Unlock()
+		if own != nil {
+			own.ServeHTTP(w, r)
+			return
+		}
 		if r.URL.Host != PrivateHost {
 			forward(w, r)
 			return
@@ -108,8 +123,7 @@ func privateRepository(t testing.TB) string {
 	packages := addPackage(t, dir, PrivatePackage, "1:1.0", PrivateFile) + "\n" +
 		addPackage(t, dir, "ca-certificates", "0", "/usr/share/ca-certificates/none")
 	sum := sha256.Sum256([]byte(packages))
-	date := strings.Replace(time.Now().UTC().Format(time.RFC1123), "GMT", "UTC", 1)
-	release := fmt.Sprintf("Date: %s\nSHA256:\n %x %d Packages\n", date, sum, len(packages))
+	release := fmt.Sprintf("Date: %s\nSHA256:\n %x %d Packages\n", aptDate(time.Now()), sum, len(packages))
 	for name, text := range map[string]string{"Packages": packages, "Release": release} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
