@@ -66,7 +66,7 @@ func (f *buildFlags) readCI(get func(string) string) (names []string, debug bool
 	}
 	if f.stage == "" {
 		f.stage = string(build.All)
-		if word := get("CI_JOB_STAGE"); slices.Contains([]string{"rootfs", "conffs", "initramfs", "all"}, word) {
+		if word := get("CI_JOB_STAGE"); slices.Contains(stageWords, word) {
 			f.stage = word
 		}
 	}

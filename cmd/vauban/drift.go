@@ -10,7 +10,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -193,31 +192,18 @@ func (s *session) compareRelease(ctx context.Context, source drift.Source, times
 }
 
 // writeArchive makes a file of what fn writes; it appears whole or not at all.
-func writeArchive(path string, fn func(*tar.Writer) error) (err error) {
+func writeArchive(path string, fn func(*tar.Writer) error) error {
 	if path == "" {
 		return fn(nil)
 	}
-	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".tmp-") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(fmt.Errorf("writing %q: %w", path, err), file.Close(), os.Remove(file.Name()))
+	return replaceFile(path, 0o600, func(file *os.File) error {
+		zip := gzip.NewWriter(file)
+		archive := tar.NewWriter(zip)
+		if err := fn(archive); err != nil {
+			return err
 		}
-	}()
-	zip := gzip.NewWriter(file)
-	archive := tar.NewWriter(zip)
-	if err := fn(archive); err != nil {
-		return err
-	}
-	if err := errors.Join(archive.Close(), zip.Close(), file.Sync()); err != nil {
-		return err
-	}
-	if err := os.Rename(file.Name(), path); err != nil {
-		return err
-	}
-	return file.Close()
+		return errors.Join(archive.Close(), zip.Close())
+	})
 }
 
 func printDrift(out io.Writer, format string, all []drift.Change) error {
