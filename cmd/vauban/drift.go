@@ -25,7 +25,7 @@ import (
 type driftFlags struct {
 	against, out, dir string
 	exclude           []string
-	diff              bool
+	diff, exitCode    bool
 	format            formatFlag
 }
 
@@ -63,7 +63,13 @@ What every machine writes by itself, such as logs, is left out.`,
 				if err != nil {
 					return err
 				}
-				return printDrift(cmd.OutOrStdout(), f.format.value, all)
+				if err := printDrift(cmd.OutOrStdout(), f.format.value, all); err != nil {
+					return err
+				}
+				if f.exitCode && len(all) > 0 {
+					return errDiffers
+				}
+				return nil
 			})
 		},
 	}
@@ -73,6 +79,7 @@ What every machine writes by itself, such as logs, is left out.`,
 	flags.StringVarP(&f.out, "out", "o", "", "write what was changed to this archive (tar, gzip), for root alone to read")
 	flags.StringArrayVar(&f.exclude, "exclude", nil, "leave out paths that match, such as 'srv/uploads/**' (may be repeated)")
 	flags.BoolVar(&f.diff, "diff", false, "print the lines that differ, of texts that everybody may read")
+	exitCodeFlag(cmd, &f.exitCode, "the machine changed something")
 	flags.StringVar(&f.dir, "dir", "", "where the machine keeps its changes (default "+drift.DefaultDir+")")
 	return cmd
 }
