@@ -17,6 +17,7 @@ import (
 var allowed = map[string][]string{
 	"config":            {"internal/near"},
 	"registry":          {"internal/filelock"},
+	"download":          {"internal/filelock"},
 	"export":            {"internal/filelock"},
 	"boot":              {},
 	"vault":             {"internal/filelock"},
@@ -28,7 +29,7 @@ var allowed = map[string][]string{
 	"layers/diff":       {},
 	"layers":            {"Dockerfiles", "internal/filelock", "layers/daemon", "layers/diff"},
 	"ansible":           {"internal/filelock", "internal/near", "layers"},
-	"build":             {"Dockerfiles", "ansible", "boot", "config", "export", "internal/filelock", "layers", "layers/diff", "progress", "registry", "scan", "vault"},
+	"build":             {"Dockerfiles", "ansible", "boot", "config", "download", "export", "internal/filelock", "layers", "layers/diff", "progress", "registry", "scan", "vault"},
 	"internal/testenv":  {"internal/filelock", "layers", "layers/daemon"},
 	"internal/treecmp":  {},
 	"internal/imports":  {},

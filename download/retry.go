@@ -1,0 +1,66 @@
+package download
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+)
+
+// retry makes a request until it succeeds, fails for a lasting reason, or was
+// made often enough without anything having come.
+func (c Client) retry(ctx context.Context, server *server, request func() (came bool, err error)) error {
+	wait := c.Backoff
+	for attempt := 1; ; attempt++ {
+		came, err := request()
+		if err == nil {
+			return nil
+		}
+		if came {
+			attempt, wait = 1, c.Backoff
+		}
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		if ctx.Err() != nil || attempt >= c.Attempts || !isPassing(err) {
+			return fmt.Errorf("downloading %s: %w", server, err)
+		}
+		c.Log.Info("a download goes on after a failure", "from", server.String(), "wait", wait, "cause", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+		wait *= 2
+	}
+}
+
+// isPassing tells whether the same request may succeed a moment later.
+func isPassing(err error) bool {
+	var (
+		status       *statusError
+		dns          *net.DNSError
+		verification *tls.CertificateVerificationError
+		authority    x509.UnknownAuthorityError
+		name         x509.HostnameError
+	)
+	if errors.As(err, &status) {
+		return status.isPassing()
+	}
+	return !(errors.Is(err, errDisk) || errors.Is(err, errRedirects) || errors.Is(err, errTooLong) ||
+		errors.Is(err, http.ErrSchemeMismatch) || errors.As(err, &verification) || errors.As(err, &authority) ||
+		errors.As(err, &name) || errors.As(err, &dns) && dns.IsNotFound)
+}
+
+func (e *statusError) isPassing() bool {
+	switch e.code {
+	case http.StatusRequestTimeout, http.StatusTooManyRequests:
+		return true
+	case http.StatusNotImplemented, http.StatusHTTPVersionNotSupported:
+		return false
+	}
+	return e.code >= http.StatusInternalServerError
+}
