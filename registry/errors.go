@@ -65,11 +65,11 @@ func (r *Registry) diagnose(err error) (kind error, advice string) {
 	case r.isPlain(err):
 		return errdefs.ErrUnavailable, errPlainHTTP.Error() + ": give the registry a certificate"
 	case errors.As(err, &dns) && dns.IsNotFound:
-		return errdefs.ErrUnavailable, "check REGISTRY_HOSTNAME"
+		return errdefs.ErrUnavailable, "check " + r.setting
 	case errors.Is(err, errBadContent):
 		return errdefs.ErrDataLoss, "the registry's storage or a proxy before it is damaged"
 	case errors.As(err, &asked):
-		return errdefs.ErrUnavailable, "check that the registry runs, is reachable from here and is the one in REGISTRY_HOSTNAME"
+		return errdefs.ErrUnavailable, "check that the registry runs, is reachable from here and is the one in " + r.setting
 	}
 	return kindOf(err), ""
 }
@@ -79,8 +79,7 @@ func (r *Registry) diagnoseAnswer(answer *transport.Error) (kind error, advice s
 	case isNotFound(answer):
 		return errdefs.ErrNotFound, ""
 	case status == http.StatusUnauthorized:
-		return errdefs.ErrUnauthenticated, fmt.Sprintf(
-			"set REGISTRY_USERNAME and REGISTRY_PASSWORD, or run docker login %s", r.host)
+		return errdefs.ErrUnauthenticated, r.loginAdvice()
 	case status == http.StatusForbidden:
 		return errdefs.ErrPermissionDenied, "this login lacks the right: ask who runs the registry, or use another"
 	case status == http.StatusMethodNotAllowed:
@@ -91,6 +90,14 @@ func (r *Registry) diagnoseAnswer(answer *transport.Error) (kind error, advice s
 		return errdefs.ErrUnavailable, "the registry itself is in trouble: see its log"
 	}
 	return nil, ""
+}
+
+// loginAdvice tells where a login comes from.
+func (r *Registry) loginAdvice() string {
+	if r.setting == "REGISTRY_HOSTNAME" {
+		return fmt.Sprintf("set REGISTRY_USERNAME and REGISTRY_PASSWORD, or run docker login %s", r.host)
+	}
+	return fmt.Sprintf("check %s, and if it is right, run docker login %s", r.setting, r.host)
 }
 
 // kindOf keeps of an error what callers branch on.

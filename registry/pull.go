@@ -63,6 +63,9 @@ func (r *Registry) fetchManifest(ctx context.Context, image, tag string) (manife
 	}
 	raw, mediaType := got.Manifest, got.MediaType
 	if mediaType.IsIndex() {
+		if !r.hasPlatform(raw) {
+			return manifest{}, fmt.Errorf("resolving %q: %w", r.Reference(image, tag), noPlatform(raw, r.platform))
+		}
 		err := r.do(ctx, fmt.Sprintf("resolving %q", r.Reference(image, tag)), func() error {
 			child, err := got.Image()
 			if err != nil {

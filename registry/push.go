@@ -122,6 +122,10 @@ func parseManifest(desc ocispec.Descriptor, raw []byte) (manifest, error) {
 	if digest.FromBytes(raw) != desc.Digest {
 		return m, fmt.Errorf("manifest %s: %w", desc.Digest, errBadContent)
 	}
+	if types.MediaType(desc.MediaType).IsSchema1() {
+		return m, fmt.Errorf("manifest %s: it is of Docker's schema 1, which is obsolete: push the image again with a tool of today: %w",
+			desc.Digest, errdefs.ErrInvalidArgument)
+	}
 	if !types.MediaType(desc.MediaType).IsImage() {
 		return m, fmt.Errorf("manifest %s: media type %q is not that of an image: %w",
 			desc.Digest, desc.MediaType, errdefs.ErrInvalidArgument)

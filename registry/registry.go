@@ -56,9 +56,12 @@ type Options struct {
 	// registry clients do. Nil is /etc/containerd/certs.d,
 	// /etc/containers/certs.d and /etc/docker/certs.d.
 	CertDirs []string
-	// Architecture, in Go's words, is the one taken when a tag names an image
-	// for several. Empty is this machine's.
+	// Architecture, in Go's words and with its variant (arm/v7), is the one
+	// taken when a tag names an image for several. Empty is this machine's.
 	Architecture string
+	// Setting is what named the registry, for errors. Empty is
+	// REGISTRY_HOSTNAME.
+	Setting string
 	// Attempts is how often a request that fails for a passing reason is made.
 	// Zero is 5.
 	Attempts int
@@ -86,6 +89,8 @@ type Registry struct {
 	host     name.Registry
 	project  string
 	embedded *embedded // nil when the registry is the user's
+	setting  string
+	platform *v1.Platform
 	blobPath func(digest.Digest) (string, bool)
 
 	connections *http.Transport
@@ -107,6 +112,7 @@ type Registry struct {
 func Open(ctx context.Context, o Options) (*Registry, error) {
 	o = o.withDefaults()
 	r := &Registry{
+		setting:  o.Setting,
 		blobPath: o.BlobPath,
 		secrets:  &secrets{},
 		attempts: o.Attempts,
@@ -135,6 +141,9 @@ func (o Options) withDefaults() Options {
 	if o.Architecture == "" {
 		o.Architecture = runtime.GOARCH
 	}
+	if o.Setting == "" {
+		o.Setting = "REGISTRY_HOSTNAME"
+	}
 	if o.Attempts <= 0 {
 		o.Attempts = 5
 	}
@@ -156,6 +165,9 @@ func (r *Registry) connect(ctx context.Context, o Options) error {
 	if r.host, r.project, err = parseHostname(o.Hostname); err != nil {
 		return err
 	}
+	if r.platform, err = v1.ParsePlatform("linux/" + o.Architecture); err != nil {
+		return fmt.Errorf("reading the architecture %q: %w", o.Architecture, err)
+	}
 	if r.connections, err = newTransport(r.host.RegistryStr(), o.CertDirs, o.patience); err != nil {
 		return err
 	}
@@ -175,7 +187,7 @@ func (r *Registry) connect(ctx context.Context, o Options) error {
 		remote.WithTransport(r.transport),
 		remote.WithAuthFromKeychain(r.keychain),
 		remote.WithUserAgent(userAgent),
-		remote.WithPlatform(v1.Platform{OS: "linux", Architecture: o.Architecture}),
+		remote.WithPlatform(*r.platform),
 		// Trying again is up to do, which heeds the context.
 		remote.WithRetryBackoff(remote.Backoff{Steps: 1}),
 	}

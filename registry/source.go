@@ -1,0 +1,170 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/errdefs"
+	"github.com/distribution/reference"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Source is an image of any registry.
+type Source struct {
+	Hostname string // for Options
+	Image    string
+	Tag      string // a tag or a digest
+}
+
+// ParseSource reads a reference as container tools do: debian:12 is
+// docker.io/library/debian:12, without a tag it is latest, and a digest wins
+// over a tag.
+func ParseSource(text string) (Source, error) {
+	named, err := reference.ParseNormalizedNamed(text)
+	if err != nil {
+		return Source{}, fmt.Errorf("reading the image %q: %w", text, err)
+	}
+	s := Source{Hostname: reference.Domain(named), Image: reference.Path(named), Tag: Latest}
+	if tagged, ok := named.(reference.Tagged); ok {
+		s.Tag = tagged.Tag()
+	}
+	if digested, ok := named.(reference.Digested); ok {
+		s.Tag = digested.Digest().String()
+	}
+	return s, nil
+}
+
+// String is the reference.
+func (s Source) String() string {
+	separator := ":"
+	if isDigest(s.Tag) {
+		separator = "@"
+	}
+	return s.Hostname + "/" + s.Image + separator + s.Tag
+}
+
+// IsDigest tells whether the tag is one, which cannot move.
+func (s Source) IsDigest() bool { return isDigest(s.Tag) }
+
+// Digest is what a tag of an image names, an index where it is for several
+// architectures. It takes one small request, which registries do not count as a
+// pull. errdefs.ErrNotFound.
+func (r *Registry) Digest(ctx context.Context, image, tag string) (digest.Digest, error) {
+	ref, err := r.reference(image, tag)
+	if err != nil {
+		return "", err
+	}
+	var found digest.Digest
+	err = r.do(ctx, fmt.Sprintf("resolving %q", r.Reference(image, tag)), func() error {
+		head, err := r.puller.Head(ctx, ref)
+		if err == nil {
+			found = digest.Digest(head.Digest.String())
+		}
+		return err
+	})
+	if err == nil || errdefs.IsNotFound(err) || errdefs.IsUnavailable(err) || errdefs.IsUnauthorized(err) || errdefs.IsPermissionDenied(err) {
+		return found, err
+	}
+	desc, err := r.Resolve(ctx, image, tag) // some servers know no HEAD
+	return desc.Digest, err
+}
+
+// maxConfig bounds an image's configuration.
+const maxConfig = 8 << 20
+
+// Choose gives the manifest that an image has for the options' architecture,
+// and its configuration. What is no image of a Linux system for it is an error.
+func (r *Registry) Choose(ctx context.Context, image, tag string) (ocispec.Descriptor, ocispec.Image, error) {
+	m, err := r.fetchManifest(ctx, image, tag)
+	if err != nil {
+		return ocispec.Descriptor{}, ocispec.Image{}, err
+	}
+	name := r.Reference(image, tag)
+	if err := m.checkLayers(); err != nil {
+		return ocispec.Descriptor{}, ocispec.Image{}, fmt.Errorf("looking at %q: %w", name, err)
+	}
+	var cfg ocispec.Image
+	if err := r.readBlob(ctx, image, m.blobs[0], &cfg); err != nil {
+		return ocispec.Descriptor{}, ocispec.Image{}, fmt.Errorf("reading the configuration of %q: %w", name, err)
+	}
+	if cfg.OS != "linux" || cfg.Architecture != r.platform.Architecture {
+		return ocispec.Descriptor{}, ocispec.Image{}, fmt.Errorf("%q is for %s/%s, not for %s: %w", name, cfg.OS, cfg.Architecture, r.platform, errdefs.ErrInvalidArgument)
+	}
+	return m.desc, cfg, nil
+}
+
+// checkLayers refuses artifacts, which are stored as images are, and layers
+// that are not in the registry, as Windows' are.
+func (m manifest) checkLayers() error {
+	if !images.IsConfigType(m.blobs[0].MediaType) {
+		return fmt.Errorf("it is no image but an artifact of the type %q: %w", m.blobs[0].MediaType, errdefs.ErrInvalidArgument)
+	}
+	for _, layer := range m.blobs[1:] {
+		if !images.IsLayerType(layer.MediaType) || images.IsNonDistributable(layer.MediaType) {
+			return fmt.Errorf("layer %s of the type %q is none of a root filesystem that the registry has: %w", layer.Digest, layer.MediaType, errdefs.ErrInvalidArgument)
+		}
+	}
+	return nil
+}
+
+// readBlob reads a small blob of JSON.
+func (r *Registry) readBlob(ctx context.Context, image string, desc ocispec.Descriptor, into any) error {
+	if desc.Size > maxConfig {
+		return fmt.Errorf("it has %d bytes: %w", desc.Size, errdefs.ErrInvalidArgument)
+	}
+	repo, err := r.repository(image)
+	if err != nil {
+		return err
+	}
+	p := &pull{Registry: r, image: image, repo: repo}
+	var data []byte
+	err = r.do(ctx, fmt.Sprintf("pulling blob %s of %q", desc.Digest, image), func() error {
+		blob, err := p.open(ctx, desc)
+		if err != nil {
+			return err
+		}
+		defer blob.Close()
+		if data, err = io.ReadAll(io.LimitReader(blob, desc.Size+1)); err != nil {
+			return err
+		}
+		if digest.FromBytes(data) != desc.Digest {
+			return errBadContent
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(data, into)
+}
+
+// hasPlatform tells whether an index has an image for the options' platform.
+func (r *Registry) hasPlatform(raw []byte) bool {
+	var index v1.IndexManifest
+	if json.Unmarshal(raw, &index) != nil {
+		return true // whoever reads it next says what is wrong
+	}
+	return slices.ContainsFunc(index.Manifests, func(d v1.Descriptor) bool { return d.Platform == nil || d.Platform.Satisfies(*r.platform) })
+}
+
+// noPlatform says which platforms an index has instead of the one wanted.
+func noPlatform(raw []byte, wanted fmt.Stringer) error {
+	var index ocispec.Index
+	if err := json.Unmarshal(raw, &index); err != nil {
+		return err
+	}
+	var have []string
+	for _, m := range index.Manifests {
+		if m.Platform != nil && m.Platform.OS != "unknown" { // attestations have that
+			have = append(have, strings.TrimSuffix(m.Platform.OS+"/"+m.Platform.Architecture+"/"+m.Platform.Variant, "/"))
+		}
+	}
+	return fmt.Errorf("it has no image for %s, but for %s: %w", wanted, strings.Join(have, ", "), errdefs.ErrNotFound)
+}
