@@ -2,9 +2,14 @@ package build
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"os"
+	"regexp"
 	"strconv"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	dockerfiles "vauban/Dockerfiles"
@@ -14,9 +19,9 @@ import (
 
 // makeBase imports a base untouched and prepares it with Dockerfile.base.
 func (r *Runner) makeBase(ctx context.Context, b *config.Base) (string, error) {
-	raw, err := r.importBase(ctx, b)
+	raw, from, err := r.importBase(ctx, b)
 	if err != nil {
-		return "", fmt.Errorf("importing base %q: %w", b.Name, err)
+		return "", err
 	}
 	labels := map[string]string{
 		labelBase:     b.Image(),
@@ -46,38 +51,96 @@ func (r *Runner) makeBase(ctx context.Context, b *config.Base) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if len(b.Stages) == 0 {
-		return img.Digest().String(), r.recordImage(ctx, b.Image(), img.Digest(), raw.Digest(), baseInputs(b, recipe), nil)
+	made := Record{Parent: raw.Digest(), From: from, Inputs: baseInputs(b, recipe)}
+	if len(b.Stages) > 0 {
+		// A base's own stages are applied as a master's are.
+		if img, made.Stages, err = r.applyStages(ctx, asMaster(b), img, b.RawImage()); err != nil {
+			return "", err
+		}
 	}
-	// A base's own stages are applied as a master's are.
-	img, stages, err := r.applyStages(ctx, asMaster(b), img, b.RawImage())
-	if err != nil {
-		return "", err
-	}
-	return img.Digest().String(), r.recordImage(ctx, b.Image(), img.Digest(), raw.Digest(), baseInputs(b, recipe), stages)
+	made.Image = img.Digest()
+	return img.Digest().String(), r.recordImage(ctx, b.Image(), made)
 }
 
 func asMaster(b *config.Base) *config.Master {
 	return &config.Master{Name: b.Image(), Base: b, Stages: b.Stages, Branch: b.Branch, Network: "private"}
 }
 
-func (r *Runner) importBase(ctx context.Context, b *config.Base) (layers.Image, error) {
-	tar, err := r.open(ctx, b)
-	if err != nil {
-		return layers.Image{}, err
+// importBase makes the base's image of what its source has, untouched. From is
+// which file or image that is, as far as anything says.
+func (r *Runner) importBase(ctx context.Context, b *config.Base) (img layers.Image, from digest.Digest, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("%s: importing base %q from %s: %w", place(r.Config, b.Pos), b.Name, b.Source, err)
+		}
+	}()
+	if b.Source.Kind == config.Image {
+		img, from, err = r.pulled(ctx, b)
+	} else {
+		img, from, err = r.importRoot(ctx, b)
 	}
-	defer tar.Close()
-	img, err := r.Engine.ImportRootfs(ctx, tar, ocispec.ImageConfig{}, layers.Change{
-		Created: r.time, CreatedBy: b.Source.Value,
+	if err == nil {
+		err = r.Engine.Mount(ctx, img, checkSystem)
+	}
+	if err != nil {
+		return layers.Image{}, "", err
+	}
+	if img, err = r.unchanged(ctx, b.RawImage(), img); err != nil {
+		return layers.Image{}, "", err
+	}
+	return img, from, r.keep(ctx, b.RawImage(), img)
+}
+
+// importRoot makes an image of the tar of a root filesystem.
+func (r *Runner) importRoot(ctx context.Context, b *config.Base) (layers.Image, digest.Digest, error) {
+	root, from, err := r.open(ctx, b)
+	if err != nil {
+		return layers.Image{}, "", err
+	}
+	img, err := r.Engine.ImportRootfs(ctx, root, ocispec.ImageConfig{}, layers.Change{
+		Created: r.time, CreatedBy: config.PublicURL(b.Source.Value),
 		Labels:  map[string]string{labelVersion: r.Version, labelBase: b.Image()},
 		Inspect: r.gate.inspect(nil, nil),
 	})
-	if err != nil {
-		return layers.Image{}, err
+	if err := errors.Join(err, root.Close()); err != nil {
+		return layers.Image{}, "", err
 	}
 	r.gate.pass(img)
-	if img, err = r.unchanged(ctx, b.RawImage(), img); err != nil {
-		return layers.Image{}, err
+	return img, from, nil
+}
+
+// checkSystem tells early what Dockerfile.base and the record of packages would
+// stumble over.
+func checkSystem(root string) error {
+	fsys, err := os.OpenRoot(root)
+	if err != nil {
+		return err
 	}
-	return img, r.keep(ctx, b.RawImage(), img)
+	defer fsys.Close()
+	for _, program := range []string{"usr/bin/dpkg", "usr/bin/apt-get"} {
+		if _, err := fsys.Lstat(program); err == nil {
+			continue
+		}
+		return fmt.Errorf("%s has no /%s: vauban builds on Debian, on Ubuntu, and on what is made of them", systemName(fsys), program)
+	}
+	return nil
+}
+
+var prettyName = regexp.MustCompile(`(?m)^PRETTY_NAME=["']?([^"'\n]*)`)
+
+// systemName is what a system calls itself.
+// Source: os-release(5)
+func systemName(root *os.Root) string {
+	for _, path := range []string{"etc/os-release", "usr/lib/os-release"} {
+		f, err := root.Open(path)
+		if err != nil {
+			continue
+		}
+		text, err := io.ReadAll(io.LimitReader(f, 64<<10))
+		f.Close()
+		if found := prettyName.FindSubmatch(text); err == nil && found != nil {
+			return string(found[1])
+		}
+	}
+	return "it"
 }

@@ -45,20 +45,56 @@ type partition struct {
 	kind         string
 }
 
-// disk gives the root filesystem of a disk image, raw or qcow2, as a tar.
-func (r *Runner) disk(ctx context.Context, path string) (io.ReadCloser, error) {
+// disk gives the root filesystem of a disk image, raw or qcow2, as a tar: of the
+// one at path, or of the one that is read from in.
+func (r *Runner) disk(ctx context.Context, path string, in io.Reader) (io.ReadCloser, error) {
 	dir, err := os.MkdirTemp(r.work, "disk-")
 	if err != nil {
 		return nil, fmt.Errorf("making a folder for a disk image: %w", err)
 	}
-	tar, err := r.diskIn(ctx, dir, path)
+	if in != nil {
+		path = filepath.Join(dir, "image")
+		err = unpackDisk(ctx, path, in)
+	}
+	var tar io.ReadCloser
+	if err == nil {
+		tar, err = diskIn(ctx, dir, path)
+	}
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	return &removing{tar, dir}, nil
 }
 
-func (r *Runner) diskIn(ctx context.Context, dir, path string) (io.ReadCloser, error) {
+// unpackDisk writes a disk image without the zeros that most of it is.
+func unpackDisk(ctx context.Context, path string, in io.Reader) (err error) {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	zeros := make([]byte, 64<<10)
+	size := int64(0)
+	for block := make([]byte, len(zeros)); ; {
+		n, err := in.Read(block)
+		if n > 0 && !bytes.Equal(block[:n], zeros[:n]) {
+			if _, err := f.WriteAt(block[:n], size); err != nil {
+				return fmt.Errorf("unpacking a disk image: %w", err)
+			}
+		}
+		size += int64(n)
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case errors.Is(err, io.EOF):
+			return f.Truncate(size)
+		case err != nil:
+			return fmt.Errorf("unpacking a disk image: %w", err)
+		}
+	}
+}
+
+func diskIn(ctx context.Context, dir, path string) (io.ReadCloser, error) {
 	raw, err := rawDisk(ctx, dir, path)
 	if err != nil {
 		return nil, err

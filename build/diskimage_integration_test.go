@@ -44,18 +44,22 @@ func TestDiskImages(t *testing.T) {
 	write(t, path("disk.raw"), string(disk))
 	run("qemu-img", "convert", "-O", "qcow2", path("disk.raw"), path("disk.qcow2"))
 	run("qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", path("disk.raw"), path("standing.qcow2"))
+	run("sh", "-c", "xz -0 < $0 > $0.xz && gzip -1 < $1 > $1.gz && zstd -q $0", path("disk.raw"), path("disk.qcow2"))
+	run("tar", "--create", "--gzip", "--sparse", "--directory", dir, "--file", path("cloud.tar.gz"), "disk.raw")
 	write(t, path("text"), strings.Repeat("text\n", 200))
+
+	run("gzip", "-k", path("text"))
 
 	r := &Runner{Options: Options{Config: &config.Config{Path: "config.yml", Dir: dir}}, work: t.TempDir()}
 	read := func(name string) (map[string]string, error) {
-		root, err := r.file(t.Context(), &config.Base{Name: "base", Source: config.Source{Kind: config.File, Value: name}})
+		root, _, err := r.open(t.Context(), &config.Base{Name: "base", Source: config.Source{Kind: config.File, Value: name}})
 		if err != nil {
 			return nil, err
 		}
 		files, err := filesOf(root)
 		return files, errors.Join(err, root.Close())
 	}
-	for _, name := range []string{"whole.raw", "disk.raw", "disk.qcow2"} {
+	for _, name := range []string{"whole.raw", "disk.raw", "disk.qcow2", "disk.raw.xz", "disk.raw.zst", "disk.qcow2.gz", "cloud.tar.gz"} {
 		files, err := read(name)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -65,7 +69,7 @@ func TestDiskImages(t *testing.T) {
 			t.Errorf("%s holds %q", name, files)
 		}
 	}
-	for name, want := range map[string]string{"standing.qcow2": "stands on another file", "text": "no disk image"} {
+	for name, want := range map[string]string{"standing.qcow2": "stands on another file", "text": "no disk image", "text.gz": "no disk image"} {
 		if _, err := read(name); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", name, err)
 		}

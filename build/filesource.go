@@ -1,92 +1,93 @@
 package build
 
 import (
+	"archive/tar"
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"crypto/sha512"
+	"crypto/sha512" // go-digest asks for it as well
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
-	"net/http"
+	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+	"github.com/opencontainers/go-digest"
 	"github.com/ulikunitz/xz"
 
 	"vauban/config"
+	"vauban/download"
 )
 
-// file gives the root filesystem in a file, a tar, plain or compressed, or a
-// disk image, once the file has the digest that it must have.
-func (r *Runner) file(ctx context.Context, b *config.Base) (_ io.ReadCloser, err error) {
-	path := r.Config.Resolve(b.Source.Value)
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("%s: base %q: %w", place(r.Config, b.Pos), b.Name, err)
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(fmt.Errorf("%s: base %q from file %q: %w", place(r.Config, b.Pos), b.Name, b.Source.Value, err), f.Close())
-		}
-	}()
-	if err := r.verify(ctx, b, f); err != nil {
-		return nil, err
-	}
-	tar, err := plainTar(f)
-	if errors.Is(err, errMaybeDisk) {
-		root, err := r.disk(ctx, path)
-		if err != nil {
-			return nil, err
-		}
-		return root, f.Close()
-	}
+// file gives the root filesystem in a file here, once it has the digest that it
+// must have.
+func (r *Runner) file(ctx context.Context, b *config.Base, digests []digest.Digest) (io.ReadCloser, error) {
+	f, err := os.Open(r.Config.Resolve(b.Source.Value))
 	if err != nil {
 		return nil, err
 	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{tar, f}, nil
+	if err := verify(f, digests); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return r.rootIn(ctx, f)
 }
 
-// verify compares a file with `sha256:` and `sha512sums:` and goes back to its
-// beginning.
-func (r *Runner) verify(ctx context.Context, b *config.Base, f *os.File) error {
-	sums := []struct {
-		hash hash.Hash
-		want string
-	}{{sha256.New(), b.SHA256}}
-	if b.SHA512Sums != "" {
-		list, err := r.sumsFile(ctx, b.SHA512Sums)
-		if err != nil {
-			return fmt.Errorf("reading `sha512sums: %s`: %w", b.SHA512Sums, err)
-		}
-		want, err := findSum(list, filepath.Base(f.Name()))
-		if err != nil {
-			return fmt.Errorf("`sha512sums: %s`: %w", b.SHA512Sums, err)
-		}
-		sums = append(sums, struct {
-			hash hash.Hash
-			want string
-		}{sha512.New(), want})
+// rootIn gives the root filesystem in a file, which it closes in the end.
+func (r *Runner) rootIn(ctx context.Context, f *os.File) (io.ReadCloser, error) {
+	root, err := r.openRoot(ctx, f)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
-	for _, sum := range sums {
-		if sum.want == "" {
-			continue
+	return &closingToo{root, f}, nil
+}
+
+// closingToo closes what it reads from as well.
+type closingToo struct {
+	io.ReadCloser
+	from io.Closer
+}
+
+func (c *closingToo) Close() error { return errors.Join(c.ReadCloser.Close(), c.from.Close()) }
+
+// openRoot knows tars and disk images by how they begin, plain or compressed,
+// and Debian's tars of a disk image.
+func (r *Runner) openRoot(ctx context.Context, f *os.File) (io.ReadCloser, error) {
+	in, isCompressed, err := decompressed(f)
+	if err != nil {
+		return nil, err
+	}
+	switch head, err := in.Peek(tarBlock); {
+	case err != nil && !errors.Is(err, io.EOF):
+		return nil, fmt.Errorf("decompressing it: %w", err)
+	case isTar(head) && isDisk(head):
+		entries := tar.NewReader(in)
+		if _, err := entries.Next(); err != nil {
+			return nil, fmt.Errorf("reading the tar of a disk image: %w", err)
 		}
-		if _, err := io.Copy(sum.hash, f); err != nil {
+		return r.disk(ctx, "", entries)
+	case isTar(head):
+		return io.NopCloser(in), nil
+	case isCompressed:
+		return r.disk(ctx, "", in)
+	}
+	return r.disk(ctx, f.Name(), nil)
+}
+
+// verify compares a file with digests and goes back to its beginning.
+func verify(f *os.File, digests []digest.Digest) error {
+	for _, want := range digests {
+		digester := want.Algorithm().Digester()
+		if _, err := io.Copy(digester.Hash(), f); err != nil {
 			return err
 		}
-		if got := hex.EncodeToString(sum.hash.Sum(nil)); got != sum.want {
-			return fmt.Errorf("its digest is %s, not %s: fetch the file again, or correct the digest", got, sum.want)
+		if got := digester.Digest(); got != want {
+			return fmt.Errorf("its digest is %s, not %s: fetch the file again, or correct the digest", got, want)
 		}
 		if _, err := f.Seek(0, io.SeekStart); err != nil {
 			return err
@@ -95,34 +96,53 @@ func (r *Runner) verify(ctx context.Context, b *config.Base, f *os.File) error {
 	return nil
 }
 
+// digests are those that a base's file must have: of config.yml, and of the
+// list that it names.
+func (r *Runner) digests(ctx context.Context, b *config.Base) (digests []digest.Digest, err error) {
+	if b.SHA256 != "" {
+		digests = append(digests, digest.NewDigestFromEncoded(digest.SHA256, b.SHA256))
+	}
+	if b.SHA512Sums != "" {
+		listed, err := listedDigest(ctx, r.Config, r.downloads(ctx), b)
+		if err != nil {
+			return nil, err
+		}
+		digests = append(digests, listed)
+	}
+	return digests, nil
+}
+
+// listedDigest is what the base's SHA512SUMS file says of its file or URL.
+func listedDigest(ctx context.Context, cfg *config.Config, c download.Client, b *config.Base) (digest.Digest, error) {
+	list, err := sumsFile(ctx, cfg, c, b.SHA512Sums)
+	if err != nil {
+		return "", fmt.Errorf("reading `sha512sums: %s`: %w", config.PublicURL(b.SHA512Sums), err)
+	}
+	name := filepath.Base(b.Source.Value)
+	if u, err := url.Parse(b.Source.Value); err == nil && b.Source.Kind == config.URL {
+		name = path.Base(u.Path)
+	}
+	sum, err := findSum(list, name)
+	if err != nil {
+		return "", fmt.Errorf("`sha512sums: %s`: %w", config.PublicURL(b.SHA512Sums), err)
+	}
+	return digest.NewDigestFromEncoded(digest.SHA512, sum), nil
+}
+
 // maxSums bounds a SHA512SUMS file; Debian's have a few KiB.
 const maxSums = 1 << 20
 
 // sumsFile reads a SHA512SUMS file of here or elsewhere.
-func (r *Runner) sumsFile(ctx context.Context, from string) ([]byte, error) {
-	if !strings.HasPrefix(from, "http://") && !strings.HasPrefix(from, "https://") {
-		f, err := os.Open(r.Config.Resolve(from))
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		return io.ReadAll(io.LimitReader(f, maxSums))
+func sumsFile(ctx context.Context, cfg *config.Config, c download.Client, from string) ([]byte, error) {
+	if strings.HasPrefix(from, "http://") || strings.HasPrefix(from, "https://") {
+		return c.Text(ctx, from, maxSums)
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
+	f, err := os.Open(cfg.Resolve(from))
 	if err != nil {
 		return nil, err
 	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("the server says %s", response.Status)
-	}
-	return io.ReadAll(io.LimitReader(response.Body, maxSums))
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxSums))
 }
 
 // findSum returns the digest that a SHA512SUMS file has for a name.
@@ -152,40 +172,39 @@ const (
 	tarAt     = 257
 )
 
-// errMaybeDisk: what is no tar and not compressed may be a disk image.
-var errMaybeDisk = errors.New("it is no tar")
+// tarBlock is how long a tar's shortest part is.
+const tarBlock = 512
 
-// plainTar is the tar that a file holds, plain or compressed.
-func plainTar(f io.Reader) (io.Reader, error) {
+func isTar(head []byte) bool {
+	return len(head) == tarBlock && string(head[tarAt:tarAt+len(tarMagic)]) == tarMagic
+}
+
+// isDisk tells of a tar whether what it holds is a disk image.
+func isDisk(head []byte) bool {
+	name, _, _ := bytes.Cut(head[:100], []byte{0})
+	return strings.TrimPrefix(string(name), "./") == "disk.raw"
+}
+
+// decompressed is what a file holds.
+func decompressed(f io.Reader) (plain *bufio.Reader, isCompressed bool, err error) {
 	in := bufio.NewReaderSize(f, 1<<20)
-	head, err := in.Peek(tarAt + len(tarMagic))
+	head, err := in.Peek(len(xzMagic))
 	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
+		return nil, false, err
 	}
-	var plain io.Reader = in
+	var out io.Reader
 	switch {
 	case bytes.HasPrefix(head, []byte(gzipMagic)):
-		plain, err = gzip.NewReader(in)
+		out, err = gzip.NewReader(in)
 	case bytes.HasPrefix(head, []byte(xzMagic)):
-		plain, err = xz.NewReader(in)
+		out, err = xz.NewReader(in)
 	case bytes.HasPrefix(head, []byte(zstdMagic)):
-		plain, err = zstd.NewReader(in, zstd.WithDecoderConcurrency(1))
+		out, err = zstd.NewReader(in, zstd.WithDecoderConcurrency(1))
 	default:
-		err = nil
+		return in, false, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("decompressing it: %w", err)
+		return nil, true, fmt.Errorf("decompressing it: %w", err)
 	}
-	tar := bufio.NewReaderSize(plain, 1<<20)
-	head, err = tar.Peek(tarAt + len(tarMagic))
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("decompressing it: %w", err)
-	}
-	if len(head) == tarAt+len(tarMagic) && string(head[tarAt:]) == tarMagic {
-		return tar, nil
-	}
-	if plain == io.Reader(in) {
-		return nil, errMaybeDisk
-	}
-	return nil, errors.New("what is compressed in it is no tar of a root filesystem: decompress a disk image first")
+	return bufio.NewReaderSize(out, 1<<20), true, nil
 }

@@ -4,10 +4,12 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/sha512"
 	"encoding/hex"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -17,6 +19,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
+	"golang.org/x/sys/unix"
 
 	"vauban/config"
 )
@@ -61,61 +64,104 @@ func compressed(t testing.TB, how string, data []byte) []byte {
 	return b.Bytes()
 }
 
-func TestPlainTar(t *testing.T) {
+// tarIn is the tar that openRoot takes from a file, without a Runner's disks.
+func tarIn(data []byte) ([]byte, bool, error) {
+	in, _, err := decompressed(bytes.NewReader(data))
+	if err != nil {
+		return nil, false, err
+	}
+	head, err := in.Peek(tarBlock)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, false, err
+	}
+	tells := isTar(head)
+	all, err := io.ReadAll(in)
+	return all, tells, err
+}
+
+func TestTars(t *testing.T) {
 	want := smallTar(t)
 	for _, how := range []string{"plain", "gzip", "xz", "zstd"} {
-		r, err := plainTar(bytes.NewReader(compressed(t, how, want)))
-		if err != nil {
-			t.Errorf("%s: %v", how, err)
-			continue
-		}
-		if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, want) {
-			t.Errorf("%s: %d bytes, %v, want %d", how, len(got), err, len(want))
+		if got, isTar, err := tarIn(compressed(t, how, want)); err != nil || !isTar || !bytes.Equal(got, want) {
+			t.Errorf("%s: %d bytes, %v, %v, want %d", how, len(got), isTar, err, len(want))
 		}
 		// Half a file is no root filesystem.
-		if how != "plain" {
-			data := compressed(t, how, bytes.Repeat(want, 300))
-			r, err := plainTar(bytes.NewReader(data[:len(data)/2]))
-			if err == nil {
-				_, err = io.Copy(io.Discard, r)
-			}
-			if err == nil {
-				t.Errorf("%s: a file that was cut is read as if it were whole", how)
-			}
+		data := compressed(t, how, bytes.Repeat(want, 300))
+		if _, _, err := tarIn(data[:len(data)/2]); err == nil && how != "plain" {
+			t.Errorf("%s: a file that was cut is read as if it were whole", how)
 		}
 	}
 	for name, data := range map[string]string{
-		"a qcow2 image": "QFI\xfb" + strings.Repeat("\x00", 600),
-		"a raw image":   strings.Repeat("\x00", 600),
+		"nothing": "", "text": strings.Repeat("text\n", 200), "a qcow2 image": "QFI\xfb" + strings.Repeat("\x00", 600),
+		"compressed text": string(compressed(t, "gzip", []byte("text"))),
 	} {
-		if _, err := plainTar(strings.NewReader(data)); !errors.Is(err, errMaybeDisk) {
-			t.Errorf("%s: %v", name, err)
+		if _, isTar, err := tarIn([]byte(data)); isTar || err != nil {
+			t.Errorf("%s is read as a tar: %v, %v", name, isTar, err)
 		}
 	}
-	for name, data := range map[string][]byte{
-		"nothing": nil, "text": []byte(strings.Repeat("text\n", 200)), "compressed text": compressed(t, "gzip", []byte("text")),
-		"broken gzip": []byte("\x1f\x8bxxxx"), "broken xz": []byte("\xfd7zXZ\x00xxxx"), "broken zstd": []byte("\x28\xb5\x2f\xfdxx"),
-	} {
-		if _, err := plainTar(bytes.NewReader(data)); err == nil {
-			t.Errorf("%s is read as a tar", name)
+	for _, data := range []string{"\x1f\x8bxxxx", "\xfd7zXZ\x00xxxx", "\x28\xb5\x2f\xfdxx"} {
+		if _, _, err := tarIn([]byte(data)); err == nil {
+			t.Errorf("%q is decompressed", data)
 		}
 	}
 }
 
-func FuzzPlainTar(f *testing.F) {
+func FuzzTars(f *testing.F) {
 	for _, how := range []string{"plain", "gzip", "xz", "zstd"} {
 		f.Add(compressed(f, how, smallTar(f)))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		r, err := plainTar(bytes.NewReader(data))
+		in, _, err := decompressed(bytes.NewReader(data))
 		if err != nil {
 			return
 		}
-		head := make([]byte, tarAt+len(tarMagic))
-		if _, err := io.ReadFull(r, head); err != nil || string(head[tarAt:]) != tarMagic {
-			t.Errorf("what is taken for a tar begins with %q, %v", head, err)
+		head, _ := in.Peek(tarBlock)
+		if isTar(head) && string(head[tarAt:tarAt+len(tarMagic)]) != tarMagic {
+			t.Errorf("what is taken for a tar begins with %q", head)
+		}
+		if isTar(head) {
+			isDisk(head)
 		}
 	})
+}
+
+// What is mostly zeros takes no room, and is the same; half of it is an error.
+func TestUnpackDisk(t *testing.T) {
+	const size = 8 << 20
+	disk := make([]byte, size)
+	copy(disk[3<<20:], "in the middle")
+	copy(disk[size-7:], "the end")
+	for _, want := range [][]byte{disk, disk[:size-100], {}} { // one ends with zeros
+		path := filepath.Join(t.TempDir(), "disk")
+		in, _, err := decompressed(bytes.NewReader(compressed(t, "gzip", want)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := unpackDisk(t.Context(), path, in); err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(path)
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%d bytes are not those of the image, %d: %v", len(got), len(want), err)
+		}
+		var info unix.Stat_t
+		if err := unix.Stat(path, &info); err != nil || info.Blocks*512 > 1<<20 {
+			t.Errorf("it takes %d KiB on disk: %v", info.Blocks/2, err)
+		}
+	}
+	half := compressed(t, "gzip", disk)
+	in, _, err := decompressed(bytes.NewReader(half[:len(half)/2]))
+	if err == nil {
+		err = unpackDisk(t.Context(), filepath.Join(t.TempDir(), "disk"), in)
+	}
+	if err == nil {
+		t.Error("half a file is unpacked as if it were whole")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := unpackDisk(ctx, filepath.Join(t.TempDir(), "disk"), bytes.NewReader(disk)); !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %v", err)
+	}
 }
 
 func TestVerifyFile(t *testing.T) {
@@ -146,9 +192,9 @@ func TestVerifyFile(t *testing.T) {
 		{name: "both, one wrong", base: config.Base{SHA256: strings.Repeat("0", 64), SHA512Sums: "SUMS"}, err: "its digest is"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := &Runner{Options: Options{Config: &config.Config{Path: "config.yml", Dir: dir}}}
+			r := &Runner{Options: Options{Config: &config.Config{Path: "config.yml", Dir: dir}, StateDir: t.TempDir(), Log: slog.New(slog.DiscardHandler)}}
 			tt.base.Source = config.Source{Kind: config.File, Value: "root.tar"}
-			in, err := r.file(t.Context(), &tt.base)
+			in, _, err := r.open(t.Context(), &tt.base)
 			if tt.err != "" || err != nil {
 				if err == nil || tt.err == "" || !strings.Contains(err.Error(), tt.err) {
 					t.Fatalf("error %v, want one about %q", err, tt.err)

@@ -171,7 +171,7 @@ func (w *world) recordBase(t *testing.T) {
 	b := r.Config.Bases[0]
 	recipe, err := recipeKey(t.Context(), r.Config, "Dockerfile.base", baseArguments(b), nil)
 	if err == nil {
-		err = r.recordImage(t.Context(), b.Image(), w.base.Digest(), "", baseInputs(b, recipe), nil)
+		err = r.recordImage(t.Context(), b.Image(), Record{Image: w.base.Digest(), Inputs: baseInputs(b, recipe)})
 	}
 	if err != nil {
 		t.Fatal(err)

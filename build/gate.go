@@ -27,14 +27,13 @@ import (
 	"vauban/scan"
 )
 
-// A gate keeps the run's secrets out of images and logs: no layer with one is
-// stored, and nothing with one is pushed. It also finds the builder's addresses and
+// A gate keeps the run's secrets out of images: no layer with one is stored,
+// and nothing with one is pushed. It also finds the builder's addresses and
 // name, which a template wrote where it meant the host's.
 type gate struct {
 	secrets []scan.Needle
 	traces  []scan.Needle
 	shared  *scan.Matcher // of both
-	hide    *scan.Redactor
 
 	mu     sync.Mutex
 	passed map[digest.Digest]bool // blobs that hold no secret
@@ -54,22 +53,13 @@ func (r *Runner) openGate(ctx context.Context, p *Plan) error {
 }
 
 func newGate(secrets, traces []scan.Needle) *gate {
-	return &gate{secrets: secrets, traces: traces, shared: scan.New(slices.Concat(secrets, traces)),
-		hide: scan.NewRedactor(secrets), passed: map[digest.Digest]bool{}}
-}
-
-// redactor takes the secrets out of logs and of what the run says.
-func (g *gate) redactor() *scan.Redactor {
-	if g == nil {
-		return nil
-	}
-	return g.hide
+	return &gate{secrets: secrets, traces: traces, shared: scan.New(slices.Concat(secrets, traces)), passed: map[digest.Digest]bool{}}
 }
 
 // secrets are those of the settings, and those that ansible is given in the
 // plan's stages.
 func (r *Runner) secrets(ctx context.Context, p *Plan) ([]scan.Needle, error) {
-	needles := settingsSecrets(r.Settings)
+	needles := append(settingsSecrets(r.Settings), basesSecrets(r.Config)...)
 	if file := r.Settings.AptAuthFile; file != "" {
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -130,13 +120,33 @@ func settingsSecrets(s config.Settings) (needles []scan.Needle) {
 		}
 	}
 	for name, value := range map[string]string{"DEBIAN_APT_GET_PROXY": s.DebianAptGetProxy, "ANSIBLE_REPO": s.AnsibleRepo, "VAULT_ADDR": s.VaultAddr} {
-		if u, err := url.Parse(value); err == nil {
-			if password, ok := u.User.Password(); ok {
-				needles = append(needles, scan.Secret("the password in "+name, password)...)
-			}
+		needles = append(needles, passwordOf(name, value)...)
+	}
+	return needles
+}
+
+// basesSecrets are the passwords in the URLs that bases come from. That of a
+// mirror would be in the image's sources.list.
+func basesSecrets(cfg *config.Config) (needles []scan.Needle) {
+	for _, b := range cfg.Bases {
+		for name, value := range map[string]string{"url": b.Source.Value, "sha512sums": b.SHA512Sums, "mirror": b.Mirror} {
+			needles = append(needles, passwordOf(fmt.Sprintf("`%s:` of base %q", name, b.Name), value)...)
 		}
 	}
 	return needles
+}
+
+// passwordOf is the password in a URL, if it has one.
+func passwordOf(name, address string) []scan.Needle {
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil
+	}
+	password, ok := u.User.Password()
+	if !ok {
+		return nil
+	}
+	return scan.Secret("the password in "+name, password)
 }
 
 // aptPasswords are those of an apt_auth.conf(5).

@@ -143,7 +143,8 @@ func hostsVerdict(hosts []HostVerdict, gone []string) Verdict {
 // newJudge is the run's own, which sees what it records.
 func (r *Runner) newJudge() *Judge {
 	return &Judge{Config: r.Config, Records: r.records, Repository: r.Repository, Branch: r.Branch,
-		Identities: r.Identities != nil, UploadDir: r.uploadDir(), Publishing: !r.NoPublish, Push: !r.NoPush, Now: time.Now()}
+		Identities: r.Identities != nil, UploadDir: r.uploadDir(), Publishing: !r.NoPublish, Push: !r.NoPush, Now: time.Now(),
+		Upstream: NewUpstream(r.Config, r.Settings, r.StateDir, r.Log)}
 }
 
 // doIfStale does a task if it still has to be done, now that those that it

@@ -38,7 +38,10 @@ type Judge struct {
 	Publishing bool
 	// Push lets other machines know what was found of an inventory.
 	Push bool
-	Now  time.Time
+	// Upstream tells whether sources of bases name something else by now. Nil:
+	// nobody asks.
+	Upstream Upstream
+	Now      time.Time
 
 	mu     sync.Mutex
 	hosts  map[string]map[string][]string // by commit and master
@@ -95,9 +98,30 @@ func (j *Judge) Base(ctx context.Context, b *config.Base) (Verdict, error) {
 	if err != nil {
 		return Verdict{}, err
 	}
-	why = append(why, changedInputs("", record.Inputs, baseInputs(b, recipe))...)
+	changed := changedInputs("", record.Inputs, baseInputs(b, recipe))
+	if len(changed) == 0 {
+		changed = j.moved(ctx, b, record.From)
+	}
+	why = append(why, changed...)
 	stages, _, err := j.stages(ctx, asMaster(b), b.Stages, record.Stages, false, nil)
 	return Verdict{Why: append(why, stages...)}, err
+}
+
+// moved tells whether a base's source names something else than it did. When
+// that cannot be told, as without a network, it does not.
+func (j *Judge) moved(ctx context.Context, b *config.Base, from digest.Digest) []string {
+	if j.Upstream == nil || from == "" {
+		return nil
+	}
+	now, err := j.Upstream(ctx, b)
+	if err != nil {
+		j.Records.log.Warn("whether a base's source has changed cannot be told", "base", b.Name, "error", err)
+		return nil
+	}
+	if now == "" || now == from {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s is another one now: %.19s", b.Source, now)}
 }
 
 // Master judges a master's image by itself: whether its parent is stale is not

@@ -267,7 +267,7 @@ func (p *pruner) logs() error {
 
 // caches removes what no run has used for some time: each use sets the date.
 func (p *pruner) caches() error {
-	for _, pattern := range []string{"kernels/*", "galaxy/*", "cache/*"} {
+	for _, pattern := range []string{"kernels/*", "galaxy/*", "cache/*", "downloads/*"} {
 		found, err := filepath.Glob(filepath.Join(p.StateDir, pattern))
 		if err != nil {
 			return err

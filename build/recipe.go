@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -20,7 +19,7 @@ import (
 // its log open.
 type recipe struct {
 	layers.Dockerfile
-	log     io.WriteCloser
+	log     *os.File
 	context string // a temporary copy; "" for a user's own folder
 }
 

@@ -22,6 +22,9 @@ type Record struct {
 	Parent digest.Digest `json:"parent,omitempty"`
 	Made   time.Time     `json:"made"`
 	Tool   string        `json:"tool,omitempty"`
+	// From is the image or the file that a base's source named, if anything
+	// says which.
+	From digest.Digest `json:"from,omitempty"`
 	// Inputs are what config.yml says besides the stages.
 	Inputs ansible.Inputs `json:"inputs,omitempty"`
 	Stages []StageRecord  `json:"stages,omitempty"`

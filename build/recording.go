@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net/url"
 	"os"
 	"path/filepath"
 
@@ -24,7 +25,7 @@ func (r *Runner) recording() bool { return len(r.Given) == 0 }
 
 // recordImage notes what a base or a master was made from, once its image has
 // its tags.
-func (r *Runner) recordImage(ctx context.Context, name string, img, parent digest.Digest, inputs ansible.Inputs, stages []StageRecord) error {
+func (r *Runner) recordImage(ctx context.Context, name string, made Record) error {
 	if !r.recording() {
 		return nil
 	}
@@ -32,8 +33,9 @@ func (r *Runner) recordImage(ctx context.Context, name string, img, parent diges
 		if record.Made.After(r.time) {
 			return // of a newer run, which has latest
 		}
-		record.Image, record.Parent, record.Made, record.Tool = img, parent, r.time, "vauban "+r.Version
-		record.Inputs, record.Stages = inputs, stages
+		record.Image, record.Parent, record.From = made.Image, made.Parent, made.From
+		record.Made, record.Tool = r.time, "vauban "+r.Version
+		record.Inputs, record.Stages = made.Inputs, made.Stages
 	})
 }
 
@@ -118,9 +120,9 @@ func dockerfileInputs(stage config.Stage, key digest.Digest) ansible.Inputs {
 // the key of the Dockerfile that prepares it.
 func baseInputs(b *config.Base, recipe digest.Digest) ansible.Inputs {
 	inputs := ansible.Inputs{}
-	inputs.Add(string(b.Source.Kind), b.Source.Value)
+	inputs.Add(string(b.Source.Kind), withoutLogin(b.Source.Value))
 	inputs.Add("sha256", b.SHA256)
-	inputs.Add("sha512sums", b.SHA512Sums)
+	inputs.Add("sha512sums", withoutLogin(b.SHA512Sums))
 	inputs.Add("mirror", b.Mirror)
 	inputs.Add("components", b.Components)
 	inputs.Add("variant", b.Variant)
@@ -130,6 +132,17 @@ func baseInputs(b *config.Base, recipe digest.Digest) ansible.Inputs {
 	inputs.Add("arch", b.Arch)
 	inputs.Add("kernel, Dockerfile.base or what it copies", recipe)
 	return inputs
+}
+
+// withoutLogin is a URL that stays the same when a password changes, and of
+// which no digest of a password can be guessed.
+func withoutLogin(text string) string {
+	u, err := url.Parse(text)
+	if err != nil || u.User == nil {
+		return text
+	}
+	u.User = nil
+	return u.String()
 }
 
 // masterInputs are what config.yml says of a master besides its stages.

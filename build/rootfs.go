@@ -3,7 +3,6 @@ package build
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -64,7 +63,7 @@ func (r *Runner) makeRootfs(ctx context.Context, m *config.Master) (string, erro
 		return "", err
 	}
 	r.partsOf(m).setImage(img)
-	return img.Digest().String(), r.recordImage(ctx, m.Image(), img.Digest(), below.Digest(), masterInputs(m), stages)
+	return img.Digest().String(), r.recordImage(ctx, m.Image(), Record{Image: img.Digest(), Parent: below.Digest(), Inputs: masterInputs(m), Stages: stages})
 }
 
 // applyStages applies the stages of a master to its parent's image, keeping
@@ -169,14 +168,13 @@ func dockerfileOf(cfg *config.Config, stage config.Stage) (layers.Dockerfile, er
 	return layers.Dockerfile{Name: stage.Dockerfile, Content: content, Context: filepath.Dir(path)}, nil
 }
 
-// logFile opens a log of this run for an image's name. The run's secrets do
-// not get into it.
-func (r *Runner) logFile(name string) (io.WriteCloser, error) {
+// logFile opens a log of this run for an image's name.
+func (r *Runner) logFile(name string) (*os.File, error) {
 	f, err := os.OpenFile(r.logPath(name), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening a log: %w", err)
 	}
-	return r.gate.redactor().Writer(f), nil
+	return f, nil
 }
 
 // machineName is the inventory's name of a master or a base, and the host name

@@ -29,7 +29,6 @@ all:
 // intruder tries to change every part of the builder that a role might.
 const intruder = `
 - hosts: all
-  gather_facts: false
   tasks:
     - name: tasks that succeed and stay inside
       ansible.builtin.shell: "{{ item }}"
@@ -134,7 +133,6 @@ func clockSkew() time.Duration {
 // default strategy a host among others would get another result than alone.
 const sociable = `
 - hosts: all
-  gather_facts: false
   serial: 2
   tasks:
     - name: a file for one host of the run

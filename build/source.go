@@ -11,18 +11,31 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/opencontainers/go-digest"
+
 	"vauban/config"
 )
 
-// open gives the tar of a base's root filesystem.
-func (r *Runner) open(ctx context.Context, b *config.Base) (io.ReadCloser, error) {
-	switch b.Source.Kind {
-	case config.Release:
-		return r.bootstrap(ctx, b)
-	case config.File:
-		return r.file(ctx, b)
+// open gives the tar of a base's root filesystem, and which file it was in, as
+// far as config.yml or a list says.
+func (r *Runner) open(ctx context.Context, b *config.Base) (root io.ReadCloser, from digest.Digest, err error) {
+	if b.Source.Kind == config.Release {
+		root, err = r.bootstrap(ctx, b)
+		return root, "", err
 	}
-	return nil, fmt.Errorf("%s: base %q comes from %s %q, which this version cannot build yet: use `release:`, or `file:` with the tar of a root filesystem", place(r.Config, b.Pos), b.Name, b.Source.Kind, b.Source.Value)
+	digests, err := r.digests(ctx, b)
+	if err != nil {
+		return nil, "", err
+	}
+	if len(digests) > 0 {
+		from = digests[len(digests)-1]
+	}
+	if b.Source.Kind == config.URL {
+		root, err = r.fetched(ctx, b, digests)
+	} else {
+		root, err = r.file(ctx, b, digests)
+	}
+	return root, from, err
 }
 
 // bootstrap makes a minimal system of a suite's packages with mmdebstrap(1).

@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -25,7 +26,7 @@ import (
 type driftFlags struct {
 	against, out, dir string
 	exclude           []string
-	diff, exitCode    bool
+	diff              bool
 	format            formatFlag
 }
 
@@ -63,13 +64,7 @@ What every machine writes by itself, such as logs, is left out.`,
 				if err != nil {
 					return err
 				}
-				if err := printDrift(cmd.OutOrStdout(), f.format.value, all); err != nil {
-					return err
-				}
-				if f.exitCode && len(all) > 0 {
-					return errDiffers
-				}
-				return nil
+				return printDrift(cmd.OutOrStdout(), f.format.value, all)
 			})
 		},
 	}
@@ -79,7 +74,6 @@ What every machine writes by itself, such as logs, is left out.`,
 	flags.StringVarP(&f.out, "out", "o", "", "write what was changed to this archive (tar, gzip), for root alone to read")
 	flags.StringArrayVar(&f.exclude, "exclude", nil, "leave out paths that match, such as 'srv/uploads/**' (may be repeated)")
 	flags.BoolVar(&f.diff, "diff", false, "print the lines that differ, of texts that everybody may read")
-	exitCodeFlag(cmd, &f.exitCode, "the machine changed something")
 	flags.StringVar(&f.dir, "dir", "", "where the machine keeps its changes (default "+drift.DefaultDir+")")
 	return cmd
 }
@@ -199,18 +193,31 @@ func (s *session) compareRelease(ctx context.Context, source drift.Source, times
 }
 
 // writeArchive makes a file of what fn writes; it appears whole or not at all.
-func writeArchive(path string, fn func(*tar.Writer) error) error {
+func writeArchive(path string, fn func(*tar.Writer) error) (err error) {
 	if path == "" {
 		return fn(nil)
 	}
-	return replaceFile(path, 0o600, func(file *os.File) error {
-		zip := gzip.NewWriter(file)
-		archive := tar.NewWriter(zip)
-		if err := fn(archive); err != nil {
-			return err
+	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".tmp-") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("writing %q: %w", path, err), file.Close(), os.Remove(file.Name()))
 		}
-		return errors.Join(archive.Close(), zip.Close())
-	})
+	}()
+	zip := gzip.NewWriter(file)
+	archive := tar.NewWriter(zip)
+	if err := fn(archive); err != nil {
+		return err
+	}
+	if err := errors.Join(archive.Close(), zip.Close(), file.Sync()); err != nil {
+		return err
+	}
+	if err := os.Rename(file.Name(), path); err != nil {
+		return err
+	}
+	return file.Close()
 }
 
 func printDrift(out io.Writer, format string, all []drift.Change) error {

@@ -53,7 +53,6 @@ func newRoot() *cobra.Command {
 		newReleases(a), newRollback(a), newEntry(a), newServe(a), newPrune(a), newBoot(a),
 		newVault(a), newDoctor(a), newVersion(),
 	)
-	a.completions(root)
 	return root
 }
 

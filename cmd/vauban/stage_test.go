@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -209,6 +210,17 @@ func TestStageLines(t *testing.T) {
 				t.Errorf("want (-), got (+):\n%s", diff)
 			}
 		})
+	}
+}
+
+// Lines end up in a CI job's log.
+func TestStageLinesHideURLs(t *testing.T) {
+	text := "b:\n  url: https://user:canary@example.com/root.tar?token=canary\n  sha512sums: https://user:canary@example.com/SUMS\n"
+	f := &buildFlags{stage: "rootfs", parents: "no"}
+	cfg, plan := plannedBy(t, text, f, []string{"b"})
+	lines := fmt.Sprint(stageLines{cfg: cfg, flags: f}.of(plan))
+	if strings.Contains(lines, "canary") || !strings.Contains(lines, "base.url=https://example.com/root.tar]") {
+		t.Error(lines)
 	}
 }
 

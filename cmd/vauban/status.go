@@ -20,7 +20,6 @@ import (
 func newStatus(a *app) *cobra.Command {
 	var format formatFlag
 	var branch string
-	exitCode := false
 	cmd := &cobra.Command{
 		Use:   "status [MASTER...]",
 		Short: "Tell which bases, masters and hosts are stale, and which input changed",
@@ -45,19 +44,13 @@ Hosts of the inventory that no master has are listed too.`,
 					return err
 				}
 				if format.value == "json" {
-					err = printJSON(cmd.OutOrStdout(), status)
-				} else {
-					err = printStatus(cmd.OutOrStdout(), status)
+					return printJSON(cmd.OutOrStdout(), status)
 				}
-				if err == nil && exitCode && !status.Fresh() {
-					return errDiffers
-				}
-				return err
+				return printStatus(cmd.OutOrStdout(), status)
 			})
 		},
 	}
 	cmd.Flags().StringVar(&branch, "branch", "", "branch of the playbooks where a stage or master names none")
-	exitCodeFlag(cmd, &exitCode, "something is stale")
 	outputFlag(cmd, &format, "text", "json")
 	return cmd
 }
@@ -125,6 +118,7 @@ func (a *app) judging(ctx context.Context, log *slog.Logger, cfg *config.Config,
 	return fn(ctx, &build.Judge{
 		Config: cfg, Records: build.NewRecords(images, stateDir, log), Repository: repository, Branch: branch,
 		Identities: identities != nil, UploadDir: build.UploadDir(s, stateDir), Now: time.Now(),
+		Upstream: build.NewUpstream(cfg, s, stateDir, log),
 	})
 }
 

@@ -1,0 +1,45 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/docker/go-units"
+	"github.com/opencontainers/go-digest"
+
+	"vauban/config"
+	"vauban/download"
+)
+
+// downloads is the cache of what bases come from, which tells ctx's task how
+// far a file is.
+func (r *Runner) downloads(ctx context.Context) download.Client {
+	return download.Client{Dir: filepath.Join(r.StateDir, "downloads"), Log: r.Log, Progress: func(have, size int64) {
+		of := ""
+		if size >= 0 {
+			of = " of " + units.HumanSize(float64(size))
+		}
+		r.say(ctx, "downloading: %s%s", units.HumanSize(float64(have)), of)
+	}}
+}
+
+// fetched gives the root filesystem in a file of elsewhere, which is used only
+// when it has the digests that config.yml and its list say.
+func (r *Runner) fetched(ctx context.Context, b *config.Base, digests []digest.Digest) (io.ReadCloser, error) {
+	r.say(ctx, "downloading %s, unless it is here", config.PublicURL(b.Source.Value))
+	file, err := r.downloads(ctx).File(ctx, b.Source.Value, digests...)
+	if _, isWrong := errors.AsType[*download.MismatchError](err); isWrong {
+		return nil, fmt.Errorf("%w: nothing of it is kept; correct the digest, or ask why the server has another file", err)
+	} else if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	return r.rootIn(ctx, f)
+}
