@@ -183,13 +183,15 @@ func (c *canaries) pushBase(t *testing.T, hostname string) {
 func (c *canaries) watchProcesses(ctx context.Context, matcher *scan.Matcher) (found map[string]bool, seen int) {
 	found = map[string]bool{}
 	own, _ := os.Readlink("/proc/self/ns/pid")
+	looked := map[string]string{} // command lines, by their files
 	for ctx.Err() == nil {
 		files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 		for _, file := range files {
 			command, err := os.ReadFile(file)
-			if err != nil || len(command) == 0 {
+			if err != nil || len(command) == 0 || looked[file] == string(command) {
 				continue
 			}
+			looked[file] = string(command)
 			names, _ := matcher.Find(bytes.NewReader(command))
 			space, err := os.Readlink(filepath.Join(filepath.Dir(file), "ns/pid"))
 			inside := err == nil && space != own
