@@ -135,9 +135,11 @@ func (c Client) fill(ctx context.Context, address, part string) (err error) {
 		return fmt.Errorf("keeping a download: %w", err)
 	}
 	defer func() {
+		info, unknown := f.Stat()
+		isEmpty := unknown == nil && info.Size() == 0
 		err = errors.Join(err, f.Close())
-		if errors.Is(err, errDisk) {
-			err = errors.Join(err, os.Remove(part)) // a full disk needs the room
+		if errors.Is(err, errDisk) || err != nil && isEmpty { // a full disk needs the room
+			err = errors.Join(err, os.Remove(part))
 		}
 	}()
 	server, err := newServer(address, c.Patience)
