@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -40,6 +41,49 @@ func (r *Runner) open(ctx context.Context, b *config.Base) (root io.ReadCloser, 
 
 // bootstrap makes a minimal system of a suite's packages with mmdebstrap(1).
 func (r *Runner) bootstrap(ctx context.Context, b *config.Base) (io.ReadCloser, error) {
+	keyring, err := r.keyring(b)
+	if err != nil {
+		return nil, err
+	}
+	root, err := r.mmdebstrap(ctx, b, keyring)
+	switch {
+	case keyring == "":
+		return root, err
+	case err != nil:
+		return nil, errors.Join(err, os.RemoveAll(filepath.Dir(keyring)))
+	}
+	return &removing{root, filepath.Dir(keyring)}, nil
+}
+
+// keyring is a copy of the base's keys, alone in its folder: apt reads them as a
+// user of its own, who may not come to where config.yml is. "" for no keys.
+func (r *Runner) keyring(b *config.Base) (path string, err error) {
+	if b.Keyring == "" {
+		return "", nil
+	}
+	keys, err := os.ReadFile(r.Config.Resolve(b.Keyring))
+	if err != nil {
+		return "", fmt.Errorf("reading `keyring`: %w", err)
+	}
+	dir, err := os.MkdirTemp("", "vauban-keyring-")
+	if err != nil {
+		return "", err
+	}
+	// apt tells by the name how it is written.
+	path = filepath.Join(dir, strings.TrimSuffix(filepath.Base(b.Keyring), filepath.Ext(b.Keyring)))
+	if strings.HasPrefix(string(keys), "-----BEGIN") {
+		path += ".asc"
+	} else {
+		path += ".gpg"
+	}
+	// Whatever the umask is.
+	if err := errors.Join(os.WriteFile(path, keys, 0o644), os.Chmod(path, 0o644), os.Chmod(dir, 0o755)); err != nil {
+		return "", errors.Join(err, os.RemoveAll(dir))
+	}
+	return path, nil
+}
+
+func (r *Runner) mmdebstrap(ctx context.Context, b *config.Base, keyring string) (io.ReadCloser, error) {
 	variant := b.Variant
 	if variant == "" {
 		variant = "minbase"
@@ -56,8 +100,10 @@ func (r *Runner) bootstrap(ctx context.Context, b *config.Base) (io.ReadCloser, 
 			args = append(args, list.flag+strings.Join(list.values, ","))
 		}
 	}
-	if b.Keyring != "" {
-		args = append(args, "--keyring="+r.Config.Resolve(b.Keyring))
+	if keyring != "" {
+		// The image's stages ask the same mirror.
+		args = append(args, "--keyring="+keyring, fmt.Sprintf(`--setup-hook=install -D -m 644 %s "$1/etc/apt/trusted.gpg.d/vauban-"%s`,
+			shellQuote(keyring), shellQuote(filepath.Base(keyring))))
 	}
 	if b.Arch != "" {
 		args = append(args, "--architectures="+b.Arch)

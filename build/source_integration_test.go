@@ -97,6 +97,10 @@ deb [check-valid-until=no] http://snapshot.debian.org/archive/debian-security/20
 	if got := strings.ReplaceAll(files["./etc/apt/sources.list"], "\n\n", "\n"); got != want {
 		t.Errorf("sources.list is\n%s", got)
 	}
+	key, err := os.ReadFile(keyring)
+	if err != nil || files["./etc/apt/trusted.gpg.d/vauban-key.gpg"] != string(key) {
+		t.Errorf("the key of the archives is not in the base, whose stages need it: %v", err)
+	}
 	if files["."+testenv.PrivateFile] == "" {
 		t.Error("the package of the snapshot is not in the base")
 	}

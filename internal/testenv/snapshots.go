@@ -21,12 +21,6 @@ import (
 func Snapshots(t testing.TB, moment time.Time, archives, suites []string) (server http.Handler, keyring string) {
 	t.Helper()
 	dir := t.TempDir()
-	// apt reads the key as a user of its own.
-	for _, path := range []string{dir, filepath.Dir(dir)} {
-		if err := os.Chmod(path, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
 	packages := addPackage(t, dir, PrivatePackage, "1:1.0", PrivateFile) + "\n" +
 		addPackage(t, dir, "ca-certificates", "0", "/usr/share/ca-certificates/none")
 	key, err := openpgp.NewEntity("snapshots", "", "snapshots@example.com", nil)
