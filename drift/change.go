@@ -13,6 +13,7 @@ const (
 	Metadata = "metadata" // its owner, mode or attributes are others
 	Deleted  = "deleted"
 	Opaque   = "opaque" // the directory was made anew: what was in it is gone
+	Moved    = "moved"  // the directory is From, renamed: what was in it is there still
 )
 
 // A Change is one path that a machine has otherwise than what it booted.
@@ -26,6 +27,8 @@ type Change struct {
 	Size  int64  `json:"size"` // bytes of a file
 	// Target of a link, symbolic or hard.
 	Target string `json:"target,omitempty"`
+	// From is what a directory that was moved was called.
+	From string `json:"from,omitempty"`
 	// Diff of a text that everybody may read.
 	Diff string `json:"diff,omitempty"`
 }

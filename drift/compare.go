@@ -30,6 +30,7 @@ const (
 	// maxDiffs bounds the text of all diffs, in bytes.
 	maxDiffs = 16 << 20
 	opaque   = "SCHILY.xattr.trusted.overlay.opaque"
+	redirect = "SCHILY.xattr.trusted.overlay.redirect"
 	overlay  = "SCHILY.xattr.trusted.overlay."
 	attr     = "SCHILY.xattr."
 )
@@ -54,7 +55,7 @@ func Compare(root *os.Root, upper io.Reader, o Options) ([]Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := comparison{root: root, options: o, exclude: exclude, changes: []Change{}, seen: map[string]bool{}}
+	c := comparison{root: root, options: o, exclude: exclude, changes: []Change{}, seen: map[string]bool{}, moved: map[string]string{}}
 	entries := tar.NewReader(&limited{upper, maxBytes})
 	for {
 		h, err := entries.Next()
@@ -90,9 +91,10 @@ type comparison struct {
 	options Options
 	exclude diff.Globs
 	changes []Change
-	seen    map[string]bool // files that hard links may name
-	diffs   int             // bytes of text
-	read    int64           // bytes of content, holes included
+	seen    map[string]bool   // files that hard links may name
+	moved   map[string]string // directories, and what they were in the image
+	diffs   int               // bytes of text
+	read    int64             // bytes of content, holes included
 }
 
 func (c *comparison) entry(h *tar.Header, content io.Reader) error {
@@ -118,6 +120,9 @@ func (c *comparison) entry(h *tar.Header, content io.Reader) error {
 	if h.Typeflag == tar.TypeLink {
 		target, _ := clean(h.Linkname)
 		change.Target = "/" + target
+	}
+	if kind == Moved {
+		change.From = "/" + c.moved[name]
 	}
 	c.changes = append(c.changes, change)
 	return nil
@@ -154,7 +159,10 @@ func (c *comparison) checkLink(h *tar.Header, name string) error {
 // judge tells what kind of change an entry is, and compares its text. It also
 // puts the entry into the archive, as the content can be read but once.
 func (c *comparison) judge(h *tar.Header, name string, content io.Reader) (kind, text string, err error) {
-	before, err := Lstat(c.root, name)
+	if from := h.PAXRecords[redirect]; from != "" && h.Typeflag == tar.TypeDir {
+		return Moved, "", errors.Join(c.move(name, from), c.archive(h, name))
+	}
+	before, err := Lstat(c.root, c.before(name))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", "", err
 	}
@@ -175,7 +183,7 @@ func (c *comparison) judge(h *tar.Header, name string, content io.Reader) (kind,
 		kind = Metadata
 	}
 	if h.Typeflag == tar.TypeSymlink && before != nil && sameType(before, h) {
-		if target, err := c.root.Readlink(name); err != nil || target != h.Linkname {
+		if target, err := c.root.Readlink(c.before(name)); err != nil || target != h.Linkname {
 			kind = Changed
 		}
 	}
@@ -188,11 +196,32 @@ func (c *comparison) judge(h *tar.Header, name string, content io.Reader) (kind,
 	return c.file(h, name, before, kind, content)
 }
 
+// move notes that a directory is one of the image's under another name: from is
+// its path, or its name where its parent was.
+func (c *comparison) move(name, from string) error {
+	if !strings.HasPrefix(from, "/") {
+		from = c.before(path.Dir(name)) + "/" + from
+	}
+	from, err := clean(from)
+	c.moved[name] = from
+	return err
+}
+
+// before is where a path was in the image.
+func (c *comparison) before(name string) string {
+	for dir := name; dir != "."; dir = path.Dir(dir) {
+		if from, ok := c.moved[dir]; ok {
+			return from + name[len(dir):]
+		}
+	}
+	return name
+}
+
 // file compares the content of a regular file.
 func (c *comparison) file(h *tar.Header, name string, before fs.FileInfo, kind string, content io.Reader) (string, string, error) {
 	var old *os.File
 	if before != nil && before.Mode().IsRegular() {
-		f, err := c.root.Open(name)
+		f, err := c.root.Open(c.before(name))
 		if err != nil {
 			return "", "", err
 		}
@@ -232,7 +261,7 @@ func (c *comparison) file(h *tar.Header, name string, before fs.FileInfo, kind s
 		}
 	}
 	text := ""
-	if c.options.Diff && kind != Metadata && readable(c.root, h, name, before) && h.Size <= maxText {
+	if c.options.Diff && kind != Metadata && readable(c.root, h, c.before(name), before) && h.Size <= maxText {
 		text, err = c.text(name, before, after.Bytes())
 	}
 	return kind, text, err
@@ -247,10 +276,10 @@ func (c *comparison) text(name string, before fs.FileInfo, after []byte) (string
 			return "", nil
 		}
 		var err error
-		if old, err = c.root.ReadFile(name); err != nil {
+		if old, err = c.root.ReadFile(c.before(name)); err != nil {
 			return "", err
 		}
-		from = "release/" + name
+		from = "release/" + c.before(name)
 	}
 	if !isText(old) || !isText(after) {
 		return "", nil
@@ -305,7 +334,7 @@ func (c *comparison) sameMetadata(before fs.FileInfo, h *tar.Header, name string
 			now[strings.TrimPrefix(record, attr)] = value
 		}
 	}
-	then, err := xattrs(c.root, name)
+	then, err := xattrs(c.root, c.before(name))
 	return err == nil && maps.Equal(now, then)
 }
 

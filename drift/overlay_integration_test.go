@@ -38,13 +38,16 @@ func newMachine(t *testing.T) machine {
 		must(t, os.Mkdir(d, 0o755))
 	}
 	shell(t, m.lower, `mkdir -p etc/ssh srv/opaque var/log; echo old >etc/motd; echo m >etc/mode; echo x >etc/gone; echo o >etc/owner
-		echo touched >etc/touched; echo in >srv/opaque/in; echo a >etc/attr; ln -s motd etc/link; echo d >etc/todir; head -c 3000000 /dev/zero >srv/big`)
-	must(t, unix.Mount("overlay", root, "overlay", 0, fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s,redirect_dir=off,metacopy=off", m.lower, m.upper, work)))
+		echo touched >etc/touched; echo in >srv/opaque/in; echo a >etc/attr; ln -s motd etc/link; echo d >etc/todir; head -c 3000000 /dev/zero >srv/big
+		mkdir -p srv/data/deep/in srv/tree; echo k >srv/data/kept; echo k >srv/data/deep/in/kept; echo t >srv/tree/t`)
+	must(t, unix.Mount("overlay", root, "overlay", 0, fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s,redirect_dir=on,metacopy=off", m.lower, m.upper, work)))
 	t.Cleanup(func() { unix.Unmount(root, unix.MNT_DETACH) })
 	shell(t, root, `echo new >etc/motd; chmod 600 etc/mode; rm etc/gone; chown 7:8 etc/owner; touch etc/touched
 		rm -r srv/opaque; mkdir srv/opaque; echo anew >srv/opaque/anew;
 		ln -sf hosts etc/link; rm etc/todir; mkdir etc/todir; echo in >etc/todir/in; echo log >var/log/syslog
-		truncate -s 50M srv/sparse; ln etc/motd etc/motd2; mkfifo srv/fifo; printf 1 | dd of=srv/big bs=1 seek=2000000 conv=notrunc status=none`)
+		truncate -s 50M srv/sparse; ln etc/motd etc/motd2; mkfifo srv/fifo; printf 1 | dd of=srv/big bs=1 seek=2000000 conv=notrunc status=none
+		python3 -c 'import os; os.rename("srv/data", "srv/moved"); os.rename("srv/moved/deep", "srv/moved/deeper"); os.rename("srv/tree", "etc/tree")'
+		echo new >srv/moved/kept; chmod 600 srv/moved/deeper/in/kept`)
 	must(t, unix.Setxattr(filepath.Join(root, "etc/attr"), "trusted.a", []byte("b"), 0))
 	return m
 }
@@ -55,6 +58,8 @@ func wantChanges() map[string]string {
 		"/etc/motd": Changed, "/etc/motd2": Added, "/etc/mode": Metadata, "/etc/gone": Deleted, "/etc/owner": Metadata,
 		"/srv/opaque": Opaque, "/srv/opaque/anew": Added, "/etc/attr": Metadata, "/etc/link": Changed,
 		"/etc/todir": Changed, "/etc/todir/in": Added, "/srv/sparse": Added, "/srv/fifo": Added, "/srv/big": Changed,
+		"/srv/data": Deleted, "/srv/moved": Moved, "/srv/moved/kept": Changed, "/srv/moved/deep": Deleted,
+		"/srv/moved/deeper": Moved, "/srv/moved/deeper/in/kept": Metadata, "/srv/tree": Deleted, "/etc/tree": Moved,
 	}
 }
 

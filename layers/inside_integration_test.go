@@ -63,6 +63,8 @@ func TestStandIns(t *testing.T) {
 			{`systemctl status nosuch; echo $?`, "Failed to status nosuch.service: Unit nosuch.service not found.\n4", ""},
 			{`systemctl daemon-reload 2>/dev/null; systemctl list-unit-files --no-legend getty@.service | cut -d ' ' -f 1`, "getty@.service", ""},
 			{`systemctl is-enabled getty@.service`, "enabled", ""},
+			{`cd /etc/systemd/system && ln -s /lib/systemd/system/systemd-sysext.service alias.service && systemctl list-unit-files --no-legend alias | cut -d ' ' -f 1; rm alias.service`, "alias.service", ""},
+			{`systemctl list-unit-files nosuch >/dev/null; echo $?`, "1", ""},
 			{`sysctl -w vm.swappiness=12; sysctl -n vm.swappiness`, "vm.swappiness = 12\n12", ""},
 			{`sysctl -q -w net.bridge.canary=1`, "sysctl: cannot stat /proc/sys/net/bridge/canary: No such file or directory", "sysctl: the builder's kernel has no such key: net.bridge.canary"},
 			{`echo 'net.bridge.canary = 1' >/etc/sysctl.d/x.conf; sysctl -p /etc/sysctl.d/x.conf 2>/dev/null`, "", "has no such key: net.bridge.canary"},

@@ -232,6 +232,9 @@ func printDrift(out io.Writer, format string, all []drift.Change) error {
 		if c.Target != "" {
 			line += " -> " + c.Target
 		}
+		if c.From != "" {
+			line += " (was " + c.From + ")"
+		}
 		if _, err := fmt.Fprintln(out, strings.ReplaceAll(drift.Printable(line), "\n", "?")); err != nil {
 			return err
 		}

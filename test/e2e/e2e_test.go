@@ -339,6 +339,8 @@ say image "$(findmnt -n -o FSTYPE,OPTIONS /live/image)"
 say root "$(findmnt -n -o FSTYPE /)"
 say page "$(curl -s http://127.0.0.1/ || python3 -c 'import urllib.request as u; print(u.urlopen("http://127.0.0.1/").read().decode())')"
 say nginx "$(systemctl is-active nginx)"
+say names "$(getent hosts localhost | awk '{print $1}') $(getent hosts "$(hostname)" >/dev/null && echo own)"
+say renamed "$(python3 -c 'import os; os.rename("/usr/share/doc", "/usr/share/moved")' 2>&1)"
 say release "$(cat /run/vauban/release.json)"
 `
 
@@ -356,6 +358,7 @@ func bootedGuest(t *testing.T, w *world) {
 	t.Logf("up after %s: %v", result.Elapsed, got)
 	for name, want := range map[string]string{
 		"hostname": "web01", "etc_hostname": "web01", "root": "overlay", "nginx": "active",
+		"names": "::1 own", "renamed": "",
 		"machine_id": strings.TrimSpace(w.command(t, "tar", "-xzOf", "pxe/master-12-web/conffs-web01.tgz", "etc/machine-id")),
 	} {
 		if got[name] != want {

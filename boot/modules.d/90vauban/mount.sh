@@ -28,7 +28,9 @@ vauban_stack() {
         || vauban_stop "no memory for what the machine writes"
     mkdir -m 0755 "$vauban_live/cow/conffs" "$vauban_live/cow/rw" "$vauban_live/cow/work"
     vauban_unpack
-    mount -t overlay -o "noatime,lowerdir=$vauban_live/cow/conffs:$vauban_live/image,upperdir=$vauban_live/cow/rw,workdir=$vauban_live/cow/work" \
+    # Without redirect_dir no directory of the image could be renamed, which
+    # programs do not expect of a root file system.
+    mount -t overlay -o "noatime,redirect_dir=on,lowerdir=$vauban_live/cow/conffs:$vauban_live/image,upperdir=$vauban_live/cow/rw,workdir=$vauban_live/cow/work" \
         overlay "$NEWROOT" \
         || vauban_stop "the root file system cannot be stacked"
 }
