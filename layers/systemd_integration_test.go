@@ -141,6 +141,8 @@ func TestSystemdFailedUnitsAndRemains(t *testing.T) {
 		systemctl daemon-reload
 		! systemctl start canary.service
 		systemctl is-failed canary.service
+		cp /etc/systemd/system/canary.service /etc/systemd/system/auditd.service
+		systemctl restart auditd.service # the kernel's log of audits is the builder's
 		setsid sleep 7531 >/dev/null 2>&1 &
 		systemd-run --quiet sleep 7532`), withSystemd(target("fails", base)))
 	for _, left := range []string{"sleep\x007531", "sleep\x007532", "/usr/bin/sleep\x007532"} {

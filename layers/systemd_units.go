@@ -6,10 +6,10 @@ import (
 )
 
 // idleUnits make no sense in a build: they would take the terminal or the
-// network that the container has, keep time, serve the hardware, mount what
-// only the kernel's owner may, or change the image behind the step's back.
-// They can be enabled and started, which does nothing: masking them would make
-// tasks fail.
+// network that the container has, keep time, write down what the kernel audits,
+// serve the hardware, mount what only its owner may, or change the image behind
+// the step's back. They can be enabled and started, which does nothing: masking
+// them would make tasks fail.
 var idleUnits = []string{
 	"getty@.service", "serial-getty@.service", "console-getty.service", "container-getty@.service", "getty-static.service",
 
@@ -21,6 +21,8 @@ var idleUnits = []string{
 
 	"systemd-timesyncd.service", "chrony.service", "ntp.service", "ntpsec.service", "openntpd.service",
 	"systemd-time-wait-sync.service",
+
+	"auditd.service", "audit-rules.service", "systemd-journald-audit.socket",
 
 	"apt-daily.timer", "apt-daily.service", "apt-daily-upgrade.timer", "apt-daily-upgrade.service", "unattended-upgrades.service",
 	"dpkg-db-backup.timer", "man-db.timer", "logrotate.timer", "e2scrub_all.timer", "e2scrub_reap.service",
