@@ -266,7 +266,7 @@ func TestDigestUndatedOfImginfo(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, err := digestUndated(tarWith(t, name, text))
+		d, err := digestUndated(tarWith(t, name, text), inMasters)
 		if err != nil {
 			t.Fatal(err)
 		}

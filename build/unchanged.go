@@ -64,9 +64,27 @@ func (r *Runner) sameButDates(ctx context.Context, a, b layers.Image) (bool, err
 	if err := errors.Join(errA, errB); err != nil || configA != configB {
 		return false, err
 	}
-	layerA, errA := r.undatedLayer(ctx, a)
-	layerB, errB := r.undatedLayer(ctx, b)
+	rules, err := datedInMasters(r.Config)
+	if err != nil {
+		return false, err
+	}
+	layerA, errA := r.undatedLayer(ctx, a, rules)
+	layerB, errB := r.undatedLayer(ctx, b, rules)
 	return layerA == layerB, errors.Join(errA, errB)
+}
+
+// datedInMasters are the rules for images whose root filesystem may ship. A key
+// counts once a list of `export:` keeps it.
+func datedInMasters(cfg *config.Config) (datedFiles, error) {
+	rules := slices.Clone(unshipped)
+	for _, m := range cfg.Masters() {
+		options, err := PackingOptions(cfg, m, nil)
+		if err != nil {
+			return nil, err
+		}
+		rules = slices.DeleteFunc(rules, func(f datedFile) bool { return options.Exclude.MayKeep(f.pattern) })
+	}
+	return append(rules, dated...), nil
 }
 
 // undatedConfig is what runs would see of an image's configuration, and what
@@ -85,13 +103,13 @@ func undatedConfig(img layers.Image) (string, error) {
 	return string(text), err
 }
 
-func (r *Runner) undatedLayer(ctx context.Context, img layers.Image) (d digest.Digest, err error) {
+func (r *Runner) undatedLayer(ctx context.Context, img layers.Image, rules datedFiles) (d digest.Digest, err error) {
 	layer, err := r.Engine.OpenLayer(ctx, img.Manifest.Layers[len(img.Manifest.Layers)-1])
 	if err != nil {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, layer.Close()) }()
-	return digestUndated(layer)
+	return digestUndated(layer, rules)
 }
 
 // unchangedHost returns the host's previous image when img differs from it in
@@ -124,7 +142,7 @@ func (r *Runner) undated(ctx context.Context, master, img layers.Image) (digest.
 		_, err := r.Engine.Difference(ctx, master, img, write, r.mergeOptions())
 		write.CloseWithError(err)
 	}()
-	d, err := digestUndated(read)
+	d, err := digestUndated(read, dated) // conffs ship keys
 	return d, errors.Join(err, read.CloseWithError(err))
 }
 

@@ -47,7 +47,7 @@ func tarWith(t *testing.T, name string, content []byte) *bytes.Buffer {
 
 func TestDigestUndated(t *testing.T) {
 	file := tar.Header{Typeflag: tar.TypeReg, Name: "etc/motd", Mode: 0o644, ModTime: time.Unix(1700000000, 0)}
-	want, err := digestUndated(tarOf(t, file))
+	want, err := digestUndated(tarOf(t, file), inMasters)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func TestDigestUndated(t *testing.T) {
 	} {
 		changed := file
 		tt.change(&changed)
-		got, err := digestUndated(tarOf(t, changed))
+		got, err := digestUndated(tarOf(t, changed), inMasters)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -72,7 +72,7 @@ func TestDigestUndated(t *testing.T) {
 			t.Errorf("%s: the same digest is %v, want %v", name, got == want, tt.same)
 		}
 	}
-	if _, err := digestUndated(bytes.NewReader([]byte("no tar"))); err == nil {
+	if _, err := digestUndated(bytes.NewReader([]byte("no tar")), inMasters); err == nil {
 		t.Error("what is no tar has a digest")
 	}
 }

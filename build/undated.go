@@ -20,12 +20,16 @@ import (
 type datedFile struct {
 	pattern string // of [path.Match]
 	// undate rewrites each line without its dates. Nil: the content as a
-	// whole tells nothing, as it is derived from other files, or is a key
-	// that a package made for a test and that never ships.
+	// whole tells nothing, as it is derived from other files, or is random
+	// and ships to nobody.
 	undate func(line []byte) []byte
 }
 
-var datedFiles = []datedFile{
+// datedFiles are the rules of one comparison.
+type datedFiles []datedFile
+
+// dated are those that hold for masters and hosts alike.
+var dated = datedFiles{
 	{string(imginfoList[1:]), undateImginfo},
 	{"var/log/dpkg.log", undateText},
 	{"var/log/alternatives.log", undateText},
@@ -40,17 +44,23 @@ var datedFiles = []datedFile{
 	{"var/cache/fontconfig/*", nil},
 	{"var/cache/man/index.db", nil},
 	{"var/cache/man/*/index.db", nil},
-	// Of no machine: see export/exclude.txt.
-	{"etc/ssh/ssh_host_*", nil},
+}
+
+// unshipped are the keys and seeds that packages make of random numbers and
+// that no root filesystem ships: see export/exclude.txt. A host's conffs do
+// ship them, and a certificate is never made by a package.
+var unshipped = datedFiles{
+	{"etc/ssh/ssh_host_*_key", nil},
+	{"etc/ssh/ssh_host_*_key.pub", nil},
 	{"etc/ssl/private/ssl-cert-snakeoil.key", nil},
 	{"etc/ssl/certs/ssl-cert-snakeoil.pem", nil},
 	{"var/lib/systemd/random-seed", nil},
 	{"var/lib/systemd/credential.secret", nil},
 }
 
-// findDated returns the rule for a path, relative to the root.
-func findDated(name string) (datedFile, bool) {
-	for _, f := range datedFiles {
+// find returns the rule for a path, relative to the root.
+func (all datedFiles) find(name string) (datedFile, bool) {
+	for _, f := range all {
 		if ok, _ := path.Match(f.pattern, name); ok {
 			return f, true
 		}
@@ -98,8 +108,9 @@ func undateShadow(line []byte) []byte {
 // process id and the time.
 var backupName = regexp.MustCompile(`\.\d+\.\d{4}-\d\d-\d\d@\d\d:\d\d:\d\d~$`)
 
-// digestUndated digests a tar's entries without their times.
-func digestUndated(r io.Reader) (digest.Digest, error) {
+// digestUndated digests a tar's entries without their times, and without what
+// the rules leave out.
+func digestUndated(r io.Reader, rules datedFiles) (digest.Digest, error) {
 	all := sha256.New()
 	for entries := tar.NewReader(r); ; {
 		h, err := entries.Next()
@@ -112,17 +123,17 @@ func digestUndated(r io.Reader) (digest.Digest, error) {
 		}
 		name := strings.TrimPrefix(path.Clean("/"+h.Name), "/")
 		content := sha256.New()
-		dated, ok := findDated(name)
+		rule, ok := rules.find(name)
 		switch {
 		case h.Typeflag != tar.TypeReg || !ok && !strings.HasSuffix(name, ".pyc"):
 			_, err = io.Copy(content, entries)
 		case !ok:
 			err = copyUndatedCode(content, entries)
-		case dated.undate == nil:
+		case rule.undate == nil:
 			h.Size = 0
 		default:
 			h.Size = 0 // as long as its dates
-			err = copyUndated(content, entries, dated.undate)
+			err = copyUndated(content, entries, rule.undate)
 		}
 		if err != nil {
 			return "", err

@@ -1,9 +1,17 @@
 package build
 
 import (
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"vauban/config"
 )
+
+// inMasters are the rules for masters that leave nothing more out, nor less.
+var inMasters = slices.Concat(unshipped, dated)
 
 // TestDigestUndatedOfDatedFiles compares what two runs leave in the files that
 // hold dates.
@@ -32,10 +40,11 @@ func TestDigestUndatedOfDatedFiles(t *testing.T) {
 		"other byte-code":         {"srv/a.pyc", code("\x00\x00\x00\x00", "abcd", "code"), code("\x00\x00\x00\x00", "abcd", "none"), false},
 		"not byte-code":           {"srv/a.pyc", "a", "b", false},
 		"a package's host key":    {"etc/ssh/ssh_host_rsa_key", "a", "b", true},
+		"a certificate":           {"etc/ssh/ssh_host_rsa_key-cert.pub", "a", "b", false},
 		"a key of a playbook":     {"etc/ssh/ssh_known_hosts", "a", "b", false},
 	} {
-		a, errA := digestUndated(tarWith(t, tt.path, []byte(tt.a)))
-		b, errB := digestUndated(tarWith(t, tt.path, []byte(tt.b)))
+		a, errA := digestUndated(tarWith(t, tt.path, []byte(tt.a)), inMasters)
+		b, errB := digestUndated(tarWith(t, tt.path, []byte(tt.b)), inMasters)
 		if errA != nil || errB != nil {
 			t.Errorf("%s: %v, %v", name, errA, errB)
 		}
@@ -45,14 +54,59 @@ func TestDigestUndatedOfDatedFiles(t *testing.T) {
 	}
 }
 
+// TestKeysOfHostsAreCompared: a host's conffs ship what no root filesystem does.
+func TestKeysOfHostsAreCompared(t *testing.T) {
+	for _, path := range []string{"etc/ssh/ssh_host_ed25519_key", "etc/ssh/ssh_host_ed25519_key.pub", "etc/ssh/ssh_host_ed25519_key-cert.pub",
+		"etc/ssl/private/ssl-cert-snakeoil.key", "etc/ssl/certs/ssl-cert-snakeoil.pem",
+		"var/lib/systemd/random-seed", "var/lib/systemd/credential.secret"} {
+		a, errA := digestUndated(tarWith(t, path, []byte("old")), dated)
+		b, errB := digestUndated(tarWith(t, path, []byte("new")), dated)
+		if errA != nil || errB != nil || a == b {
+			t.Errorf("%s: two contents have digest %s: %v, %v", path, a, errA, errB)
+		}
+	}
+}
+
+// TestKeptKeysAreCompared: a list of a master takes keys back into its root
+// filesystem, whoever made them.
+func TestKeptKeysAreCompared(t *testing.T) {
+	cfg := &config.Config{Dir: t.TempDir()}
+	web := &config.Master{Name: "web"}
+	cfg.Bases = []*config.Base{{Masters: []*config.Master{web}}}
+	ignored := func(list string) bool {
+		t.Helper()
+		web.Export = map[string]string{"exclude": "list"}
+		if err := os.WriteFile(filepath.Join(cfg.Dir, "list"), []byte(list), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		rules, err := datedInMasters(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, ok := rules.find("etc/ssh/ssh_host_rsa_key")
+		if _, other := rules.find("var/lib/systemd/random-seed"); !other {
+			t.Errorf("%q: the random seed is compared", list)
+		}
+		return ok
+	}
+	for list, want := range map[string]bool{
+		"usr/share/doc/*\n": true, "!etc/ssh/ssh_host_*\n": false, "!etc/ssh/ssh_host_rsa_key\n": false,
+		"!etc/ssh/ssh_host_r*\n": false, "!etc/ssh/sshd_config\n": true,
+	} {
+		if got := ignored(list); got != want {
+			t.Errorf("%q: a host key is left out of the comparison: %v, want %v", list, got, want)
+		}
+	}
+}
+
 func TestDigestUndatedOfBackups(t *testing.T) {
 	one, other := "etc/motd.312.2026-11-20@21:13:48~", "etc/motd.4711.2026-11-21@01:00:00~"
-	a, errA := digestUndated(tarWith(t, one, []byte("text")))
-	b, errB := digestUndated(tarWith(t, other, []byte("text")))
+	a, errA := digestUndated(tarWith(t, one, []byte("text")), inMasters)
+	b, errB := digestUndated(tarWith(t, other, []byte("text")), inMasters)
 	if errA != nil || errB != nil || a != b {
 		t.Errorf("two backups of one file differ: %v, %v", errA, errB)
 	}
-	if c, err := digestUndated(tarWith(t, strings.Replace(one, "motd", "issue", 1), []byte("text"))); err != nil || c == a {
+	if c, err := digestUndated(tarWith(t, strings.Replace(one, "motd", "issue", 1), []byte("text")), inMasters); err != nil || c == a {
 		t.Errorf("backups of two files are the same: %v", err)
 	}
 }
@@ -61,7 +115,7 @@ func TestDigestUndatedOfBackups(t *testing.T) {
 func TestDigestUndatedKeepsFilesApart(t *testing.T) {
 	seen := map[string]string{}
 	for _, text := range []string{"", "\n", "a\n", "a", "a\na\n"} {
-		d, err := digestUndated(tarWith(t, "var/log/dpkg.log", []byte(text)))
+		d, err := digestUndated(tarWith(t, "var/log/dpkg.log", []byte(text)), inMasters)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -80,8 +134,8 @@ func FuzzDigestUndated(f *testing.F) {
 		if name == "" || len(name) > 90 || strings.ContainsAny(name, "\x00") || strings.HasSuffix(name, "/") {
 			return
 		}
-		a, errA := digestUndated(tarWith(t, name, content))
-		b, errB := digestUndated(tarWith(t, name, content))
+		a, errA := digestUndated(tarWith(t, name, content), inMasters)
+		b, errB := digestUndated(tarWith(t, name, content), inMasters)
 		if (errA == nil) != (errB == nil) || a != b {
 			t.Errorf("%v %v, %s %s", errA, errB, a, b)
 		}

@@ -104,6 +104,27 @@ func (list Exclusions) find(root string) ([]string, error) {
 	return slices.Sorted(maps.Keys(out)), nil
 }
 
+// MayKeep tells whether a line "!pattern" of the list can take back something
+// that another pattern names: also where the two only begin alike.
+func (list Exclusions) MayKeep(pattern string) bool {
+	parts := strings.Split(pattern, "/")
+	return slices.ContainsFunc(list, func(rule exclusion) bool {
+		return rule.keep && slices.EqualFunc(rule.parts, parts, func(a, b string) bool {
+			a, wildA := beginning(a)
+			b, wildB := beginning(b)
+			return a == b || wildA && strings.HasPrefix(b, a) || wildB && strings.HasPrefix(a, b)
+		})
+	})
+}
+
+// beginning is what a part begins with before its first wildcard.
+func beginning(part string) (text string, wild bool) {
+	if i := strings.IndexAny(part, globbing); i >= 0 {
+		return part[:i], true
+	}
+	return part, false
+}
+
 // expand returns the paths that exist below root and match parts, dir being
 // the real directory reached so far.
 func expand(root, dir string, parts []string) ([]string, error) {
