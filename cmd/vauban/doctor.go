@@ -99,7 +99,8 @@ func checks(stateDir string, s config.Settings) []check {
 		{program: playbook, pkg: "ansible-core"},
 		{program: "mmdebstrap", pkg: "mmdebstrap"},
 		{program: "qemu-system-x86_64", pkg: "qemu-system-x86", optional: true},
-		{program: "rsync", pkg: "rsync", optional: true}, // for tasks that synchronize
+		{program: "qemu-img", pkg: "qemu-utils", optional: true}, // for bases on qcow2 images
+		{program: "rsync", pkg: "rsync", optional: true},         // for tasks that synchronize
 	} {
 		all = append(all, check{what: p.program, optional: p.optional, cure: "apt-get install " + p.pkg, need: func(context.Context) error {
 			_, err := exec.LookPath(p.program)
