@@ -154,28 +154,105 @@ func TestSharedFailure(t *testing.T) {
 	}
 }
 
-// Under independent the same play fails, and the error names the setting.
+// Under independent the same play fails, and the error names the setting; what
+// would not fail and be wrong is told of.
 func TestNeighbourHint(t *testing.T) {
 	repository := gitRepository(t, map[string]string{
 		"ansible.cfg": "[defaults]\ninventory = hosts\n",
-		"hosts":       "[web]\nweb1\nweb2\n",
+		"hosts":       "[web]\nweb1 port=1\nweb2 port=1\n",
 		"play.yml": `
+- hosts: web2
+  gather_facts: false
+  tasks:
+    - {name: "fine: alone in its play", debug: {msg: "{{ ansible_play_hosts }}"}}
 - hosts: web
   gather_facts: false
   tasks:
+    - {name: "fine: the inventory", debug: {msg: "{{ groups.web | map('extract', hostvars, 'port') | list }} {{ hostvars.web2.ansible_host | default('') }} {{ hostvars.localhost.ansible_fqdn | default('') }}"}}
+    - {name: "fine: its own", debug: {msg: "{{ hostvars[inventory_hostname].ansible_fqdn | default('') }}"}}
+    - {name: "fine: once", command: "true", run_once: true, register: once, changed_when: false}
+    - {name: "reads ansible_play_hosts", debug: {msg: "{{ ansible_play_hosts | length }}"}}
+    - {name: "reads ansible_play_hosts_all: condition", debug: , when: "inventory_hostname == ansible_play_hosts_all[0]"}
+    - {name: "reads ansible_play_batch", debug: , loop: "{{ ansible_play_batch }}"}
+    - {name: "reads play_hosts", set_fact: {seen: x}, delegate_to: "{{ play_hosts | first }}"}
+    - {name: "reads ansible_fqdn of web2", debug: {msg: "{{ hostvars.web2.ansible_fqdn | default('') }}"}, when: inventory_hostname == 'web1'}
+    - {name: "reads ansible_facts of web2", debug: {msg: "{{ groups.web | map('extract', hostvars, ['ansible_facts', 'fqdn']) | map('default', '') | list }}"}, when: inventory_hostname == 'web1'}
+    - {name: "registers key", command: echo made, run_once: true, register: key}
     - name: write the peer's address
       copy: {dest: /etc/peer, content: "{{ hostvars['web2'].ansible_facts.hostname }}\n"}
       when: inventory_hostname == 'web1'
 `,
 	})
 	r := open(t, Options{Repo: repository})
-	failed := apply(t, r, PlaybookOptions{Path: "play.yml", Conffs: true}, newBox(t, "web1"), newBox(t, "web2"))
+	var notices []string
+	o := PlaybookOptions{Path: "play.yml", Conffs: true, Notice: func(_, text string) { notices = append(notices, text) }}
+	failed := apply(t, r, o, newBox(t, "web1"), newBox(t, "web2"))
 	if len(failed) != 1 || failed["web1"] == nil {
 		t.Fatalf("got %v, want web1 alone to fail", failed)
 	}
-	for _, want := range []string{`task "write the peer's address" (play.yml:5)`, "hostvars of web2", "ansible_run: together"} {
+	for _, want := range []string{`task "write the peer's address" (play.yml:19)`, "hostvars of web2", "ansible_run: together"} {
 		if !strings.Contains(failed["web1"].Error(), want) {
 			t.Errorf("got %q, want it to hold %q", failed["web1"], want)
 		}
+	}
+	told := strings.Join(notices, "\n")
+	if strings.Contains(told, `"fine`) {
+		t.Errorf("needlessly told of: %s", told)
+	}
+	for _, want := range []string{
+		`task "reads ansible_play_hosts" (play.yml:12) reads ansible_play_hosts: each host is built as if it were alone, and its play is for 2: `,
+		`condition" (play.yml:13) reads ansible_play_hosts_all: `,
+		`(play.yml:14) reads ansible_play_batch: `,
+		`(play.yml:15) reads play_hosts: `,
+		`(play.yml:16) reads ansible_fqdn of web2: `,
+		`(play.yml:17) reads ansible_facts of web2: `,
+		`(play.yml:18) registers key, with run_once: `,
+	} {
+		if strings.Count(told, want) != 1 {
+			t.Errorf("%q is not told once of:\n%s", want, told)
+		}
+	}
+}
+
+// renamed hides from our plugins what they take hold of, as another version of
+// ansible might, but not from ansible.
+const renamed = `
+import functools
+from ansible.executor.task_executor import TaskExecutor
+from ansible.plugins.callback import CallbackBase
+
+original = TaskExecutor._get_action_handler_with_module_context
+del TaskExecutor._get_action_handler_with_module_context
+
+def find(self, name):
+    if name == '_get_action_handler_with_module_context':
+        return functools.partial(original, self)
+    raise AttributeError(name)
+
+TaskExecutor.__getattr__ = find
+
+class CallbackModule(CallbackBase):
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = 'aggregate'
+    CALLBACK_NAME = 'renamed'
+`
+
+// A version that our plugins do not know runs all the same, and it is said once
+// what is missed.
+func TestUnknownVersion(t *testing.T) {
+	repository := gitRepository(t, map[string]string{
+		"callback_plugins/renamed.py": renamed,
+		"play.yml":                    "- hosts: all\n  gather_facts: false\n  tasks: [{command: touch /etc/touched}]\n",
+	})
+	r := open(t, Options{Repo: repository})
+	var notices []string
+	o := PlaybookOptions{Path: "play.yml", Master: "m", Notice: func(_, text string) { notices = append(notices, text) }}
+	b := newBox(t, "m")
+	if failed := apply(t, r, o, b); len(failed) > 0 {
+		t.Fatal(failed)
+	}
+	b.read(t, "etc/touched")
+	if len(notices) != 1 || !strings.Contains(notices[0], "tasks that want a running machine") {
+		t.Errorf("got notices %q, want one of what is missed", notices)
 	}
 }

@@ -21,29 +21,45 @@ type writtenFacts struct {
 
 // reportFacts tells of the files that are wrong on the machine they are for.
 func (p *Playbook) reportFacts(path string) error {
-	if p.options.Notice == nil {
-		return nil
-	}
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // there are none
-	} else if err != nil {
+	written, err := readLines[writtenFacts](path)
+	if err != nil {
 		return fmt.Errorf("reading which files hold facts of the builder: %w", err)
 	}
-	defer f.Close()
 	var told []string
-	for lines := json.NewDecoder(f); ; {
-		var w writtenFacts
-		if err := lines.Decode(&w); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return fmt.Errorf("reading which files hold facts of the builder: %w", err)
-		}
+	for _, w := range written {
 		text := fmt.Sprintf("%s was written from %s of the builder: set it in `facts:` of the master or in the host's variables",
 			w.File, strings.Join(w.Facts, ", "))
 		if key := w.Host + text; !slices.Contains(told, key) {
 			told = append(told, key)
-			p.options.Notice(w.Host, text)
+			p.notice(w.Host, text)
 		}
+	}
+	return nil
+}
+
+func (p *Playbook) notice(host, text string) {
+	if p.options.Notice != nil {
+		p.options.Notice(host, text)
+	}
+}
+
+// readLines reads JSON objects of a file, none where it does not exist.
+func readLines[T any](path string) ([]T, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var all []T
+	for lines := json.NewDecoder(f); ; {
+		var one T
+		if err := lines.Decode(&one); errors.Is(err, io.EOF) {
+			return all, nil
+		} else if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
 	}
 }

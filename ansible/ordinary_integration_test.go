@@ -18,6 +18,11 @@ import (
 // noted of it, or with "fine" where nothing is left out.
 const running = `
 - hosts: all
+  gather_facts: false
+  tasks:
+    - name: "fine: of the builder is nothing here"
+      copy: {dest: /srv/defaults, content: "{{ ansible_processor_cores | default(2) }} {{ ansible_facts.processor_cores | default(3) }} {{ ansible_kernel }}\n"}
+- hosts: all
   tasks:
     - name: "mount: mounted"
       mount: {path: /srv/data, src: tmpfs, fstype: tmpfs, opts: "size=1m,ro", state: mounted}
@@ -131,7 +136,7 @@ const running = `
 func TestRunningMachine(t *testing.T) {
 	repository := gitRepository(t, map[string]string{
 		"ansible.cfg": "[defaults]\ninventory = hosts\n",
-		"hosts":       "web1 ansible_host=192.0.2.1 ansible_processor_vcpus=77 ansible_processor_count='{{ one }}'\nother\n",
+		"hosts":       "web1 ansible_host=192.0.2.1 ansible_processor_vcpus=77 ansible_processor_count='{{ one }}' ansible_kernel=own\nother\n",
 		"play.yml":    running,
 	})
 	r := open(t, Options{Repo: repository, Environ: os.Environ()})
@@ -185,6 +190,7 @@ func TestRunningMachine(t *testing.T) {
 			"etc/hostname":             "again\n",
 			"etc/sysctl.d/canary.conf": "net.canary.key=1\n",
 			"srv/virt":                 "none\n",
+			"srv/defaults":             "2 3 own\n",
 		} {
 			data, err := os.ReadFile(filepath.Join(root, path))
 			if !strings.HasSuffix(string(data), want) {

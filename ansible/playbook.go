@@ -58,8 +58,8 @@ type PlaybookOptions struct {
 	Strict bool
 	// Passed is told, at the end of a run, what was passed over. Nil: nobody.
 	Passed func([]Passed)
-	// Notice is told, at the end of a run, what somebody should look at.
-	// Nil: nobody.
+	// Notice is told what somebody should look at; host is "" where it is
+	// about all. Nil: nobody.
 	Notice func(host, text string)
 	// Output opens the log of a host, with diffs, which may hold secrets.
 	// Nil: none.
@@ -212,7 +212,7 @@ func (p *Playbook) ansible(ctx context.Context, c *workingCopy, s settings, g ga
 	if ctx.Err() != nil {
 		return outcome{}, errors.Join(context.Cause(ctx), record.close())
 	}
-	if err := p.reportFacts(files.description + ".facts"); err != nil {
+	if err := errors.Join(p.reportFacts(files.description+".facts"), p.reportAlone(c, files.description+".alone")); err != nil {
 		return outcome{}, errors.Join(err, record.close())
 	}
 	if err := errors.Join(record.close(), record.readNeighbours(files.description+".neighbours")); err != nil {

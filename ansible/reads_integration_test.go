@@ -27,7 +27,7 @@ func TestReads(t *testing.T) {
 		"other.yml":                   "- hosts: all\n",
 		"shared.yml":                  "shared: 1\n",
 		"roles/used/tasks/main.yml":   "- include_tasks: more.yml\n- include_vars: {dir: all}\n- copy: {src: tree, dest: /etc/tree}\n- template: {src: motd, dest: /etc/motd}\n",
-		"roles/used/tasks/more.yml":   "- debug: {msg: \"{{ lookup('first_found', ['Debian-13.yml', 'Debian.yml'], errors='ignore') }}\"}\n",
+		"roles/used/tasks/more.yml":   "- debug: {msg: \"{{ item }}\"}\n  with_first_found: [{files: [Debian-13.yml, Debian.yml], skip: true}]\n",
 		"roles/used/vars/all/a.yml":   "a: 1\n",
 		"roles/used/files/tree/leaf":  "leaf\n",
 		"roles/used/templates/motd":   "{{ greeting | shout }} {{ hostvars['other1'].own }}\n",

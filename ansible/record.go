@@ -16,16 +16,16 @@ import (
 // event is what the callback plugin writes, one object a line. Which fields
 // are there depends on Event.
 type event struct {
-	Event string // start, no mitogen, play, task, item, result, passed, async, joined, stats
+	Event string // start, no mitogen, unattached, play, task, item, result, passed, async, joined, stats
 
-	Version, Mitogen string         // start: ansible-core's, and Mitogen's where it is used
+	Version, Mitogen string         // start, unattached: ansible-core's, and Mitogen's where it is used
 	Name, Pattern    string         // play
 	Hosts            []string       // play: those it is for
 	UUID             string         // task
 	Stats            map[string]sum // stats
 
 	Host, Task, Path  string // item, result, passed, async
-	What              string // passed
+	What              string // passed; unattached: what is missed
 	Job               string // async: its results file; joined: the file's name
 	Limit             int    // async: seconds
 	Status            string // item, result
@@ -114,6 +114,8 @@ func (r *record) take(e event) {
 	case "no mitogen":
 		r.noMitogen = fmt.Errorf("Mitogen is asked for and cannot be used: %s: install ansible-mitogen, name its "+
 			"folder of strategies as strategy_plugins in ansible.cfg, or write `strategy: %s` below `ansible:` in config.yml", e.Message, Linear)
+	case "unattached":
+		r.playbook.notice("", fmt.Sprintf("vauban does not know the inside of ansible-core %s (%s): %s", e.Version, e.Message, e.What))
 	case "play":
 		r.patterns = append(r.patterns, e.Pattern)
 		for _, name := range e.Hosts {

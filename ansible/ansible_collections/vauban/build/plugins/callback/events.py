@@ -21,7 +21,7 @@ from ansible.plugins.callback import CallbackBase
 from ansible.release import __version__
 from ansible.vars.manager import VariableManager
 
-from ansible_collections.vauban.build.plugins.plugin_utils import guard, mitogen, ordinary, run as vauban
+from ansible_collections.vauban.build.plugins.plugin_utils import alone, facts, guard, mitogen, ordinary, run as vauban
 
 MAX_NOTES = 1 << 20
 
@@ -45,7 +45,16 @@ class CallbackModule(CallbackBase):
         self._held = {}  # facts of each host that nothing gathered replaces
         self._read = {}  # how much of each container's notes was read
         guard.install(self._run)
-        ordinary.install(self._run)
+        self._attach('tasks that want a running machine, and synchronize, are not helped along', ordinary.install, self._run)
+        self._attach('files that hold facts of the builder are not told of', facts.install)
+        self._attach('tasks that look at other hosts are not told of', alone.install, self._run)
+
+    def _attach(self, without, install, *args):
+        """Installs what reaches into ansible, and says so where there is nothing to take hold of."""
+        try:
+            install(*args)
+        except (AttributeError, ImportError) as error:
+            self._emit('unattached', version=__version__, what=without, message=str(error))
 
     # what runs
 
@@ -94,6 +103,7 @@ class CallbackModule(CallbackBase):
         if 'ansible_facts' in result._result:
             self._set_facts(result._host.get_name(), result._result['ansible_facts'])
         self._result('changed' if result._result.get('changed') else 'ok', result)
+        self._shares(result)
 
     def v2_runner_on_failed(self, result, ignore_errors=False):
         self._result('ignored' if ignore_errors else 'failed', result)
@@ -121,6 +131,13 @@ class CallbackModule(CallbackBase):
             self._passed(host)
         self._emit('stats', stats={
             host: stats.summarize(host) for host in stats.processed})
+
+    def _shares(self, result):
+        """Tells of what was made once, to be shared, and is now each host's own."""
+        task = result._task
+        if self._run.independent and task.run_once and task.register and result._result.get('changed') and alone.Task.hosts > 1:
+            names = [task.register] if isinstance(task.register, str) else task.register  # newer versions take several
+            alone.note(self._run, result._host.get_name(), task, alone.Task.hosts, f"registers {', '.join(names)}, with run_once")
 
     def _set_facts(self, host, found=()):
         """Holds facts that the master or the inventory gives, whatever was found."""

@@ -4,6 +4,8 @@ A file that a task wrote with the number of the builder's processors in it is
 wrong on the machine that it is for, and looks right.
 """
 
+import collections
+import functools
 import json
 
 import jinja2.runtime
@@ -28,10 +30,13 @@ def install():
 
     def resolved(self, key):
         value = resolve(self, key)
-        if key == 'ansible_facts' and type(value) is dict:  # noqa: E721 (others know what they hold)
-            return Facts(value)
+        if key == 'ansible_facts':
+            return watched(value)
         if isinstance(key, str) and key.startswith('ansible_'):
-            note(key[len('ansible_'):])
+            name = key[len('ansible_'):]
+            # what was not gathered is a variable, or a default
+            if name in BUILDERS and name in (resolve(self, 'ansible_facts') or ()):
+                used.add(name)
         return value
 
     def validated(self, *args, **kwargs):
@@ -42,8 +47,37 @@ def install():
     Task.post_validate = validated
 
 
-def note(name):
-    if name in BUILDERS:
+def watched(facts):
+    """Has ansible_facts note what is taken out."""
+    if type(facts) is dict:  # noqa: E721 (others know what they hold)
+        return Facts(facts)
+    # newer versions have a class of their own for it, which may have no other in its place
+    kind = type(facts)
+    if isinstance(facts, dict) and kind is not Facts:
+        seen.append(facts)
+        if kind not in WATCHED:
+            WATCHED.add(kind)
+            kind.__getitem__, kind.get = noting(kind.__getitem__), noting(kind.get)
+    return facts
+
+
+seen = collections.deque(maxlen=16)  # dictionaries of facts that templates hold now
+WATCHED = set()  # classes
+
+
+def noting(take):
+    """Wraps a method that takes something out of a dictionary, which may be one of facts."""
+    @functools.wraps(take)
+    def taken(self, name, *default):
+        if any(facts is self for facts in seen):
+            note(self, name)
+        return take(self, name, *default)
+
+    return taken
+
+
+def note(facts, name):
+    if name in BUILDERS and name in facts:
         used.add(name)
 
 
@@ -51,11 +85,11 @@ class Facts(dict):
     """ansible_facts, which notes what is taken out."""
 
     def __getitem__(self, name):
-        note(name)
+        note(self, name)
         return super().__getitem__(name)
 
     def get(self, name, default=None):
-        note(name)
+        note(self, name)
         return super().get(name, default)
 
 

@@ -31,7 +31,6 @@ def install(run):
         return handler, context
 
     TaskExecutor._get_action_handler_with_module_context = adapted
-    builders.install()
 
 
 def adapt(run, task, host, handler):

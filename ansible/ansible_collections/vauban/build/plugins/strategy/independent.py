@@ -18,7 +18,7 @@ from ansible.plugins.strategy.host_pinned import StrategyModule as HostPinned
 from ansible.vars.hostvars import HostVars
 from ansible.vars.manager import VariableManager
 
-from ansible_collections.vauban.build.plugins.plugin_utils import run as vauban
+from ansible_collections.vauban.build.plugins.plugin_utils import alone, run as vauban
 
 
 class StrategyModule(HostPinned):
@@ -59,28 +59,37 @@ class StrategyModule(HostPinned):
 class Variables:
     """ansible's variable manager, which answers each host as if it were alone."""
 
-    PLAY_HOSTS = ('ansible_play_hosts_all', 'ansible_play_hosts', 'ansible_play_batch', 'play_hosts')
-
     def __init__(self, manager, inventory, loader):
         self._manager = manager
         self._inventory = inventory
         self._loader = loader
         self._run = vauban.load()
         self._unbuilt = VariableManager(loader=loader, inventory=inventory)  # no facts
+        self._hosts = {}  # how many each play is for, by uuid
 
     def __getattr__(self, name):
         return getattr(self._manager, name)
 
     def get_vars(self, host=None, **options):
+        if host is not None and options.get('task'):
+            alone.Task.begins(host, options['task'], self._hosts_of(options.get('play')))
         variables = self._manager.get_vars(host=host, **options)
         if host is None:
             return variables
-        for name in self.PLAY_HOSTS:
+        for name in alone.PLAY_HOSTS:
             if name in variables:
                 variables[name] = [host.name]
         if 'hostvars' in variables:
             variables['hostvars'] = HostVars(self._inventory, Neighbours(host, self), self._loader)
         return variables
+
+    def _hosts_of(self, play):
+        """Counts the hosts that a play is for, whichever are built."""
+        if play is None:
+            return 0
+        if play._uuid not in self._hosts:
+            self._hosts[play._uuid] = len(self._inventory.get_hosts(play.hosts, ignore_limits=True, ignore_restrictions=True))
+        return self._hosts[play._uuid]
 
 
 class Neighbours:
