@@ -42,8 +42,14 @@ const running = `
       hostname: {name: again, use: systemd}
     - name: "timedatectl: timezone"
       community.general.timezone: {name: Europe/Berlin}
-    - name: "modprobe: module"
+    - name: "modprobe: by command"
       command: modprobe canary
+    - name: "modprobe: module"
+      community.general.modprobe: {name: canary, params: "a=1 b=2", persistent: present}
+    - name: "modprobe: by its short name"
+      modprobe: {name: canary, state: absent}
+    - name: "shutdown: action"
+      community.general.shutdown:
     - name: "sysctl: a key that no kernel has"
       ansible.posix.sysctl: {name: net.canary.key, value: "1", sysctl_file: /etc/sysctl.d/canary.conf}
     - name: "fine: a key that there is"
@@ -185,12 +191,14 @@ func TestRunningMachine(t *testing.T) {
 
 	err = e.Mount(t.Context(), img, func(root string) error {
 		for path, want := range map[string]string{
-			"etc/fstab":                "tmpfs /srv/data tmpfs size=1m,ro 0 0\n",
-			"srv/data/file":            "here\n",
-			"etc/hostname":             "again\n",
-			"etc/sysctl.d/canary.conf": "net.canary.key=1\n",
-			"srv/virt":                 "none\n",
-			"srv/defaults":             "2 3 own\n",
+			"etc/fstab":                      "tmpfs /srv/data tmpfs size=1m,ro 0 0\n",
+			"srv/data/file":                  "here\n",
+			"etc/hostname":                   "again\n",
+			"etc/sysctl.d/canary.conf":       "net.canary.key=1\n",
+			"srv/virt":                       "none\n",
+			"etc/modprobe.d/canary.conf":     "options canary a=1\noptions canary b=2\n",
+			"etc/modules-load.d/canary.conf": "canary\n",
+			"srv/defaults":                   "2 3 own\n",
 		} {
 			data, err := os.ReadFile(filepath.Join(root, path))
 			if !strings.HasSuffix(string(data), want) {

@@ -12,12 +12,13 @@ takes an action's place stays in it.
 
 import functools
 import re
+import shlex
 
 from ansible.executor.task_executor import TaskExecutor
 
 from ansible_collections.vauban.build.plugins.plugin_utils import facts as builders, rsync
 
-COLLECTIONS = ('', 'ansible.builtin', 'ansible.legacy', 'ansible.posix')
+COLLECTIONS = ('', 'ansible.builtin', 'ansible.legacy', 'ansible.posix', 'community.general')
 LOOPBACK = ('', '127.0.0.1', '0.0.0.0', '::', '::1', 'localhost', 'ip6-localhost')
 
 
@@ -122,6 +123,37 @@ def reboot(machine, run, tmp=None, task_vars=None):
     return machine.passed('reboot: a stage does not reboot', changed=True, rebooted=True, elapsed=0)
 
 
+def shutdown(machine, run, tmp=None, task_vars=None):
+    return machine.passed('shutdown: a stage does not reboot', changed=True, shutdown=True)
+
+
+def modprobe(machine, run, tmp=None, task_vars=None):
+    """Does the part that is a file where the module wants files of the kernel that runs.
+
+    It looks for them, before all else, below the builder's release in the
+    image's /lib/modules.
+    """
+    result = run(tmp, task_vars)
+    said = str(result.get('msg', ''))
+    if not result.get('failed') or not ('modules.builtin' in said or '/proc/modules' in said):
+        return result
+    args = machine.task.args
+    changed = [args.get('state', 'present') == 'present']
+    if args.get('persistent', 'disabled') != 'disabled':
+        name, state = args['name'], args['persistent']
+        lines = {f'/etc/modules-load.d/{name}.conf': [name],
+                 f'/etc/modprobe.d/{name}.conf': [f'options {name} {word}' for word in shlex.split(str(args.get('params') or ''))]}
+        for path, wanted in lines.items():
+            for line in wanted:
+                done = machine.handler._execute_module(
+                    'ansible.legacy.lineinfile', dict(path=path, line=line, state=state, create=state == 'present'), task_vars=task_vars)
+                if done.get('failed'):
+                    return done
+                changed.append(done.get('changed', False))
+    return machine.passed('modprobe: a stage loads no module', changed=any(changed), **{
+        key: args[key] for key in ('name', 'params', 'state') if key in args})
+
+
 def wait_for_connection(machine, run, tmp=None, task_vars=None):
     """Waits for nobody who is away: there is a connection."""
     machine.task.args['delay'] = 0
@@ -179,6 +211,8 @@ ADAPTED = {
     'setup': facts,
     'gather_facts': facts,
     'reboot': reboot,
+    'shutdown': shutdown,
+    'modprobe': modprobe,
     'wait_for': wait_for,
     'wait_for_connection': wait_for_connection,
     'synchronize': rsync.synchronize,
