@@ -88,12 +88,16 @@ func (w *world) publishedElsewhere(t *testing.T) {
 	j := w.judge(t, t.TempDir())
 	j.Config.Configuration.NeverUpload = nil
 	m := j.Config.Masters()[0]
-	inputs, err := releaseInputs(j.Config, m)
+	initramfs, err := initramfsKey(t.Context(), j.Config, m, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rootfs, err := rootfsInputs(j.Config, m, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	err = j.Records.Update(t.Context(), m.Image(), true, func(r *Record) {
-		r.Release = &ReleaseRecord{Image: r.Image, Hosts: hostsDigest(r.Hosts), Inputs: inputs}
+		r.Release = &ReleaseRecord{Image: r.Image, Hosts: hostsDigest(r.Hosts), RootfsInputs: rootfs, KernelInputs: kernelInputs(m, initramfs)}
 	})
 	if err != nil {
 		t.Fatal(err)

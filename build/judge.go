@@ -43,9 +43,10 @@ type Judge struct {
 	Upstream Upstream
 	Now      time.Time
 
-	mu     sync.Mutex
-	hosts  map[string]map[string][]string // by commit and master
-	others map[string][]string            // of the whole inventory, by commit
+	mu      sync.Mutex
+	hosts   map[string]map[string][]string // by commit and master
+	others  map[string][]string            // of the whole inventory, by commit
+	recipes map[[2]string]digest.Digest    // of the initramfs, by base and kernel
 }
 
 // Verdict tells why something is stale.
@@ -190,8 +191,37 @@ func (j *Judge) published(ctx context.Context, m *config.Master) ([]string, erro
 	if record.Release.Image != record.Image {
 		why = append(why, "its image is not published")
 	}
-	inputs, err := releaseInputs(j.Config, m)
-	return append(why, changedInputs("", record.Release.Inputs, inputs)...), err
+	before := record.Release
+	rootfs, err := rootfsInputs(j.Config, m, j.Identities || before.RootfsInputs[vaultInput] != "")
+	if err != nil {
+		return nil, err
+	}
+	recipe, err := j.initramfs(ctx, m, before.Kernel)
+	if err != nil {
+		return nil, err
+	}
+	why = append(why, changedInputs("", before.RootfsInputs, rootfs)...)
+	return append(why, changedInputs("", before.KernelInputs, kernelInputs(m, recipe))...), nil
+}
+
+// initramfs is the key of the recipe for a kernel: the same for all masters of
+// a base, so it is made once.
+func (j *Judge) initramfs(ctx context.Context, m *config.Master, kernel string) (digest.Digest, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	of := [2]string{m.Base.Image(), kernel}
+	if key, ok := j.recipes[of]; ok {
+		return key, nil
+	}
+	key, err := initramfsKey(ctx, j.Config, m, kernel)
+	if err != nil {
+		return "", err
+	}
+	if j.recipes == nil {
+		j.recipes = map[[2]string]digest.Digest{}
+	}
+	j.recipes[of] = key
+	return key, nil
 }
 
 // publishedHosts tells whether the recorded hosts were published.

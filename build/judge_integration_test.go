@@ -182,11 +182,15 @@ func (f *forest) grow(t testing.TB) {
 				}
 			}
 			r.setHosts(HostRun{Master: r.Image, Inputs: hostInputs(f.cfg, m, false), Stages: stagesOf(m, m.HostStages(f.cfg), true)}, made, nil)
-			inputs, err := releaseInputs(f.cfg, m)
+			initramfs, err := initramfsKey(ctx, f.cfg, m, "")
 			if err != nil {
 				t.Fatal(err)
 			}
-			r.Release = &ReleaseRecord{Timestamp: "2026-11-20T211348Z", Image: r.Image, Hosts: hostsDigest(r.Hosts), Inputs: inputs}
+			rootfs, err := rootfsInputs(f.cfg, m, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Release = &ReleaseRecord{Timestamp: "2026-11-20T211348Z", Image: r.Image, Hosts: hostsDigest(r.Hosts), RootfsInputs: rootfs, KernelInputs: kernelInputs(m, initramfs)}
 		})
 	}
 }

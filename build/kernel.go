@@ -183,10 +183,18 @@ func (r *Runner) kernelSource(ctx context.Context, img layers.Image, version str
 
 // initramfsStep is Dockerfile.initramfs with our dracut modules.
 func (r *Runner) initramfsStep(m *config.Master, base, version string) (*recipe, error) {
-	return r.recipe(dockerfiles.Initramfs, map[string]string{
-		"SOURCE":         base,
-		"KERNEL_VERSION": version,
-	}, m.Image()+"/initramfs", map[string]fs.FS{"modules.d": boot.DracutModules()})
+	return r.recipe(dockerfiles.Initramfs, initramfsArguments(base, version), m.Image()+"/initramfs", initramfsContext())
+}
+
+func initramfsArguments(base, version string) map[string]string {
+	return map[string]string{"SOURCE": base, "KERNEL_VERSION": version}
+}
+
+func initramfsContext() map[string]fs.FS { return map[string]fs.FS{"modules.d": boot.DracutModules()} }
+
+// initramfsKey digests the recipe for a kernel of a master, with what it copies.
+func initramfsKey(ctx context.Context, cfg *config.Config, m *config.Master, version string) (digest.Digest, error) {
+	return recipeKey(ctx, cfg, dockerfiles.Initramfs, initramfsArguments(m.Base.Image(), version), initramfsContext())
 }
 
 func (r *Runner) buildKernel(ctx context.Context, step *recipe, source layers.Image, dir string) (err error) {

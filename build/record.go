@@ -61,10 +61,13 @@ type HostRecord struct {
 
 // ReleaseRecord is what was published last.
 type ReleaseRecord struct {
-	Timestamp string         `json:"timestamp"`
-	Image     digest.Digest  `json:"image"` // the master's
-	Hosts     digest.Digest  `json:"hosts"` // see hostsDigest
-	Inputs    ansible.Inputs `json:"inputs,omitempty"`
+	Timestamp string        `json:"timestamp"`
+	Image     digest.Digest `json:"image"`            // the master's
+	Kernel    string        `json:"kernel,omitempty"` // its version
+	Hosts     digest.Digest `json:"hosts"`            // see hostsDigest
+	// What its root filesystem and its kernel were made with.
+	RootfsInputs ansible.Inputs `json:"rootfs_inputs,omitempty"`
+	KernelInputs ansible.Inputs `json:"kernel_inputs,omitempty"`
 }
 
 const (
@@ -113,6 +116,21 @@ func (r *Record) setHosts(run HostRun, made map[string]digest.Digest, all []stri
 		h.Run = place[h.Run]
 		hosts[name] = h
 	}
+}
+
+// setRelease takes over what was published. Inputs that are nil stay those of
+// the release before, from which that part was taken.
+func (r *Record) setRelease(release ReleaseRecord, rootfs, kernel ansible.Inputs) {
+	if r.Release != nil {
+		release.RootfsInputs, release.KernelInputs = r.Release.RootfsInputs, r.Release.KernelInputs
+	}
+	if rootfs != nil {
+		release.RootfsInputs = rootfs
+	}
+	if kernel != nil {
+		release.KernelInputs = kernel
+	}
+	r.Release = &release
 }
 
 // hostsDigest covers the names and images of the hosts.

@@ -3,20 +3,16 @@ package build
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"maps"
 	"net/url"
-	"os"
-	"path/filepath"
 
 	"github.com/opencontainers/go-digest"
 
-	dockerfiles "vauban/Dockerfiles"
 	"vauban/ansible"
-	"vauban/boot"
 	"vauban/config"
 	"vauban/export"
 	"vauban/layers"
+	"vauban/layers/diff"
 )
 
 // recording tells whether the run is one of a configuration: what is made of
@@ -56,22 +52,33 @@ func (r *Runner) recordHosts(ctx context.Context, m *config.Master, master diges
 	return r.records.Update(ctx, m.Image(), !r.NoPush, func(record *Record) { record.setHosts(run, made, p.allHosts) })
 }
 
-// recordRelease notes what was published of a master.
+// recordRelease notes what was published of a master. What the run did not make
+// of it is as the record before says.
 func (r *Runner) recordRelease(ctx context.Context, m *config.Master, published *export.Published) error {
 	if !r.recording() {
 		return nil
 	}
-	inputs, err := releaseInputs(r.Config, m)
-	if err != nil {
-		return err
-	}
+	release := ReleaseRecord{Timestamp: published.Timestamp, Image: published.Rootfs.Image, Kernel: published.Kernel.Version}
 	hosts := map[string]HostRecord{}
 	for name, conffs := range published.Hosts {
 		hosts[name] = HostRecord{Image: conffs.Image}
 	}
-	return r.records.Update(ctx, m.Image(), !r.NoPush, func(record *Record) {
-		record.Release = &ReleaseRecord{Timestamp: published.Timestamp, Image: published.Rootfs.Image, Hosts: hostsDigest(hosts), Inputs: inputs}
-	})
+	release.Hosts = hostsDigest(hosts)
+	var rootfs, kernel ansible.Inputs
+	var err error
+	if r.plan.Find(MakeSquashfs, m) != nil {
+		if rootfs, err = rootfsInputs(r.Config, m, r.Identities != nil); err != nil {
+			return err
+		}
+	}
+	if r.plan.Find(MakeKernel, m) != nil {
+		key, err := initramfsKey(ctx, r.Config, m, release.Kernel)
+		if err != nil {
+			return err
+		}
+		kernel = kernelInputs(m, key)
+	}
+	return r.records.Update(ctx, m.Image(), !r.NoPush, func(record *Record) { record.setRelease(release, rootfs, kernel) })
 }
 
 // wrapping is a step around another one.
@@ -161,31 +168,29 @@ const vaultInput = "a vault is set up"
 func hostInputs(cfg *config.Config, m *config.Master, identities bool) ansible.Inputs {
 	inputs := ansible.Inputs{}
 	inputs.Add("network", m.Network)
-	inputs.Add("conffs_exclude", cfg.Configuration.ConffsExclude)
+	inputs.Add("conffs_exclude or vauban's own", append(diff.DefaultExcludes(), cfg.Configuration.ConffsExclude...))
 	inputs.Add(vaultInput, identities)
 	return inputs
 }
 
-// releaseInputs are what a release depends on besides what is in it.
-func releaseInputs(cfg *config.Config, m *config.Master) (ansible.Inputs, error) {
-	recipe, err := fs.ReadFile(dockerfiles.FS, dockerfiles.Initramfs)
+// rootfsInputs are what the root filesystem of a release depends on besides the
+// image.
+func rootfsInputs(cfg *config.Config, m *config.Master, identities bool) (ansible.Inputs, error) {
+	packing, err := PackingOptions(cfg, m, nil)
 	if err != nil {
 		return nil, err
 	}
-	if own, err := os.ReadFile(filepath.Join(cfg.Dir, "Dockerfiles", dockerfiles.Initramfs)); err == nil {
-		recipe = own
-	}
-	modules := map[string][]byte{}
-	err = fs.WalkDir(boot.DracutModules(), ".", func(path string, entry fs.DirEntry, err error) error {
-		if err == nil && !entry.IsDir() {
-			modules[path], err = fs.ReadFile(boot.DracutModules(), path)
-		}
-		return err
-	})
 	inputs := ansible.Inputs{}
-	inputs.Add("export", m.Export)
+	inputs.Add("export, its list or vauban's own", packing.Digest())
+	inputs.Add(vaultInput, identities && ownIdentity(m) != "")
+	return inputs, nil
+}
+
+// kernelInputs are what kernel and initramfs of a release depend on besides the
+// image; recipe is the key of the initramfs'.
+func kernelInputs(m *config.Master, recipe digest.Digest) ansible.Inputs {
+	inputs := ansible.Inputs{}
 	inputs.Add("kernel", m.Kernel)
-	inputs.Add("Dockerfile.initramfs", recipe)
-	inputs.Add("vauban's dracut modules", modules)
-	return inputs, err
+	inputs.Add("Dockerfile.initramfs or what it copies", recipe)
+	return inputs
 }

@@ -64,27 +64,21 @@ func (r *Runner) sameButDates(ctx context.Context, a, b layers.Image) (bool, err
 	if err := errors.Join(errA, errB); err != nil || configA != configB {
 		return false, err
 	}
-	rules, err := datedInMasters(r.Config)
-	if err != nil {
-		return false, err
-	}
+	rules := datedInMasters(r.Config)
 	layerA, errA := r.undatedLayer(ctx, a, rules)
 	layerB, errB := r.undatedLayer(ctx, b, rules)
 	return layerA == layerB, errors.Join(errA, errB)
 }
 
 // datedInMasters are the rules for images whose root filesystem may ship. A key
-// counts once a list of `export:` keeps it.
-func datedInMasters(cfg *config.Config) (datedFiles, error) {
+// counts once a list of `export:` keeps it, or may keep it as it cannot be read.
+func datedInMasters(cfg *config.Config) datedFiles {
 	rules := slices.Clone(unshipped)
 	for _, m := range cfg.Masters() {
 		options, err := PackingOptions(cfg, m, nil)
-		if err != nil {
-			return nil, err
-		}
-		rules = slices.DeleteFunc(rules, func(f datedFile) bool { return options.Exclude.MayKeep(f.pattern) })
+		rules = slices.DeleteFunc(rules, func(f datedFile) bool { return err != nil || options.Exclude.MayKeep(f.pattern) })
 	}
-	return append(rules, dated...), nil
+	return append(rules, dated...)
 }
 
 // undatedConfig is what runs would see of an image's configuration, and what
