@@ -27,13 +27,14 @@ import (
 	"vauban/scan"
 )
 
-// A gate keeps the run's secrets out of images: no layer with one is stored,
-// and nothing with one is pushed. It also finds the builder's addresses and
+// A gate keeps the run's secrets out of images and logs: no layer with one is
+// stored, and nothing with one is pushed. It also finds the builder's addresses and
 // name, which a template wrote where it meant the host's.
 type gate struct {
 	secrets []scan.Needle
 	traces  []scan.Needle
 	shared  *scan.Matcher // of both
+	hide    *scan.Redactor
 
 	mu     sync.Mutex
 	passed map[digest.Digest]bool // blobs that hold no secret
@@ -53,7 +54,16 @@ func (r *Runner) openGate(ctx context.Context, p *Plan) error {
 }
 
 func newGate(secrets, traces []scan.Needle) *gate {
-	return &gate{secrets: secrets, traces: traces, shared: scan.New(slices.Concat(secrets, traces)), passed: map[digest.Digest]bool{}}
+	return &gate{secrets: secrets, traces: traces, shared: scan.New(slices.Concat(secrets, traces)),
+		hide: scan.NewRedactor(secrets), passed: map[digest.Digest]bool{}}
+}
+
+// redactor takes the secrets out of logs and of what the run says.
+func (g *gate) redactor() *scan.Redactor {
+	if g == nil {
+		return nil
+	}
+	return g.hide
 }
 
 // secrets are those of the settings, and those that ansible is given in the

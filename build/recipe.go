@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -19,7 +20,7 @@ import (
 // its log open.
 type recipe struct {
 	layers.Dockerfile
-	log     *os.File
+	log     io.WriteCloser
 	context string // a temporary copy; "" for a user's own folder
 }
 

@@ -54,6 +54,7 @@ func (r *Runner) begin() (end func(context.Context, error) error, err error) {
 	if r.Progress == nil {
 		r.Progress = progress.New()
 	}
+	r.Progress.Hide(r.gate.redactor().String)
 	r.linkLogs()
 	removals := []func() error{r.Progress.Add(progress.Plain{W: log, Closer: log}), r.Progress.Add(r.collected)}
 	start := time.Now()
@@ -134,7 +135,7 @@ func (r *Runner) logFailure(name string, reason error) string {
 		return ""
 	}
 	if err == nil {
-		_, err = fmt.Fprintf(log, "\nFAILED: %s\n", strings.TrimSpace(reason.Error()))
+		_, err = fmt.Fprintf(log, "\nFAILED: %s\n", strings.TrimSpace(r.gate.redactor().String(reason.Error())))
 		err = errors.Join(err, log.Close())
 	}
 	if err != nil {

@@ -3,6 +3,7 @@ package build
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -168,13 +169,14 @@ func dockerfileOf(cfg *config.Config, stage config.Stage) (layers.Dockerfile, er
 	return layers.Dockerfile{Name: stage.Dockerfile, Content: content, Context: filepath.Dir(path)}, nil
 }
 
-// logFile opens a log of this run for an image's name.
-func (r *Runner) logFile(name string) (*os.File, error) {
+// logFile opens a log of this run for an image's name. The run's secrets do
+// not get into it.
+func (r *Runner) logFile(name string) (io.WriteCloser, error) {
 	f, err := os.OpenFile(r.logPath(name), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening a log: %w", err)
 	}
-	return f, nil
+	return r.gate.redactor().Writer(f), nil
 }
 
 // machineName is the inventory's name of a master or a base, and the host name

@@ -29,6 +29,7 @@ all:
 // intruder tries to change every part of the builder that a role might.
 const intruder = `
 - hosts: all
+  gather_facts: false
   tasks:
     - name: tasks that succeed and stay inside
       ansible.builtin.shell: "{{ item }}"
@@ -133,6 +134,7 @@ func clockSkew() time.Duration {
 // default strategy a host among others would get another result than alone.
 const sociable = `
 - hosts: all
+  gather_facts: false
   serial: 2
   tasks:
     - name: a file for one host of the run

@@ -60,6 +60,21 @@ func (m MasterStatus) FreshHosts() int {
 	return n
 }
 
+// Fresh tells whether nothing is stale, and nothing is of a host that is gone.
+func (s Status) Fresh() bool {
+	for _, b := range s.Bases {
+		if !b.Fresh {
+			return false
+		}
+	}
+	for _, m := range s.Masters {
+		if !m.Fresh || !m.Release.Fresh() || m.FreshHosts() < len(m.Hosts) || len(m.Gone) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // Status judges those bases and masters that are wanted; nil is all.
 func (j *Judge) Status(ctx context.Context, wanted func(*config.Base, *config.Master) bool) (Status, error) {
 	if err := j.Load(ctx); err != nil {

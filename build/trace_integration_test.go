@@ -18,6 +18,7 @@ import (
 // packagesPlaybook removes a package on masters, and changes none on hosts.
 const packagesPlaybook = `
 - hosts: all
+  gather_facts: false
   tasks:
     - name: a package less
       ansible.builtin.command: dpkg --purge --force-depends nftables

@@ -22,6 +22,7 @@ type Reporter struct {
 	renderers []Renderer
 	early     []Event // lines of the log from before there was a run
 	started   bool
+	hide      func(string) string
 }
 
 // New makes a reporter.
@@ -32,9 +33,12 @@ func (r *Reporter) Report(e Event) {
 	if r == nil {
 		return
 	}
-	e = sanitized(e)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	e = changed(e, Sanitize)
+	if r.hide != nil {
+		e = changed(e, r.hide)
+	}
 	if e.Time.IsZero() {
 		e.Time = time.Now().UTC()
 	}
@@ -45,6 +49,16 @@ func (r *Reporter) Report(e Event) {
 	for _, renderer := range r.renderers {
 		renderer.Render(e)
 	}
+}
+
+// Hide has secrets taken out of the texts of the events to come.
+func (r *Reporter) Hide(redact func(string) string) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hide = redact
 }
 
 // Add lets another renderer see the events to come, and the lines of the log

@@ -55,13 +55,14 @@ func plain(text string) bool {
 	return true
 }
 
-func sanitized(e Event) Event {
+// changed is the event with its texts put through change.
+func changed(e Event, change func(string) string) Event {
 	for _, text := range []*string{&e.Kind, &e.Subject, &e.Host, &e.Text, &e.Log, &e.Name, &e.Path} {
-		*text = Sanitize(*text)
+		*text = change(*text)
 	}
 	if e.Failure != nil {
 		f := *e.Failure
-		f.Task, f.Place, f.Message = Sanitize(f.Task), Sanitize(f.Place), Sanitize(f.Message)
+		f.Task, f.Place, f.Message = change(f.Task), change(f.Place), change(f.Message)
 		e.Failure = &f
 	}
 	return e

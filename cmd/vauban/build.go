@@ -65,10 +65,15 @@ func newBuild(a *app) *cobra.Command {
 	flags.StringVar(&f.branch, "branch", "", "branch of the playbooks where a stage or master names none")
 	flags.StringVar(&f.limit, "limit", "", "narrow the hosts of conffs; the others keep what they have")
 	flags.StringVar(&f.on, "on", "", "cut conffs on the master image with this tag, e.g. latest (default: the current release's)")
-	flags.BoolVar(&f.noPush, "no-push", false, "push nothing to the registry")
-	flags.BoolVar(&f.noPublish, "no-publish", false, "publish nothing")
 	f.running(cmd)
+	f.keeping(cmd)
 	return cmd
+}
+
+// keeping adds the flags that say what becomes of the results.
+func (f *buildFlags) keeping(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.noPush, "no-push", false, "push nothing to the registry")
+	cmd.Flags().BoolVar(&f.noPublish, "no-publish", false, "publish nothing")
 }
 
 // running adds the flags that say how a plan is run.
@@ -328,8 +333,15 @@ func (a *app) withRunner(ctx context.Context, log *slog.Logger, cfg *config.Conf
 		log.Info("no vault is set up: hosts make their SSH keys at each boot", "settings", "VAULTED_SSHD_KEYS_KEY or VAULT_ENGINE")
 	}
 	var commit func(context.Context) error
-	if f.commitVault && s.VaultEngine != "vault" {
+	switch {
+	case s.VaultEngine == "vault":
+	case f.commitVault:
 		commit = committingVault(log, cfg, s)
+	case os.Getenv("CI") != "":
+		commit = func(context.Context) error {
+			log.Warn("the SSH keys that this job made for hosts are gone with its checkout: vauban ci --commit-vault pushes them")
+			return nil
+		}
 	}
 	r, err := build.NewRunner(ctx, build.Options{
 		Config: cfg, Settings: s, Engine: engine, Registry: images, Repository: repository, Identities: identities, CommitIdentities: commit,

@@ -19,8 +19,7 @@ import (
 )
 
 func newCI(a *app) *cobra.Command {
-	commitVault, strict := false, false
-	var report reportFlags
+	f := &buildFlags{}
 	cmd := &cobra.Command{
 		Use:   "ci",
 		Short: "Build what environment variables ask for",
@@ -40,48 +39,46 @@ func newCI(a *app) *cobra.Command {
 		Example: `  name=master-12-web stage=all build_parents=yes vauban ci`,
 		Args:    arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			f, names, debug, err := readCI(os.Getenv)
+			names, debug, err := f.readCI(os.Getenv)
 			if err != nil {
 				return usage(fmt.Errorf("vauban ci: %w", err))
 			}
-			f.commitVault, f.strict, f.report = commitVault, strict, report
 			if debug {
 				return a.debugCI(cmd.Context(), cmd.OutOrStdout(), f, names)
 			}
 			return a.build(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), f, names)
 		},
 	}
-	report.add(cmd)
-	cmd.Flags().BoolVar(&commitVault, "commit-vault", false, "commit and push the host identities that were created")
-	strictFlag(cmd, &strict)
+	f.running(cmd)
+	f.keeping(cmd)
 	return cmd
 }
 
-// readCI turns the variables into the flags of build.
-func readCI(get func(string) string) (f *buildFlags, names []string, debug bool, err error) {
-	f = &buildFlags{stage: get("stage"), branch: get("branch"), limit: get("conffs")}
+// readCI reads the variables that stand for flags of build.
+func (f *buildFlags) readCI(get func(string) string) (names []string, debug bool, err error) {
+	f.stage, f.branch, f.limit = get("stage"), get("branch"), get("conffs")
 	if f.ifStale, err = yesOrNo(get, "if_stale"); err != nil {
-		return nil, nil, false, err
+		return nil, false, err
 	}
 	names = strings.Fields(get("name"))
 	if len(names) == 0 && !f.ifStale {
-		return nil, nil, false, errors.New("`name` is not set: name=MASTER vauban ci")
+		return nil, false, errors.New("`name` is not set: name=MASTER vauban ci, or if_stale=yes for the whole tree")
 	}
 	if f.stage == "" {
 		f.stage = string(build.All)
-		if word := get("CI_JOB_STAGE"); slices.Contains([]string{"rootfs", "conffs", "initramfs", "all"}, word) {
+		if word := get("CI_JOB_STAGE"); slices.Contains(stageWords, word) {
 			f.stage = word
 		}
 	}
 	if _, err := build.ParseStage(f.stage); err != nil {
-		return nil, nil, false, fmt.Errorf("`stage`: %w", err)
+		return nil, false, fmt.Errorf("`stage`: %w", err)
 	}
 	f.parents = cmp.Or(get("build_parents"), get("build_parent"), "no")
 	if _, err := parseParents(f.parents); err != nil {
-		return nil, nil, false, fmt.Errorf("`build_parents`: %w", err)
+		return nil, false, fmt.Errorf("`build_parents`: %w", err)
 	}
 	debug, err = yesOrNo(get, "debug")
-	return f, names, debug, err
+	return names, debug, err
 }
 
 // yesOrNo reads a variable that is no when it is not set.

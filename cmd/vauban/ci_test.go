@@ -44,7 +44,8 @@ func TestReadCI(t *testing.T) {
 		{name: "another debug", env: map[string]string{"name": "web", "debug": "maybe"}, err: "`debug`"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, names, debug, err := readCI(func(name string) string { return tt.env[name] })
+			got := &buildFlags{}
+			names, debug, err := got.readCI(func(name string) string { return tt.env[name] })
 			if tt.err != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.err) {
 					t.Fatalf("error %v, want one about %q", err, tt.err)
@@ -110,7 +111,8 @@ suite:
 		{env: map[string]string{"name": "one four"}, err: `declares no base or master "four"`},
 		{env: map[string]string{"name": "one", "branch": "--upload-pack=x"}, err: "not the name of a git branch"},
 	} {
-		f, names, _, err := readCI(func(name string) string { return tt.env[name] })
+		f := &buildFlags{}
+		names, _, err := f.readCI(func(name string) string { return tt.env[name] })
 		if err != nil {
 			t.Errorf("%v: %v", tt.env, err)
 			continue

@@ -202,13 +202,16 @@ func githubJobs(t *testing.T) (jobs []job) {
 	decodePipeline(t, "github-workflow.yml", &workflow)
 	// As the runner evaluates them, started by hand for one host.
 	expressions := strings.NewReplacer(
-		"${{ inputs.name || vars.VAUBAN_NIGHTLY }}", "web",
+		"${{ inputs.name }}", "web",
+		"${{ github.event_name == 'schedule' && 'yes' || '' }}", "",
 		"${{ inputs.stage || 'all' }}", "conffs",
 		"${{ inputs.build_parents || 'yes' }}", "no",
 		"${{ inputs.branch }}", "main",
 		"${{ inputs.conffs }}", "web01",
 		"${{ secrets.REGISTRY_PASSWORD }}", "",
 		"${{ secrets.VAULTED_SSHD_KEYS_KEY }}", "",
+		"${{ secrets.GIT_TOKEN_USERNAME }}", "",
+		"${{ secrets.GIT_TOKEN_PASSWORD }}", "",
 	)
 	for name, j := range workflow.Jobs {
 		one := job{name: "github " + name, options: dockerOptions(t, j.Container.Options+" IMAGE"), env: []string{"GITHUB_ACTIONS=true", "CI=true"}}

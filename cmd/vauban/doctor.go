@@ -19,14 +19,17 @@ import (
 )
 
 func newDoctor(a *app) *cobra.Command {
-	return &cobra.Command{
+	var format formatFlag
+	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Say what is missing on this machine, and how to get it",
 		Args:  arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.doctor(cmd.Context(), cmd.OutOrStdout())
+			return a.doctor(cmd.Context(), cmd.OutOrStdout(), format.value)
 		},
 	}
+	outputFlag(cmd, &format, "text", "json")
+	return cmd
 }
 
 // check is one thing that building needs.
@@ -39,7 +42,15 @@ type check struct {
 	optional bool
 }
 
-func (a *app) doctor(ctx context.Context, out io.Writer) error {
+// finding is what came of a check.
+type finding struct {
+	What  string `json:"what"`
+	State string `json:"state"` // ok, optional (and not there), missing
+	Why   string `json:"why,omitempty"`
+	Cure  string `json:"cure,omitempty"`
+}
+
+func (a *app) doctor(ctx context.Context, out io.Writer, format string) error {
 	log, err := a.log()
 	if err != nil {
 		return err
@@ -53,19 +64,44 @@ func (a *app) doctor(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	missing := 0
+	var all []finding
 	for _, c := range checks(stateDir, settings) {
-		switch err := c.need(ctx); {
-		case err == nil:
-			fmt.Fprintf(out, "ok       %s\n", c.what)
-		case c.optional:
-			fmt.Fprintf(out, "optional %s: %v: %s\n", c.what, err, c.cure)
-		default:
-			missing++
-			fmt.Fprintf(out, "MISSING  %s: %v: %s\n", c.what, err, c.cure)
+		found := finding{What: c.what, State: "ok"}
+		if err := c.need(ctx); err != nil {
+			found.Why, found.Cure = err.Error(), c.cure
+			found.State = "optional"
+			if !c.optional {
+				found.State = "missing"
+				missing++
+			}
 		}
+		all = append(all, found)
+	}
+	if err := printFindings(out, format, all); err != nil {
+		return err
 	}
 	if missing > 0 {
 		return fmt.Errorf("%d things are missing", missing)
+	}
+	return nil
+}
+
+func printFindings(out io.Writer, format string, all []finding) error {
+	if format == "json" {
+		return printJSON(out, all)
+	}
+	for _, f := range all {
+		state := f.State
+		if state == "missing" {
+			state = "MISSING" // to be seen at once
+		}
+		line := fmt.Sprintf("%-8s %s", state, f.What)
+		if f.Why != "" {
+			line += ": " + f.Why + ": " + f.Cure
+		}
+		if _, err := fmt.Fprintln(out, line); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -99,7 +135,8 @@ func checks(stateDir string, s config.Settings) []check {
 		{program: playbook, pkg: "ansible-core"},
 		{program: "mmdebstrap", pkg: "mmdebstrap"},
 		{program: "qemu-system-x86_64", pkg: "qemu-system-x86", optional: true},
-		{program: "qemu-img", pkg: "qemu-utils", optional: true}, // for bases on qcow2 images
+		{program: "qemu-img", pkg: "qemu-utils", optional: true}, // for bases that are qcow2
+		{program: "ssh", pkg: "openssh-client", optional: true},  // for git over ssh, and for drift
 		{program: "rsync", pkg: "rsync", optional: true},         // for tasks that synchronize
 	} {
 		all = append(all, check{what: p.program, optional: p.optional, cure: "apt-get install " + p.pkg, need: func(context.Context) error {

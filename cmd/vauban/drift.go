@@ -10,7 +10,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -26,7 +25,7 @@ import (
 type driftFlags struct {
 	against, out, dir string
 	exclude           []string
-	diff              bool
+	diff, exitCode    bool
 	format            formatFlag
 }
 
@@ -64,7 +63,13 @@ What every machine writes by itself, such as logs, is left out.`,
 				if err != nil {
 					return err
 				}
-				return printDrift(cmd.OutOrStdout(), f.format.value, all)
+				if err := printDrift(cmd.OutOrStdout(), f.format.value, all); err != nil {
+					return err
+				}
+				if f.exitCode && len(all) > 0 {
+					return errDiffers
+				}
+				return nil
 			})
 		},
 	}
@@ -74,6 +79,7 @@ What every machine writes by itself, such as logs, is left out.`,
 	flags.StringVarP(&f.out, "out", "o", "", "write what was changed to this archive (tar, gzip), for root alone to read")
 	flags.StringArrayVar(&f.exclude, "exclude", nil, "leave out paths that match, such as 'srv/uploads/**' (may be repeated)")
 	flags.BoolVar(&f.diff, "diff", false, "print the lines that differ, of texts that everybody may read")
+	exitCodeFlag(cmd, &f.exitCode, "the machine changed something")
 	flags.StringVar(&f.dir, "dir", "", "where the machine keeps its changes (default "+drift.DefaultDir+")")
 	return cmd
 }
@@ -193,31 +199,18 @@ func (s *session) compareRelease(ctx context.Context, source drift.Source, times
 }
 
 // writeArchive makes a file of what fn writes; it appears whole or not at all.
-func writeArchive(path string, fn func(*tar.Writer) error) (err error) {
+func writeArchive(path string, fn func(*tar.Writer) error) error {
 	if path == "" {
 		return fn(nil)
 	}
-	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".tmp-") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(fmt.Errorf("writing %q: %w", path, err), file.Close(), os.Remove(file.Name()))
+	return replaceFile(path, 0o600, func(file *os.File) error {
+		zip := gzip.NewWriter(file)
+		archive := tar.NewWriter(zip)
+		if err := fn(archive); err != nil {
+			return err
 		}
-	}()
-	zip := gzip.NewWriter(file)
-	archive := tar.NewWriter(zip)
-	if err := fn(archive); err != nil {
-		return err
-	}
-	if err := errors.Join(archive.Close(), zip.Close(), file.Sync()); err != nil {
-		return err
-	}
-	if err := os.Rename(file.Name(), path); err != nil {
-		return err
-	}
-	return file.Close()
+		return errors.Join(archive.Close(), zip.Close())
+	})
 }
 
 func printDrift(out io.Writer, format string, all []drift.Change) error {

@@ -2,49 +2,94 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"vauban/boot"
 )
 
+// entryFlags are what `entry` asks for.
+type entryFlags struct {
+	host, release, url, dir string
+	format                  formatFlag
+}
+
 func newEntry(a *app) *cobra.Command {
-	var host, release, url string
-	var format formatFlag
+	f := &entryFlags{format: formatFlag{value: "ipxe", all: []string{"ipxe", "grub"}}}
 	cmd := &cobra.Command{
 		Use:   "entry MASTER --url URL",
 		Short: "Print how a boot loader starts a machine from a published release",
-		Long: `Print how a boot loader starts a machine from a published release.
+		Long: `Print how a boot loader starts a machine from a published release, or write
+that for each host of the release.
 
-The entry names the release itself and the digest of its files, never what is
-current: write it anew after each release.`,
-		Example: `  vauban entry master-12-web --host web01 --url http://pxe.example.com/vauban >web01.ipxe`,
-		Args:    arguments(cobra.ExactArgs(1)),
+An entry names the release itself and the digest of its files, never what is
+current: write it anew after each release, and after a rollback.`,
+		Example: `  vauban entry master-12-web --host web01 --url http://pxe.example.com/vauban >web01.ipxe
+  vauban entry master-12-web --url http://pxe.example.com/vauban --dir /srv/pxe/entries`,
+		Args: arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if url == "" {
+			if f.url == "" {
 				return usage(errors.New("vauban: --url is missing: where machines find the published tree, e.g. http://server/pxe"))
 			}
+			if f.host != "" && f.dir != "" {
+				return usage(errors.New("vauban: --dir writes the entries of all hosts: leave out --host"))
+			}
 			return a.withTree(args[0], func(s *session, master string) error {
-				r, err := boot.OpenRelease(s.tree(), master, release)
+				r, err := boot.OpenRelease(s.tree(), master, f.release)
 				if err != nil {
 					return err
 				}
-				entry, err := boot.NewEntry(r, host, url)
-				if err != nil {
-					return err
+				if f.dir != "" {
+					return f.writeAll(cmd.OutOrStdout(), r)
 				}
-				if format.value == "grub" {
-					return entry.WriteGRUB(cmd.OutOrStdout())
-				}
-				return entry.WriteIPXE(cmd.OutOrStdout())
+				return f.write(cmd.OutOrStdout(), r, f.host)
 			})
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&host, "host", "", "the host whose conffs are laid over the rootfs")
-	flags.StringVar(&release, "release", "", "the release to boot (default: the current one)")
-	flags.StringVar(&url, "url", "", "where machines find the published tree")
-	format = formatFlag{value: "ipxe", all: []string{"ipxe", "grub"}}
-	flags.Var(&format, "format", "the boot loader: ipxe or grub")
+	flags.StringVar(&f.host, "host", "", "the host whose conffs are laid over the rootfs")
+	flags.StringVar(&f.release, "release", "", "the release to boot (default: the current one)")
+	flags.StringVar(&f.url, "url", "", "where machines find the published tree")
+	flags.StringVar(&f.dir, "dir", "", "write files instead, HOST.ipxe or HOST.cfg, for all hosts of the release (for a release without hosts, one of the master's name)")
+	flags.Var(&f.format, "format", "the boot loader: ipxe or grub")
 	return cmd
+}
+
+// writeAll writes a file for each host. Each is replaced as a whole: a machine
+// that boots meanwhile gets the old one or the new one.
+func (f *entryFlags) writeAll(out io.Writer, r boot.Release) error {
+	if err := os.MkdirAll(f.dir, 0o755); err != nil {
+		return fmt.Errorf("making the folder of the entries: %w", err)
+	}
+	suffix := map[string]string{"ipxe": ".ipxe", "grub": ".cfg"}[f.format.value]
+	files := map[string]string{} // by host
+	for _, host := range r.Hosts {
+		files[host] = host + suffix
+	}
+	if len(files) == 0 {
+		files[""] = filepath.Base(r.Master) + suffix
+	}
+	for host, name := range files {
+		err := replaceFile(filepath.Join(f.dir, name), 0o644, func(file *os.File) error { return f.write(file, r, host) })
+		if err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(out, "%s: %d entries of release %s\n", f.dir, len(files), r.Name)
+	return err
+}
+
+func (f *entryFlags) write(w io.Writer, r boot.Release, host string) error {
+	entry, err := boot.NewEntry(r, host, f.url)
+	if err != nil {
+		return err
+	}
+	if f.format.value == "grub" {
+		return entry.WriteGRUB(w)
+	}
+	return entry.WriteIPXE(w)
 }

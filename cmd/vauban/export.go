@@ -42,7 +42,7 @@ keys and the machine-id that the vault keeps for a master without hosts.`,
 		Args: arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.out == "" || f.out == "-" {
-				return usage(errors.New("vauban: --out is missing: a squashfs is written to a file, not to a stream"))
+				return usage(errors.New("vauban: --out FILE is missing: a squashfs cannot be written to standard output"))
 			}
 			return a.withMaster(cmd, args[0], f.on, func(ctx context.Context, s *session, m *config.Master, img layers.Image) error {
 				mounted := func(ctx context.Context, fn func(string) error) error { return s.engine.Mount(ctx, img, fn) }
@@ -108,7 +108,7 @@ machine-id that the vault keeps for it.`,
 }
 
 func (f *exportFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVarP(&f.out, "out", "o", "", "the file to write")
+	cmd.Flags().StringVarP(&f.out, "out", "o", "", "the file to write; - is standard output, for conffs")
 	cmd.Flags().StringVar(&f.on, "on", "", "take the master image with this tag, e.g. latest (default: the current release's)")
 }
 

@@ -11,6 +11,8 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/spf13/cobra"
+
 	"vauban/layers/daemon"
 )
 
@@ -28,6 +30,7 @@ func main() {
 const (
 	exitFailed      = 1
 	exitUsage       = 2
+	exitDiffers     = 3
 	exitInterrupted = 130
 )
 
@@ -57,6 +60,9 @@ func run(args []string) int {
 	case errors.Is(context.Cause(ctx), errInterrupted):
 		return exitInterrupted
 	}
+	if errors.Is(err, errDiffers) {
+		return exitDiffers // what differs is printed
+	}
 	var usage *usageError
 	if errors.As(err, &usage) {
 		fmt.Fprintln(stderr, usage.Error())
@@ -64,6 +70,14 @@ func run(args []string) int {
 	}
 	fmt.Fprintln(stderr, "vauban:", err)
 	return exitFailed
+}
+
+// errDiffers is the end of a command that found what --exit-code asks for.
+var errDiffers = errors.New("it differs")
+
+// exitCodeFlag adds --exit-code.
+func exitCodeFlag(cmd *cobra.Command, asked *bool, when string) {
+	cmd.Flags().BoolVar(asked, "exit-code", false, "exit with code 3 when "+when)
 }
 
 // usageError is a mistake in the command line or the configuration.

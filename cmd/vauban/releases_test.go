@@ -65,6 +65,9 @@ func TestReleases(t *testing.T) {
 			[]string{"menuentry 'web " + older + "'"}, ""},
 		{"an entry of nowhere", []string{"entry", "web"}, 2, nil, "--url is missing"},
 		{"an entry of another host", []string{"entry", "web", "--host", "db01", "--url", "http://server"}, 1, nil, `no files for host "db01"`},
+		{"entries of all hosts", []string{"entry", "web", "--url", "http://server/pxe", "--dir", filepath.Join(state, "entries")}, 0,
+			[]string{"entries: 1 entries of release " + newer}, ""},
+		{"entries of all hosts and of one", []string{"entry", "web", "--url", "http://server/pxe", "--dir", "x", "--host", "web01"}, 2, nil, "leave out --host"},
 		{"a rollback", []string{"rollback", "web"}, 0, []string{"web: " + older + " is served"}, ""},
 		{"a rollback too far", []string{"rollback", "web"}, 1, nil, "no release is older"},
 		{"a rollback forward", []string{"rollback", "web", newer}, 0, []string{newer + " is served"}, ""},
@@ -84,6 +87,13 @@ func TestReleases(t *testing.T) {
 				}
 			}
 		})
+	}
+	entries, err := filepath.Glob(filepath.Join(state, "entries", "*"))
+	if err != nil || len(entries) != 1 || filepath.Base(entries[0]) != "web01.ipxe" {
+		t.Fatalf("the folder of entries has %q: %v", entries, err)
+	}
+	if text, err := os.ReadFile(entries[0]); err != nil || !strings.Contains(string(text), "/web/releases/"+newer+"/conffs-web01.tgz") {
+		t.Errorf("the entry of web01 is %q: %v", text, err)
 	}
 	if _, err := os.Stat(filepath.Join(state, "published", "web", "releases", older)); !os.IsNotExist(err) {
 		t.Errorf("the pruned release is still there: %v", err)

@@ -12,7 +12,11 @@ func newRollback(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "rollback MASTER [RELEASE]",
 		Short: "Serve a release that was published before; by default the one before the current",
-		Args:  arguments(cobra.RangeArgs(1, 2)),
+		Long: `Serve a release that was published before; by default the one before the current.
+
+That moves what is current. A machine whose boot entry names a release, as
+those of vauban entry do, still boots that one: print its entry again.`,
+		Args: arguments(cobra.RangeArgs(1, 2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withTree(args[0], func(s *session, master string) error {
 				release := ""
@@ -23,7 +27,7 @@ func newRollback(a *app) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s is served\n", master, p.Timestamp)
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s is served; entries of vauban entry name a release: print them again\n", master, p.Timestamp)
 				return err
 			})
 		},

@@ -53,6 +53,7 @@ func newRoot() *cobra.Command {
 		newReleases(a), newRollback(a), newEntry(a), newServe(a), newPrune(a), newBoot(a),
 		newVault(a), newDoctor(a), newVersion(),
 	)
+	a.completions(root)
 	return root
 }
 

@@ -20,6 +20,7 @@ import (
 func newStatus(a *app) *cobra.Command {
 	var format formatFlag
 	var branch string
+	exitCode := false
 	cmd := &cobra.Command{
 		Use:   "status [MASTER...]",
 		Short: "Tell which bases, masters and hosts are stale, and which input changed",
@@ -44,13 +45,19 @@ Hosts of the inventory that no master has are listed too.`,
 					return err
 				}
 				if format.value == "json" {
-					return printJSON(cmd.OutOrStdout(), status)
+					err = printJSON(cmd.OutOrStdout(), status)
+				} else {
+					err = printStatus(cmd.OutOrStdout(), status)
 				}
-				return printStatus(cmd.OutOrStdout(), status)
+				if err == nil && exitCode && !status.Fresh() {
+					return errDiffers
+				}
+				return err
 			})
 		},
 	}
 	cmd.Flags().StringVar(&branch, "branch", "", "branch of the playbooks where a stage or master names none")
+	exitCodeFlag(cmd, &exitCode, "something is stale")
 	outputFlag(cmd, &format, "text", "json")
 	return cmd
 }

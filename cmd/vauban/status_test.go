@@ -108,3 +108,27 @@ func TestTreeInDocs(t *testing.T) {
 	}
 	golden(t, page, block.ReplaceAllLiteralString(string(text), "```mermaid\n"+out+"```"))
 }
+
+func TestStatusExitCode(t *testing.T) {
+	global := unbuilt(t)
+	code, out, errs := vauban(t, append(global, "status", "--exit-code")...)
+	if code != 3 || !strings.Contains(out, "never built") || errs != "" {
+		t.Errorf("exit code %d, %q, %q", code, out, errs)
+	}
+	for _, tt := range []struct {
+		status build.Status
+		fresh  bool
+	}{
+		{build.Status{}, true},
+		{build.Status{Bases: []build.BaseStatus{{Fresh: true}}, Masters: []build.MasterStatus{{Fresh: true, Hosts: []build.HostStatus{{Fresh: true}}}}}, true},
+		{build.Status{Bases: []build.BaseStatus{{}}}, false},
+		{build.Status{Masters: []build.MasterStatus{{}}}, false},
+		{build.Status{Masters: []build.MasterStatus{{Fresh: true, Hosts: []build.HostStatus{{}}}}}, false},
+		{build.Status{Masters: []build.MasterStatus{{Fresh: true, Release: build.Verdict{Why: []string{"x"}}}}}, false},
+		{build.Status{Masters: []build.MasterStatus{{Fresh: true, Gone: []string{"web09"}}}}, false},
+	} {
+		if tt.status.Fresh() != tt.fresh {
+			t.Errorf("%+v is fresh: %v", tt.status, !tt.fresh)
+		}
+	}
+}
