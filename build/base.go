@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"regexp"
 	"strconv"
@@ -19,6 +20,11 @@ import (
 
 // makeBase imports a base untouched and prepares it with Dockerfile.base.
 func (r *Runner) makeBase(ctx context.Context, b *config.Base) (string, error) {
+	// Digested before they are used: what changes meanwhile counts as changed.
+	files, err := r.records.contents().of(r.Config, b)
+	if err != nil {
+		return "", fmt.Errorf("%s: base %q: %w", place(r.Config, b.Pos), b.Name, err)
+	}
 	raw, from, err := r.importBase(ctx, b)
 	if err != nil {
 		return "", err
@@ -52,6 +58,7 @@ func (r *Runner) makeBase(ctx context.Context, b *config.Base) (string, error) {
 		return "", err
 	}
 	made := Record{Parent: raw.Digest(), From: from, Inputs: baseInputs(b, recipe)}
+	maps.Copy(made.Inputs, files)
 	if len(b.Stages) > 0 {
 		// A base's own stages are applied as a master's are.
 		if img, made.Stages, err = r.applyStages(ctx, asMaster(b), img, b.RawImage()); err != nil {

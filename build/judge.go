@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -99,13 +100,32 @@ func (j *Judge) Base(ctx context.Context, b *config.Base) (Verdict, error) {
 	if err != nil {
 		return Verdict{}, err
 	}
-	changed := changedInputs("", record.Inputs, baseInputs(b, recipe))
+	now := baseInputs(b, recipe)
+	maps.Copy(now, j.contents(b, record.Inputs))
+	changed := changedInputs("", record.Inputs, now)
 	if len(changed) == 0 {
 		changed = j.moved(ctx, b, record.From)
 	}
 	why = append(why, changed...)
 	stages, _, err := j.stages(ctx, asMaster(b), b.Stages, record.Stages, false, nil)
 	return Verdict{Why: append(why, stages...)}, err
+}
+
+// contents are those of the files that a base is made of. A machine that does
+// not have them cannot tell: then they are as before.
+func (j *Judge) contents(b *config.Base, before ansible.Inputs) ansible.Inputs {
+	now, err := j.Records.contents().of(j.Config, b)
+	if err == nil {
+		return now
+	}
+	j.Records.log.Warn("whether a file of a base has changed cannot be told", "base", b.Name, "error", err)
+	now = ansible.Inputs{}
+	for name := range baseFiles(b) {
+		if d, ok := before[name]; ok {
+			now[name] = d
+		}
+	}
+	return now
 }
 
 // moved tells whether a base's source names something else than it did. When

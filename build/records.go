@@ -182,6 +182,9 @@ func (s *Records) path(image string) string {
 	return filepath.Join(s.dir, strings.ReplaceAll(image, "/", "@")) // which no name has
 }
 
+// contents keeps the digests of files here, as they change with the machine.
+func (s *Records) contents() contents { return contents{filepath.Join(s.dir, "files@")} }
+
 const unpushedMark = " unpushed"
 
 // readCopy gives nothing when there is no copy that can be read.

@@ -1,0 +1,120 @@
+package build
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/containerd/containerd/v2/pkg/atomicfile"
+	"github.com/opencontainers/go-digest"
+
+	"vauban/ansible"
+	"vauban/config"
+)
+
+// contents digests files of this machine. A file that is as it was is not read
+// again: a disk image has many GiB.
+type contents struct{ dir string }
+
+// fileIdentity changes with a file's content, its name's or not.
+type fileIdentity struct {
+	Device, Inode uint64
+	Size          int64
+	Modified      time.Time
+	Changed       time.Time
+}
+
+// digested is what is kept of a file.
+type digested struct {
+	Identity fileIdentity
+	Digest   digest.Digest
+}
+
+// settled is how old a change must be for the next one to have another time.
+const settled = time.Second
+
+func (c contents) digest(path string) (d digest.Digest, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	before, err := identify(f)
+	if err != nil {
+		return "", err
+	}
+	copyOf := filepath.Join(c.dir, digest.FromString(path).Encoded())
+	var kept digested
+	if data, err := os.ReadFile(copyOf); err == nil && json.Unmarshal(data, &kept) == nil && kept.Identity == before && kept.Digest.Validate() == nil {
+		return kept.Digest, nil
+	}
+	start := time.Now()
+	if d, err = digest.FromReader(f); err != nil {
+		return "", err
+	}
+	after, err := identify(f)
+	if err != nil || after != before || start.Sub(before.Changed) < settled {
+		return d, err // it may have changed since, or within one tick of the clock
+	}
+	return d, keepDigest(copyOf, digested{before, d})
+}
+
+func identify(f *os.File) (fileIdentity, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return fileIdentity{}, err
+	}
+	if !info.Mode().IsRegular() {
+		return fileIdentity{}, fmt.Errorf("%q is no file", f.Name())
+	}
+	s := info.Sys().(*syscall.Stat_t)
+	return fileIdentity{uint64(s.Dev), s.Ino, s.Size, time.Unix(s.Mtim.Unix()).UTC(), time.Unix(s.Ctim.Unix()).UTC()}, nil
+}
+
+func keepDigest(path string, d digested) error {
+	data, err := json.Marshal(d)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("keeping the digest of a file: %w", err)
+	}
+	f, err := atomicfile.New(path, 0o600)
+	if err != nil {
+		return fmt.Errorf("keeping the digest of a file: %w", err)
+	}
+	if _, err := f.Write(data); err != nil {
+		return errors.Join(fmt.Errorf("keeping the digest of a file: %w", err), f.Cancel())
+	}
+	return f.Close()
+}
+
+// of digests the files that config.yml names for a base and says nothing more
+// of.
+func (c contents) of(cfg *config.Config, b *config.Base) (ansible.Inputs, error) {
+	inputs := ansible.Inputs{}
+	for name, path := range baseFiles(b) {
+		d, err := c.digest(cfg.Resolve(path))
+		if err != nil {
+			return nil, fmt.Errorf("digesting %s: %w", name, err)
+		}
+		inputs.Add(name, d)
+	}
+	return inputs, nil
+}
+
+// baseFiles are those files, by what the record calls them.
+func baseFiles(b *config.Base) map[string]string {
+	files := map[string]string{}
+	if b.Source.Kind == config.File && b.SHA256 == "" {
+		files["the content of `file:`"] = b.Source.Value
+	}
+	if b.Keyring != "" {
+		files["the content of `keyring:`"] = b.Keyring
+	}
+	return files
+}

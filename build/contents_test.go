@@ -1,0 +1,128 @@
+package build
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"vauban/ansible"
+	"vauban/config"
+)
+
+// TestContents replaces files of a base, in ways that leave the path, the size
+// or the date as they were.
+func TestContents(t *testing.T) {
+	cfg := &config.Config{Dir: t.TempDir()}
+	c := contents{filepath.Join(t.TempDir(), "digests")}
+	long := time.Now().Add(-time.Hour)
+	put := func(name, text string) {
+		t.Helper()
+		next := filepath.Join(cfg.Dir, name+".next")
+		if err := os.WriteFile(next, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(next, long, long); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(next, filepath.Join(cfg.Dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := &config.Base{Source: config.Source{Kind: config.File, Value: "root.raw"}, Keyring: "keys.gpg"}
+	put("root.raw", "one")
+	put("keys.gpg", "key")
+	before, err := c.of(cfg, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ name, file, text, want string }{
+		{"nothing", "", "", ""},
+		{"the same content in another file", "root.raw", "one", ""},
+		{"another image of the same size and date", "root.raw", "two", "changed: the content of `file:`"},
+		{"other keys", "keys.gpg", "yek", "changed: the content of `keyring:`"},
+	} {
+		if tt.file != "" {
+			put(tt.file, tt.text)
+		}
+		now, err := c.of(cfg, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(changedInputs("", before, now), "; "); got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+		before = now
+	}
+	b.SHA256 = "config.yml says it"
+	if now, err := c.of(cfg, b); err != nil || len(now) != 1 {
+		t.Errorf("with `sha256:`: %v, %v", now, err)
+	}
+}
+
+// TestContentsAreReadOnce: what is kept is used while the file stays, and a file
+// that was just written is not trusted to stay.
+func TestContentsAreReadOnce(t *testing.T) {
+	c := contents{t.TempDir()}
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, []byte("text"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	kept := func() int {
+		t.Helper()
+		if _, err := c.digest(path); err != nil {
+			t.Fatal(err)
+		}
+		entries, err := os.ReadDir(c.dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries)
+	}
+	if n := kept(); n != 0 {
+		t.Errorf("the digest of a file that is being written was kept")
+	}
+	time.Sleep(settled + 50*time.Millisecond)
+	if n := kept(); n != 1 {
+		t.Fatalf("%d digests were kept", n)
+	}
+	entries, _ := os.ReadDir(c.dir)
+	copyOf := filepath.Join(c.dir, entries[0].Name())
+	data, err := os.ReadFile(copyOf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	of, _ := c.digest(path)
+	other := "sha256:" + strings.Repeat("0", 64)
+	if err := os.WriteFile(copyOf, []byte(strings.Replace(string(data), of.String(), other, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := c.digest(path); err != nil || got.String() != other {
+		t.Errorf("the file was read again: %s, %v", got, err)
+	}
+	if _, err := c.digest(t.TempDir()); err == nil {
+		t.Error("a folder has a digest")
+	}
+}
+
+// TestContentsElsewhere: a machine without the file leaves the base alone.
+func TestContentsElsewhere(t *testing.T) {
+	var log strings.Builder
+	j := &Judge{Config: &config.Config{Dir: t.TempDir()}, Records: &Records{dir: t.TempDir(), log: slog.New(slog.NewTextHandler(&log, nil))}}
+	b := &config.Base{Name: "debian/iso", Source: config.Source{Kind: config.File, Value: "root.raw"}}
+	before := ansible.Inputs{"the content of `file:`": "1234", "arch": "amd64"}
+	if now := j.contents(b, before); len(now) != 1 || now["the content of `file:`"] != "1234" {
+		t.Errorf("inputs: %v", now)
+	}
+	if !strings.Contains(log.String(), "cannot be told") {
+		t.Errorf("log: %s", log.String())
+	}
+	if err := os.WriteFile(filepath.Join(j.Config.Dir, "root.raw"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if now := j.contents(b, before); now["the content of `file:`"] == "1234" {
+		t.Error("a file that is here counts as it was")
+	}
+}
