@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -45,7 +46,7 @@ var systemdArguments = []string{
 // becomes process 1.
 func withSystemd(ns *userNamespace) oci.SpecOpts {
 	return func(_ context.Context, _ oci.Client, _ *containers.Container, s *oci.Spec) error {
-		s.Process.Args = slices.Concat([]string{initPath, systemdPath}, systemdArguments)
+		s.Process.Args = slices.Concat([]string{initPath, strconv.Itoa(ns.owner), systemdPath}, systemdArguments)
 		s.Mounts = slices.DeleteFunc(s.Mounts, func(m specs.Mount) bool { return m.Type == "cgroup" })
 		s.Mounts = append(s.Mounts, specs.Mount{Type: "bind", Source: ns.path("user"),
 			Destination: userNamespacePath, Options: []string{"bind", "ro"}})
@@ -77,7 +78,7 @@ func (c *Container) prepareSystemd() error {
 	if !c.has(systemdPath) {
 		return errors.New("`init: systemd` needs systemd in the image: install the package systemd-sysv in an earlier stage, or name it in the base's include")
 	}
-	for _, program := range []string{"nsenter", "unshare", "mount"} {
+	for _, program := range []string{"setpriv", "nsenter", "unshare", "mount"} {
 		if !c.has("/bin/"+program) && !c.has("/usr/bin/"+program) {
 			return fmt.Errorf("`init: systemd` needs %q in the image: install the packages util-linux and mount", program)
 		}

@@ -4,8 +4,10 @@ package layers_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -156,4 +158,34 @@ func TestSystemdFailedUnitsAndRemains(t *testing.T) {
 			t.Errorf("control groups are left: %v, %v", left, err)
 		}
 	}
+}
+
+// Twenty machines have more inotify instances than one user of the builder
+// may: each has its own allowance.
+func TestSystemdHasItsOwnInotifyInstances(t *testing.T) {
+	e, base := shared.use(t)
+	limit, err := strconv.Atoi(strings.TrimSpace(readFile(t, "/proc/sys/fs/inotify/max_user_instances")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	take := fmt.Sprintf(`cat >/srv/take.py <<'END'
+import ctypes, time
+taken = 0
+while taken < %d and ctypes.CDLL(None).inotify_init() >= 0:
+    taken += 1
+print(taken, flush=True)
+time.sleep(1000)
+END
+systemd-run --quiet --property=StandardOutput=file:/srv/taken python3 /srv/take.py
+while ! grep . /srv/taken; do sleep 0.1; done
+`, limit*3/4)
+	live(t, e, withSystemd(target("one", base)), func(one *layers.Container) {
+		live(t, e, withSystemd(target("two", base)), func(two *layers.Container) {
+			for _, c := range []*layers.Container{one, two} {
+				if got := mustSh(t, c, take); strings.TrimSpace(got) != strconv.Itoa(limit*3/4) {
+					t.Errorf("%s has %s inotify instances, want %d", c.Name(), got, limit*3/4)
+				}
+			}
+		})
+	})
 }

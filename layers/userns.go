@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +21,7 @@ const everyID = 1<<32 - 1
 // owns. Whoever is root in it may do everything to these, and nothing to what
 // belongs to the builder. A process holds them until a container does.
 type userNamespace struct {
+	owner  int // the user who may enter it
 	holder *exec.Cmd
 	life   io.Closer // the holder ends when this is closed
 }
@@ -37,10 +39,38 @@ func newUserNamespace() (_ *userNamespace, err error) {
 		// Both as root of the builder, so setgroups(2) stays allowed.
 		UidMappings: all, GidMappings: all, GidMappingsEnableSetgroups: true,
 	}
-	if err := cmd.Start(); err != nil {
+	owner := ownerID()
+	if err := startAs(owner, cmd); err != nil {
 		return nil, fmt.Errorf("making a user namespace: %w (%w)", err, CheckUserNamespaces())
 	}
-	return &userNamespace{cmd, life}, nil
+	return &userNamespace{owner, cmd, life}, nil
+}
+
+// ownerID is a user that the builder has not: numbers from 1<<31 on belong to
+// nobody, see https://systemd.io/UIDS-GIDS. What a namespace uses counts
+// towards the limits of who made it: root's 128 inotify instances would not do
+// for twenty machines.
+func ownerID() int { return 1<<31 | rand.IntN(1<<30) }
+
+// startAs starts a command by a thread whose effective user is id and who may
+// do all the same what root may.
+func startAs(id int, cmd *exec.Cmd) error {
+	done := make(chan error, 1)
+	go onThread(func() {
+		const keepCapabilities = 1 << 2 // SECBIT_NO_SETUID_FIXUP
+		if err := unix.Prctl(unix.PR_SET_SECUREBITS, keepCapabilities, 0, 0, 0); err != nil {
+			done <- fmt.Errorf("keeping the capabilities: %w", err)
+			return
+		}
+		// The library's function is for all threads.
+		const same = ^uintptr(0)
+		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, same, uintptr(id), same); errno != 0 {
+			done <- fmt.Errorf("becoming user %d: %w", id, errno)
+			return
+		}
+		done <- cmd.Start()
+	})
+	return <-done
 }
 
 // path is what setns(2) wants: kind is "user", "net" or "uts".
