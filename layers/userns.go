@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -101,6 +103,11 @@ func checkUserNamespaces(proc string) error {
 	case string(limit) == "0\n":
 		return errors.New("user namespaces are switched off: sysctl -w user.max_user_namespaces=10000")
 	}
+	if may, err := canEnterOthers(filepath.Join(proc, "self/status")); err != nil {
+		return err
+	} else if !may {
+		return errors.New("the capability to enter the processes of others is missing: docker run --cap-add SYS_PTRACE")
+	}
 	hierarchies, err := cgroupMountsIn(filepath.Join(proc, "self/mountinfo"))
 	if err != nil {
 		return err
@@ -109,6 +116,22 @@ func checkUserNamespaces(proc string) error {
 		return errors.New("cgroup v2 is not mounted: mkdir -p /sys/fs/cgroup/unified && mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified")
 	}
 	return nil
+}
+
+// canEnterOthers says whether CAP_SYS_PTRACE is among the effective
+// capabilities that a status file of proc(5) names.
+func canEnterOthers(status string) (bool, error) {
+	data, err := os.ReadFile(status)
+	if err != nil {
+		return false, err
+	}
+	_, rest, found := strings.Cut(string(data), "\nCapEff:\t")
+	digits, _, _ := strings.Cut(rest, "\n")
+	effective, err := strconv.ParseUint(digits, 16, 64)
+	if !found || err != nil {
+		return false, fmt.Errorf("reading the capabilities in %q: it holds %q", status, digits)
+	}
+	return effective&(1<<unix.CAP_SYS_PTRACE) != 0, nil
 }
 
 // seal copies a program to memory that nobody can write to any more. A program

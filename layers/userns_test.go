@@ -12,14 +12,18 @@ func TestCheckUserNamespaces(t *testing.T) {
 		v1     = "30 20 0:26 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n"
 		v2     = "31 20 0:27 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n"
 		limits = "sys/user/max_user_namespaces"
+
+		all     = "Name:\tvauban\nCapEff:\t000001ffffffffff\nCapBnd:\t000001ffffffffff\n"
+		runners = "Name:\tvauban\nCapEff:\t00000000a82435fb\nCapBnd:\t000001ffffffffff\n"
 	)
 	for name, test := range map[string]struct {
 		files map[string]string
 		want  string // "" is no error
 	}{
-		"both versions": {map[string]string{limits: "100\n", "self/mountinfo": v1 + v2}, ""},
-		"version 2":     {map[string]string{limits: "100\n", "self/mountinfo": v2}, ""},
-		"version 1":     {map[string]string{limits: "100\n", "self/mountinfo": v1}, "mount -t cgroup2"},
+		"both versions": {map[string]string{limits: "100\n", "self/status": all, "self/mountinfo": v1 + v2}, ""},
+		"version 2":     {map[string]string{limits: "100\n", "self/status": all, "self/mountinfo": v2}, ""},
+		"version 1":     {map[string]string{limits: "100\n", "self/status": all, "self/mountinfo": v1}, "mount -t cgroup2"},
+		"a runner":      {map[string]string{limits: "100\n", "self/status": runners, "self/mountinfo": v2}, "--cap-add SYS_PTRACE"},
 		"switched off":  {map[string]string{limits: "0\n", "self/mountinfo": v2}, "sysctl -w user.max_user_namespaces"},
 		"none":          {map[string]string{"self/mountinfo": v2}, "CONFIG_USER_NS"},
 	} {

@@ -70,7 +70,7 @@ suite:
   file: base.tar
   name: base/iso
   web:
-    stages: [web.yml]
+    stages: [web.yml, {init: systemd@service.yml}]
     conffs: "web*"
     export: {level: "1"}
 `,
@@ -82,6 +82,14 @@ suite:
   tasks:
     - copy: {dest: /srv/web, content: "{{ inventory_hostname }}"}
     - shell: iptables -A INPUT -p tcp --dport 80 -j ACCEPT; rm -f /srv/null; mknod /srv/null c 1 3; chown 1:1 /srv/null
+`,
+		"playbooks/service.yml": `
+- hosts: all
+  gather_facts: false
+  tasks:
+    - shell: |
+        printf '[Service]\nType=oneshot\nPrivateTmp=yes\nExecStart=/bin/sh -c "hostname >/srv/service"\n' >/run/systemd/system/writes.service
+        systemctl start writes
 `,
 	})
 }
@@ -124,6 +132,9 @@ func TestCITemplates(t *testing.T) {
 		})
 	}
 	files := s.published(t, "pxe/web")
+	if files["rootfs/srv/service"] != "web\n" || files["conffs-web01/srv/service"] != "web01\n" {
+		t.Errorf("the service wrote %q and %q", files["rootfs/srv/service"], files["conffs-web01/srv/service"])
+	}
 	if files["rootfs/srv/web"] != "web" || files["conffs-web01/srv/web"] != "web01" || !strings.Contains(files["names"], "initramfs.img") {
 		t.Errorf("published are %q and %q of %q", files["rootfs/srv/web"], files["conffs-web01/srv/web"], files["names"])
 	}
