@@ -48,9 +48,59 @@ func newWorld(t *testing.T) *world {
 			t.Fatal(err)
 		}
 	}
+	w.addLedger(t)
 	w.env = append(os.Environ(), "VAUBAN_STATE_DIR="+w.path("state"), "UPLOAD_DIR="+w.path("pxe"), "VAULTED_SSHD_KEYS_KEY="+passphrase)
 	w.command(t, "sh", "scripts/demo", "repository")
 	return w
+}
+
+// ledger is a stage that needs its service running: what is written into it is
+// in memory until the service is stopped in its own way.
+const ledger = `
+- name: Write a line into the ledger
+  hosts: all
+  gather_facts: false
+  tasks:
+    - name: Its service
+      ansible.builtin.copy:
+        dest: /etc/systemd/system/ledger.service
+        mode: "0644"
+        content: |
+          [Unit]
+          Description=Ledger
+          [Service]
+          Type=oneshot
+          RemainAfterExit=yes
+          StateDirectory=ledger
+          RuntimeDirectory=ledger
+          ExecStart=/bin/sh -c 'if [ -e /var/lib/ledger/lines ]; then cp /var/lib/ledger/lines /run/ledger/; fi'
+          ExecStop=/bin/cp /run/ledger/lines /var/lib/ledger/
+          [Install]
+          WantedBy=multi-user.target
+    - name: It runs
+      ansible.builtin.systemd:
+        name: ledger
+        state: started
+        enabled: true
+        daemon_reload: true
+    - name: The line
+      ansible.builtin.shell: "[ -z \"$SYSTEMD_OFFLINE\" ] && echo {{ inventory_hostname }} >>/run/ledger/lines"
+`
+
+// addLedger makes it the last stage of master-12-web.
+func (w *world) addLedger(t *testing.T) {
+	t.Helper()
+	const last = "- playbook_web.yml\n"
+	config := w.read(t, "config.yml")
+	with := strings.Replace(config, last, last+"        - init: systemd@playbook_ledger.yml\n", 1)
+	if with == config {
+		t.Fatalf("config.yml has no %q", last)
+	}
+	for name, content := range map[string]string{"config.yml": with, "examples/ansible/playbook_ledger.yml": ledger} {
+		if err := os.WriteFile(w.path(name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // passphrase is that of the vault. It must be nowhere but in the environment.
@@ -341,6 +391,8 @@ say page "$(curl -s http://127.0.0.1/ || python3 -c 'import urllib.request as u;
 say nginx "$(systemctl is-active nginx)"
 say names "$(getent hosts localhost | awk '{print $1}') $(getent hosts "$(hostname)" >/dev/null && echo own)"
 say renamed "$(python3 -c 'import os; os.rename("/usr/share/doc", "/usr/share/moved")' 2>&1)"
+say ledger "$(systemctl is-active ledger)"
+say ledger_lines "$(cat /run/ledger/lines)"
 say release "$(cat /run/vauban/release.json)"
 `
 
@@ -359,6 +411,7 @@ func bootedGuest(t *testing.T, w *world) {
 	for name, want := range map[string]string{
 		"hostname": "web01", "etc_hostname": "web01", "root": "overlay", "nginx": "active",
 		"names": "::1 own", "renamed": "",
+		"ledger": "active", "ledger_lines": "master-12-web web01", // from two builds with init: systemd
 		"machine_id": strings.TrimSpace(w.command(t, "tar", "-xzOf", "pxe/master-12-web/conffs-web01.tgz", "etc/machine-id")),
 	} {
 		if got[name] != want {
