@@ -141,7 +141,7 @@ func (e *Engine) connect(ctx context.Context, o Options) error {
 		}
 		e.log.Info("the system's containerd does not answer; using the embedded one")
 	}
-	d, err := daemon.Start(ctx, daemon.Options{StateDir: o.StateDir, Version: o.Version, Log: e.log})
+	d, err := daemon.Start(ctx, daemon.Options{StateDir: o.StateDir, Version: o.Version, Cgroup: daemonCgroup(), Log: e.log})
 	if err != nil {
 		return fmt.Errorf("starting the embedded containerd: %w", err)
 	}
@@ -150,6 +150,15 @@ func (e *Engine) connect(ctx context.Context, o Options) error {
 		return fmt.Errorf("connecting to the embedded containerd: %w", err)
 	}
 	return nil
+}
+
+// daemonCgroup is beside those of containers. Empty without cgroup v2.
+func daemonCgroup() string {
+	hierarchies, err := cgroupMounts()
+	if err != nil || hierarchies[""] == "" {
+		return ""
+	}
+	return filepath.Join(hierarchies[""], Namespace, "daemon")
 }
 
 func dial(ctx context.Context, address string) (*containerd.Client, error) {

@@ -189,3 +189,23 @@ while ! grep . /srv/taken; do sleep 0.1; done
 		})
 	})
 }
+
+// What ends the service that a run is in ends all that is in its control
+// group: containerd and the shims of containers are in another.
+func TestContainerdIsInNoRunsCgroup(t *testing.T) {
+	e, base := shared.use(t)
+	live(t, e, target("any", base), func(*layers.Container) {
+		kinds := map[string]bool{}
+		for _, hierarchy := range []string{"", "unified/"} {
+			pids, _ := os.ReadFile("/sys/fs/cgroup/" + hierarchy + "vauban/daemon/cgroup.procs")
+			for pid := range strings.FieldsSeq(string(pids)) {
+				cmdline, _ := os.ReadFile("/proc/" + pid + "/cmdline")
+				kinds["containerd"] = kinds["containerd"] || strings.Contains(string(cmdline), "__containerd\x00"+filepath.Dir(filepath.Dir(e.Dir())))
+				kinds["shim"] = kinds["shim"] || strings.Contains(string(cmdline), "\x00-id\x00"+filepath.Base(e.Dir()))
+			}
+		}
+		if !kinds["containerd"] || !kinds["shim"] {
+			t.Errorf("in the control group are %v", kinds)
+		}
+	})
+}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -64,9 +65,25 @@ func (p paths) spawn(o Options) (*child, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting containerd: %w", err)
 	}
+	if err := join(o.Cgroup, cmd.Process.Pid); err != nil {
+		o.Log.Debug("containerd stays in the cgroup of this run", "error", err)
+	}
 	c := &child{ended: make(chan error, 1)}
 	go func() { c.ended <- cmd.Wait() }()
 	return c, nil
+}
+
+// join moves a process to a cgroup. What ends the service or the session that
+// a run belongs to would else end the containerd of all runs, and leave the
+// containers without one.
+func join(cgroup string, pid int) error {
+	if cgroup == "" {
+		return nil
+	}
+	if err := os.MkdirAll(cgroup, 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(cgroup, "cgroup.procs"), strconv.AppendInt(nil, int64(pid), 10), 0)
 }
 
 // linkShim lets containerd find the shim, which it looks for by name in its

@@ -28,6 +28,9 @@ type Options struct {
 	StateDir string
 	// Version is this vauban's. A daemon of another one is replaced.
 	Version string
+	// Cgroup is a folder of cgroup v2 for containerd and its shims, made when
+	// it is missing. Empty: that of the run which starts them.
+	Cgroup string
 	// Log gets what happens. Nil discards it.
 	Log *slog.Logger
 
