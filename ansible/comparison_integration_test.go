@@ -40,17 +40,47 @@ func TestStageIsAsPlainAnsible(t *testing.T) {
 	commit(t, repository, nil)
 	tallies := filepath.Join(t.TempDir(), "tally")
 
-	plain := filepath.Join(t.TempDir(), "root")
 	err = e.Mount(t.Context(), base, func(root string) error {
-		plainChroot(t, root, plain)
-		return nil
+		plain := plainChroot(t, root)
+		defer plain.remove()
+		var stage layers.Image
+		t.Run("applied", func(t *testing.T) {
+			t.Run("plain", func(t *testing.T) {
+				t.Parallel() // either waits as often as it computes
+				plainRun(t, repository, plain.root, tallies+"-plain")
+			})
+			t.Run("stage", func(t *testing.T) {
+				t.Parallel()
+				stage = stageRun(t, repository, base, tallies+"-stage")
+			})
+		})
+		if t.Failed() {
+			return nil
+		}
+		return e.Mount(t.Context(), stage, func(stage string) error {
+			checkContents(t, stage)
+			for _, difference := range treecmp.Compare(plain.root, stage, treecmp.Options{Skip: notCompared, SkipMtime: func(string) bool { return true }}) {
+				t.Error(difference)
+			}
+			return nil
+		})
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	plainRun(t, repository, plain, tallies+"-plain")
+	if t.Failed() {
+		return
+	}
+	if diff := cmp.Diff(builder(t, tallies+"-plain"), builder(t, tallies+"-stage")); diff != "" {
+		t.Errorf("the repository's own callback counted, plain (-), as a stage (+):\n%s", diff)
+	}
+}
 
-	r := open(t, Options{Repo: repository, Environ: append(os.Environ(), "TALLY="+tallies+"-stage")})
+// stageRun applies the playbook as a stage, which passes nothing over.
+func stageRun(t *testing.T, repository string, base layers.Image, tally string) layers.Image {
+	t.Helper()
+	e, _ := engine(t)
+	r := open(t, Options{Repo: repository, Environ: append(os.Environ(), "TALLY="+tally)})
 	var passed []Passed
 	step := r.Playbook(PlaybookOptions{Revision: revision(t, r, ""), Path: "play.yml", Conffs: true, Log: t.Output(),
 		Passed: func(p []Passed) { passed = p }})
@@ -65,19 +95,7 @@ func TestStageIsAsPlainAnsible(t *testing.T) {
 	if len(passed) > 0 {
 		t.Errorf("something was passed over: %v", passed)
 	}
-	err = e.Mount(t.Context(), results[0].Image, func(stage string) error {
-		checkContents(t, stage)
-		for _, difference := range treecmp.Compare(plain, stage, treecmp.Options{Skip: notCompared, SkipMtime: func(string) bool { return true }}) {
-			t.Error(difference)
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(builder(t, tallies+"-plain"), builder(t, tallies+"-stage")); diff != "" {
-		t.Errorf("the repository's own callback counted, plain (-), as a stage (+):\n%s", diff)
-	}
+	return results[0].Image
 }
 
 // notCompared are what no layer holds, what vauban writes before a stage, and
@@ -118,29 +136,33 @@ func checkContents(t *testing.T, root string) {
 	}
 }
 
-// plainChroot makes a chroot of a base, with what a chroot needs.
-func plainChroot(t *testing.T, base, root string) {
+// chroot is a writable view of a base, with what a chroot needs.
+type chroot struct {
+	root   string
+	remove func()
+}
+
+func plainChroot(t *testing.T, base string) chroot {
 	t.Helper()
+	dir := t.TempDir()
 	run := func(argv ...string) {
 		if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %v: %s", argv, err, out)
+			t.Errorf("%v: %v: %s", argv, err, out)
 		}
 	}
-	run("cp", "--archive", base, root)
+	run("mkdir", dir+"/upper", dir+"/work", dir+"/root")
+	c := chroot{dir + "/root", func() { run("umount", "--recursive", "--lazy", dir+"/root") }}
 	for _, mount := range [][]string{
-		{"--types", "proc", "proc", root + "/proc"},
-		{"--rbind", "/dev", root + "/dev"},
-		{"--types", "tmpfs", "tmpfs", root + "/run"},
-		{"--types", "tmpfs", "tmpfs", root + "/tmp"},
+		{"--types", "overlay", "overlay", "--options", "lowerdir=" + base + ",upperdir=" + dir + "/upper,workdir=" + dir + "/work", c.root},
+		{"--types", "proc", "proc", c.root + "/proc"},
+		{"--rbind", "/dev", c.root + "/dev"},
+		{"--make-rslave", c.root + "/dev"},
+		{"--types", "tmpfs", "tmpfs", c.root + "/run"},
+		{"--types", "tmpfs", "tmpfs", c.root + "/tmp"},
 	} {
 		run(append([]string{"mount"}, mount...)...)
 	}
-	run("mount", "--make-rslave", root+"/dev")
-	t.Cleanup(func() {
-		for _, dir := range []string{"proc", "dev", "run", "tmp"} {
-			run("umount", "--lazy", filepath.Join(root, dir))
-		}
-	})
+	return c
 }
 
 // plainRun applies the playbook to a chroot without anything of vauban's, and
