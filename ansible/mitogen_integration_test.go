@@ -50,7 +50,7 @@ const everyday = `
     - fetch: {src: /etc/name, dest: fetched/}
     - script: files/script.sh
     - command: sleep 0.1
-      async: 10
+      async: 60
       poll: 1
     - meta: reset_connection
     - apt: {name: base-files, state: present}
@@ -60,7 +60,9 @@ const everyday = `
     - copy: {dest: /etc/once, content: "{{ once.stdout }}\n"}
     - fail: {msg: on purpose}
       when: inventory_hostname == 'web2'
-    - stat: {path: /etc/name}
+    - copy: {dest: /etc/systemd/system/canary.service, content: "[Service]\nUser=nobody\nRuntimeDirectory=canary\n"}
+    - copy: {dest: /etc/validated, content: "x\n", validate: test -d /run/canary -a -f %s}
+    - {name: mount all, command: mount -a}
 `
 
 // What Mitogen makes is what ansible makes by itself, for a master and for
@@ -83,10 +85,20 @@ func TestMitogen(t *testing.T) {
 			o := layers.ContainerOptions{Name: name, MachineID: strings.Repeat("1", 32)}
 			targets = append(targets, layers.Target{ContainerOptions: o, Parent: base})
 		}
-		step := r.Playbook(PlaybookOptions{Revision: revision(t, r, ""), Path: "play.yml", Master: "master-web", Groups: []string{"web"}, Conffs: conffs})
+		passed := map[string]int{}
+		step := r.Playbook(PlaybookOptions{Revision: revision(t, r, ""), Path: "play.yml", Master: "master-web", Groups: []string{"web"}, Conffs: conffs,
+			Passed: func(all []Passed) {
+				for _, p := range all {
+					passed[p.Host+": "+p.String()]++
+				}
+			}})
 		results, err := e.Apply(t.Context(), step, layers.Change{Created: time.Unix(1, 0)}, targets...)
 		if err != nil {
 			t.Fatal(err)
+		}
+		const mount = `web1: "mount all" (play.yml:50): mount: a stage mounts nothing; what later tasks write there is in the image`
+		if passed[mount] != 1 {
+			t.Errorf("passed over with %q: %v", cfg, passed)
 		}
 		named := map[string]layers.Result{}
 		for _, result := range results {

@@ -54,6 +54,7 @@ class Machine:
         self.name = host.name
         self.handler = handler
         self.container = run.containers.get(task.delegate_to or host.name)
+        self.profile = run.hosts.get(task.delegate_to or host.name, {}).get('vauban_profile')
         self.inside = self.container is not None
 
     def passed(self, what, **result):
@@ -72,6 +73,9 @@ class Machine:
 def noted(machine, run, tmp=None, task_vars=None):
     """Notes facts of the builder that are written."""
     result = run(tmp, task_vars)
+    if machine.run.mitogen and machine.profile and result.get('changed'):
+        # no shell reads it before the next task, and /run may want filling
+        machine.handler._low_level_execute_command('. ' + shlex.quote(machine.profile), sudoable=False)
     builders.written(machine, result)
     return result
 
