@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -61,10 +62,13 @@ func newOptions(t *testing.T, version string) (Options, paths) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if pid, err := p.daemonPid(); err == nil && pid != 0 {
-			_ = syscall.Kill(pid, syscall.SIGTERM)
+		// A starter that came second may have one that has not even tried the lock.
+		for pids := daemonsOf(p); len(pids) > 0; pids = daemonsOf(p) {
+			for _, pid := range pids {
+				_ = syscall.Kill(pid, syscall.SIGTERM)
+			}
+			time.Sleep(poll)
 		}
-		waitGone(t, p)
 		if t.Failed() {
 			log, _ := os.ReadFile(p.log())
 			t.Logf("containerd's log:\n%s", log)
@@ -74,6 +78,19 @@ func newOptions(t *testing.T, version string) (Options, paths) {
 		}
 	})
 	return Options{StateDir: dir, Version: version, linger: 100 * time.Millisecond}, p
+}
+
+// daemonsOf are the processes that serve a state directory or want to.
+func daemonsOf(p paths) (pids []int) {
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, file := range files {
+		cmdline, _ := os.ReadFile(file)
+		if strings.Contains(string(cmdline), "\x00"+childCommand+"\x00"+p.state+"\x00") {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
 func start(t *testing.T, o Options) *Daemon {
