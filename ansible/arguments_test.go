@@ -3,6 +3,7 @@ package ansible
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -18,6 +19,9 @@ func TestSplitArgs(t *testing.T) {
 		t.Error(diff)
 	}
 	for _, bad := range []string{`-e 'open`, "-e x=$(id)", "-e x=`id`"} {
+		if _, err := splitArgs("-e password=hunter2 "+bad+"hunter2", nil); err != nil && strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%q: the error repeats the value: %v", bad, err)
+		}
 		if got, err := splitArgs(bad, nil); err == nil {
 			t.Errorf("%q: got %q, want an error", bad, got)
 		}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -36,7 +37,7 @@ func newRemote(o Options) (remote, error) {
 	if err != nil {
 		return r, err
 	}
-	r.environ = append(slices.Clone(o.Environ),
+	r.environ = append(slices.Concat(patience, o.Environ),
 		"GIT_SSH_COMMAND="+ssh, "GIT_TERMINAL_PROMPT=0", "SSH_ASKPASS_REQUIRE=never", "LC_ALL=C.UTF-8")
 	if isPath(o.Repo) {
 		r.path = o.Repo
@@ -46,9 +47,12 @@ func newRemote(o Options) (remote, error) {
 		r.url = r.path
 		return r, nil
 	}
-	u, err := url.Parse(o.Repo)
-	if err != nil || u.Scheme == "" {
+	if !strings.Contains(o.Repo, "://") {
 		return r, nil // user@host:path
+	}
+	u, err := url.Parse(o.Repo)
+	if err != nil { // which repeats the URL, and with it a password
+		return r, errors.New("ANSIBLE_REPO is no URL: write special characters of its password as %XX, or set GIT_TOKEN_PASSWORD")
 	}
 	r.authenticate(u, o)
 	return r, nil
@@ -86,9 +90,16 @@ func (r *remote) authenticate(u *url.URL, o Options) {
 		"GIT_CONFIG_VALUE_0="+credentialHelper)
 }
 
-// sshCommand never asks and never trusts a host it does not know.
+// patience is how long git waits for a server over HTTP that sends nothing:
+// the user's own variables come after, and win. A server that works sends signs
+// of life every few seconds.
+var patience = []string{"GIT_HTTP_LOW_SPEED_LIMIT=1", "GIT_HTTP_LOW_SPEED_TIME=120"}
+
+// sshCommand never asks, never trusts a host it does not know, and gives up on
+// one that does not answer.
 func (o Options) sshCommand() (string, error) {
-	const strict = "ssh -o BatchMode=yes -o StrictHostKeyChecking=yes"
+	const strict = "ssh -o BatchMode=yes -o StrictHostKeyChecking=yes" +
+		" -o ConnectTimeout=30 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
 	if o.SSHKeyFile == "" {
 		if own := getenv(o.Environ, "GIT_SSH_COMMAND"); own != "" {
 			return own, nil
@@ -120,6 +131,10 @@ func (r remote) git(ctx context.Context, dir string, args ...string) (string, er
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, "git", args...)
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, r.environ, &stdout, &stderr
+	// With all that git starts: ssh would hold the output open.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = drainFor
 	err := cmd.Run()
 	if err == nil {
 		return stdout.String(), nil

@@ -1,6 +1,7 @@
 package ansible
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -238,7 +240,7 @@ func TestSSHCommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "ssh -o BatchMode=yes -o StrictHostKeyChecking=yes -o IdentitiesOnly=yes -i '" + dir + `/it'\''s a key'`
+	want := "ssh -o BatchMode=yes -o StrictHostKeyChecking=yes -o ConnectTimeout=30 -o ServerAliveInterval=15 -o ServerAliveCountMax=4 -o IdentitiesOnly=yes -i '" + dir + `/it'\''s a key'`
 	if got := getenv(remote.environ, "GIT_SSH_COMMAND"); got != want {
 		t.Errorf("got %s\nwant %s", got, want)
 	}
@@ -265,5 +267,27 @@ func TestWithoutGit(t *testing.T) {
 	got := withoutGit([]string{"PATH=/bin", "GIT_DIR=/x", "GIT_SSL_CAINFO=/ca", "GIT_INDEX_FILE=i"})
 	if diff := cmp.Diff([]string{"PATH=/bin", "GIT_SSL_CAINFO=/ca"}, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// Git is left at once when the run ends, with the ssh it started.
+func TestGitIsLeft(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	_, err := Open(ctx, Options{Repo: "git@git.example.com:x", StateDir: t.TempDir(),
+		Environ: append(os.Environ(), "GIT_SSH_COMMAND=sh -c 'sleep 60'", "GIT_SSH_VARIANT=ssh")})
+	if err == nil || time.Since(start) > 20*time.Second {
+		t.Errorf("error %v after %v", err, time.Since(start))
+	}
+}
+
+// A URL whose password cannot be told from the rest reaches no command line
+// and no error.
+func TestUnreadableURL(t *testing.T) {
+	for _, repo := range []string{"https://bot:pa#ss@host/x.git", "https://bot:pa%zz@host/x.git", "https://bot:pa/ss@host/x.git"} {
+		if _, err := newRemote(Options{Repo: repo}); err == nil || strings.Contains(err.Error(), "bot") {
+			t.Errorf("%s: error %v, want one that does not repeat it", repo, err)
+		}
 	}
 }

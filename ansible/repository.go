@@ -17,6 +17,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"mvdan.cc/sh/v3/shell"
+	"mvdan.cc/sh/v3/syntax"
 )
 
 // Options say where the playbooks are and how ansible is run.
@@ -265,7 +266,13 @@ func digestTree(tree fs.FS) (digest.Digest, error) {
 func splitArgs(line string, environ []string) ([]string, error) {
 	words, err := shell.Fields(line, func(name string) string { return getenv(environ, name) })
 	if err != nil {
-		return nil, fmt.Errorf("splitting ANSIBLE_EXTRA_ARGS %q: %w: close its quotes, and write values, not commands", line, err)
+		// The error may repeat what is quoted, and that may be a password.
+		where := ""
+		var parsing syntax.ParseError
+		if errors.As(err, &parsing) {
+			where = fmt.Sprintf(" at column %d", parsing.Pos.Col())
+		}
+		return nil, fmt.Errorf("ANSIBLE_EXTRA_ARGS cannot be split into words%s: close its quotes, and write values, not commands", where)
 	}
 	return words, nil
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -71,7 +72,7 @@ func (s *Settings) table() []setting {
 		{name: "REGISTRY_HOSTNAME", text: &s.RegistryHostname, accept: checkRegistry},
 		{name: "REGISTRY_USERNAME", text: &s.RegistryUsername},
 		{name: "REGISTRY_PASSWORD", secret: &s.RegistryPassword},
-		{name: "ANSIBLE_REPO", text: &s.AnsibleRepo, isPath: isLocalRepository, accept: checkNoOption},
+		{name: "ANSIBLE_REPO", text: &s.AnsibleRepo, isPath: isLocalRepository, accept: checkRepository},
 		{name: "ANSIBLE_ROOT_DIR", text: &s.AnsibleRootDir, accept: checkRootDir},
 		{name: "ANSIBLE_EXTRA_ARGS", text: &s.AnsibleExtraArgs},
 		{name: "ANSIBLE_PLAYBOOK", text: &s.AnsiblePlaybook, isPath: hasSlash, accept: checkNoOption},
@@ -113,13 +114,41 @@ func (s *Settings) Secrets() map[string]Secret {
 }
 
 // WithoutSecrets returns the variables of environ that are no secrets of
-// vauban's, for the programs that it starts.
+// vauban's, for the programs that it starts. URLs of settings lose their login.
 func WithoutSecrets(environ []string) []string {
 	secret := secretNames()
-	return slices.DeleteFunc(slices.Clone(environ), func(variable string) bool {
-		name, _, _ := strings.Cut(variable, "=")
-		return slices.Contains(secret, name)
-	})
+	var kept []string
+	for _, variable := range environ {
+		name, value, _ := strings.Cut(variable, "=")
+		switch {
+		case slices.Contains(secret, name):
+		case name == "ANSIBLE_REPO" || name == "VAULT_ADDR" || name == "DEBIAN_APT_GET_PROXY":
+			if value, ok := withoutLogin(value); ok {
+				kept = append(kept, name+"="+value)
+			}
+		default:
+			kept = append(kept, variable)
+		}
+	}
+	return kept
+}
+
+// withoutLogin takes the login out of a URL. It fails when that cannot be told
+// from the rest.
+func withoutLogin(value string) (string, bool) {
+	if !strings.Contains(value, "://") {
+		return value, true
+	}
+	u, err := url.Parse(value)
+	if err != nil {
+		return "", false
+	}
+	_, hasPassword := u.User.Password()
+	if u.User == nil || !hasPassword && u.Scheme == "ssh" {
+		return value, true
+	}
+	u.User = nil
+	return u.String(), true
 }
 
 func settingNames() []string {

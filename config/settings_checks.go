@@ -32,6 +32,16 @@ func checkNoOption(value string) error {
 	return nil
 }
 
+// checkRepository refuses what git would take for a URL and nobody else can
+// read: its password could not be told from the rest, and would show.
+func checkRepository(value string) error {
+	if _, err := url.Parse(value); err != nil && strings.Contains(value, "://") {
+		return Mistake{What: "is not a URL", Why: "a password in one must have its special characters as %XX",
+			Do: "leave the password out and set GIT_TOKEN_USERNAME and GIT_TOKEN_PASSWORD"}
+	}
+	return checkNoOption(value)
+}
+
 func checkRootDir(value string) error {
 	if path.IsAbs(value) || hasElement(value, "..") || strings.HasPrefix(value, "-") {
 		return Mistake{What: "leaves the repository", Why: "it is the folder of the playbooks in ANSIBLE_REPO",

@@ -206,8 +206,11 @@ func TestIsLocalRepository(t *testing.T) {
 }
 
 func TestWithoutSecrets(t *testing.T) {
-	environ := []string{"PATH=/bin", "VAULT_TOKEN=x", "VAULT_ADDR=https://a", "REGISTRY_PASSWORD=y", "VAULT_TOKENS=z"}
-	want := []string{"PATH=/bin", "VAULT_ADDR=https://a", "VAULT_TOKENS=z"}
+	environ := []string{"PATH=/bin", "VAULT_TOKEN=x", "VAULT_ADDR=https://a", "REGISTRY_PASSWORD=y", "VAULT_TOKENS=z",
+		"ANSIBLE_REPO=https://bot:pass@host/x.git", "ANSIBLE_REPO=https://bot:pa#ss@host/x.git",
+		"ANSIBLE_REPO=https://token@host/x.git", "ANSIBLE_REPO=ssh://git@host/x.git", "ANSIBLE_REPO=git@host:x.git"}
+	want := []string{"PATH=/bin", "VAULT_ADDR=https://a", "VAULT_TOKENS=z",
+		"ANSIBLE_REPO=https://host/x.git", "ANSIBLE_REPO=https://host/x.git", "ANSIBLE_REPO=ssh://git@host/x.git", "ANSIBLE_REPO=git@host:x.git"}
 	if diff := cmp.Diff(want, WithoutSecrets(environ)); diff != "" {
 		t.Errorf("want (-), got (+):\n%s", diff)
 	}
@@ -235,6 +238,17 @@ func TestAptProxy(t *testing.T) {
 	} {
 		if _, err := read("config.yml", "configuration:\n  "+text+"\nbookworm:\n"); err == nil || strings.Contains(err.Error(), "password@") {
 			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+// TestRepositoryPassword: a URL that cannot be read is refused without being
+// repeated, for its password cannot be told from the rest.
+func TestRepositoryPassword(t *testing.T) {
+	for _, repo := range []string{"https://bot:pa#ss@host/x.git", "https://bot:pa%zz@host/x.git", "https://bot:pa/ss@host/x.git", "https://bot:pa ss@host/x.git"} {
+		_, _, err := LoadSettings(nil, []string{"ANSIBLE_REPO=" + repo})
+		if err == nil || strings.Contains(err.Error(), "pa") && strings.Contains(err.Error(), "bot") {
+			t.Errorf("%s: error %v, want one that does not repeat it", repo, err)
 		}
 	}
 }

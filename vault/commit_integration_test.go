@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/cgi"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -303,6 +304,20 @@ func TestCommitVaultLogin(t *testing.T) {
 		if bytes.Contains(lines, []byte(secret)) {
 			t.Errorf("%q is in a command line", secret)
 		}
+	}
+	// The remote's own login, when no other is given.
+	own, err := url.Parse(server.URL + "/remote.git")
+	if err != nil {
+		t.Fatal(err)
+	}
+	own.User = url.UserPassword(user, password)
+	run(t, dir, "git", "remote", "set-url", "origin", own.String())
+	write(t, dir, "vault/web-2.tar.gpg", "web")
+	if hosts, err := commitVault(t, dir, CommitOptions{}); err != nil || !cmp.Equal(hosts, []string{"web-2"}) {
+		t.Fatalf("with the URL's login: pushed %q, %v", hosts, err)
+	}
+	if lines, err := os.ReadFile(filepath.Join(bare, "cmdlines")); err != nil || bytes.Contains(lines, []byte("s3cr3t")) {
+		t.Errorf("the URL's password is in a command line, %v", err)
 	}
 	if _, err := commitVault(t, dir, CommitOptions{Username: user, Password: "a\nb"}); err == nil {
 		t.Error("a password of two lines was accepted")

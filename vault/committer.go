@@ -96,8 +96,9 @@ func (c *committer) findAuthor(ctx context.Context, o CommitOptions) error {
 	return nil
 }
 
-// findRemote takes the user of a CI system's own token out of the URL, for git
-// would try nothing else.
+// findRemote takes the login out of the remote's URL, as that of a CI system
+// has one: what git is given as an argument, every process may read, and with
+// a login there it would try no other.
 func (c *committer) findRemote(ctx context.Context, o CommitOptions) error {
 	address, err := c.git.run(ctx, "remote", "get-url", "--push", c.remote)
 	if err != nil {
@@ -105,18 +106,22 @@ func (c *committer) findRemote(ctx context.Context, o CommitOptions) error {
 	}
 	c.address, c.network = address, c.git
 	server, err := url.Parse(address)
-	isHTTP := err == nil && (server.Scheme == "http" || server.Scheme == "https")
-	if isHTTP && server.User != nil {
-		password, _ := server.User.Password()
-		c.network = c.network.with()
-		c.network.secrets = append(c.network.secrets, newSecret(password))
+	if err != nil && strings.Contains(address, "://") {
+		return fmt.Errorf("the URL of the remote %q cannot be read: write special characters of its password as %%XX", c.remote)
 	}
-	if !isHTTP || o.Password == "" {
+	if err != nil || server.Scheme != "http" && server.Scheme != "https" {
 		return nil
 	}
+	own := server.User
 	server.User = nil
 	c.address = server.String()
-	c.network, err = c.network.withLogin(server, o.Username, o.Password)
+	if o.Password != "" {
+		c.network, err = c.network.withLogin(server, o.Username, o.Password)
+	} else if password, ok := own.Password(); ok {
+		c.network, err = c.network.withLogin(server, own.Username(), password)
+	} else if own.Username() != "" { // whose password a helper of the user's may know
+		c.network = c.network.withConfig([2]string{"credential." + server.Scheme + "://" + server.Host + ".username", own.Username()})
+	}
 	return err
 }
 
@@ -229,8 +234,16 @@ func (c *committer) tree(ctx context.Context, commit string) (blobs, error) {
 	return files, nil
 }
 
+// remoteFor bounds how long a remote may take to answer: one that accepts and
+// then says nothing must not hold up a run.
+const remoteFor = 5 * time.Minute
+
+var errNoAnswer = fmt.Errorf("the remote has not answered for %v", remoteFor)
+
 // fetch returns the commit of the remote's branch, "" when it has none.
 func (c *committer) fetch(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, remoteFor, errNoAnswer)
+	defer cancel()
 	branch := "refs/heads/" + c.branch
 	_, exists, err := c.network.ask(ctx, 2, "ls-remote", "--quiet", "--exit-code", c.address, branch)
 	if err != nil {
@@ -254,7 +267,9 @@ func (c *committer) push(ctx context.Context, head, parent string, take blobs) e
 	if err != nil {
 		return err
 	}
-	if _, err := c.network.run(ctx, "push", "--quiet", c.address, commit+":refs/heads/"+c.branch); err != nil {
+	pushing, cancel := context.WithTimeoutCause(ctx, remoteFor, errNoAnswer)
+	defer cancel()
+	if _, err := c.network.run(pushing, "push", "--quiet", c.address, commit+":refs/heads/"+c.branch); err != nil {
 		return &remoteError{err}
 	}
 	if err := c.adopt(ctx, head, parent, commit, take); err != nil {

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // git runs git in a folder. What it needs to log in goes through its
@@ -96,10 +98,17 @@ func (g *git) run(ctx context.Context, arguments ...string) (string, error) {
 func (g *git) feed(ctx context.Context, input string, arguments ...string) (string, error) {
 	command := exec.CommandContext(ctx, "git", append([]string{"-C", g.dir}, arguments...)...)
 	command.Env = g.environ
+	// With all that git starts: a helper or ssh would hold the output open.
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGTERM) }
+	command.WaitDelay = 5 * time.Second
 	command.Stdin = strings.NewReader(input)
 	var stdout, stderr bytes.Buffer
 	command.Stdout, command.Stderr = &stdout, &stderr
 	if err := command.Run(); err != nil {
+		if ctx.Err() != nil {
+			return "", fmt.Errorf("running git %s: %w", arguments[0], context.Cause(ctx))
+		}
 		words := strings.TrimSpace(stderr.String())
 		for _, s := range g.secrets {
 			words = redact(words, s.reveal())

@@ -102,11 +102,13 @@ vauban_online() {
     done | grep -q yes
 }
 
-# vauban_fetch URL FILE: fetches into FILE.part, going on where an earlier try
-# was cut off, and renames it when it is whole. Fails for the caller to retry.
+# vauban_fetch URL FILE: fetches into FILE.part and renames it when it is whole.
+# Where vauban.sums= has the last word, it goes on where an earlier try was cut
+# off; without, another release may be at the URL by now, and it starts again.
+# Fails for the caller to retry.
 vauban_fetch() {
     vauban_resume=
-    if [ -s "$2.part" ]; then
+    if [ -n "${vauban_sums-}" ] && [ -s "$2.part" ]; then
         vauban_resume="--continue-at -"
     fi
     # shellcheck disable=SC2086 # two words or none
@@ -118,7 +120,7 @@ vauban_fetch() {
             mv "$2.part" "$2"
             return
             ;;
-        # Cut off or stalled: what came is good, and digests have the last word.
+        # Cut off or stalled: what came is good as a beginning.
         18 | 28 | 55 | 56 | 92) ;;
         *) rm -f "$2.part" ;;
     esac
