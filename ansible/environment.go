@@ -82,16 +82,21 @@ func (r *Repository) locate(c *workingCopy, path string) string {
 	if exists(filepath.Join(c.root, relative)) {
 		return path
 	}
-	folders := []string{r.options.Dir, filepath.Join(r.options.Dir, r.options.RootDir)}
-	if r.remote.path != "" {
-		folders = append(folders, filepath.Join(r.remote.path, r.options.RootDir), r.remote.path)
-	}
-	for _, folder := range folders {
+	for _, folder := range r.userFolders() {
 		if found := filepath.Join(folder, relative); exists(found) {
 			return found
 		}
 	}
 	return path
+}
+
+// userFolders are those that hold what git does not.
+func (r *Repository) userFolders() []string {
+	folders := []string{r.options.Dir, filepath.Join(r.options.Dir, r.options.RootDir)}
+	if r.remote.path != "" {
+		folders = append(folders, filepath.Join(r.remote.path, r.options.RootDir), r.remote.path)
+	}
+	return folders
 }
 
 func exists(path string) bool {

@@ -15,8 +15,8 @@ import (
 
 // Key covers the commit rather than the branch, and the plugins of this
 // package. Under [Together] it covers all hosts of the master.
-func (p *Playbook) Key(_ context.Context, host string) (digest.Digest, error) {
-	inputs, err := p.Inputs()
+func (p *Playbook) Key(ctx context.Context, host string) (digest.Digest, error) {
+	inputs, err := p.Inputs(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -30,7 +30,7 @@ func (p *Playbook) Key(_ context.Context, host string) (digest.Digest, error) {
 // Inputs are digests of everything besides the commit and the host that the
 // result depends on, by the name that a user knows each by. An input that is
 // not set is not there.
-func (p *Playbook) Inputs() (Inputs, error) {
+func (p *Playbook) Inputs(ctx context.Context) (Inputs, error) {
 	r, o := p.repository, p.options
 	plugins, err := digestTree(collection)
 	if err != nil {
@@ -40,7 +40,12 @@ func (p *Playbook) Inputs() (Inputs, error) {
 	if err != nil {
 		return nil, err
 	}
+	outside, err := r.outsideInventories(ctx, o.Revision.Commit)
+	if err != nil {
+		return nil, err
+	}
 	inputs := Inputs{}
+	inputs.Add("inventories outside the repository", outside)
 	inputs.Add("vauban's ansible plugins", plugins)
 	inputs.Add("ANSIBLE_REPO", r.remote.url)
 	inputs.Add("ANSIBLE_ROOT_DIR", strings.TrimPrefix(r.options.RootDir, "."))

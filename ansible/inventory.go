@@ -105,7 +105,7 @@ func (r *Repository) expandIn(ctx context.Context, c *workingCopy, patterns []st
 	args := r.arguments(c)
 	inventories := r.inventories(c, args, s)
 	args = append(args, inventories...)
-	out, err := r.quiet(ctx, c, "ansible-playbook", append(args, "--list-hosts", playbook)...)
+	out, err := r.quietWith(ctx, c, r.vaultEnviron(c, s), "ansible-playbook", append(args, "--list-hosts", playbook)...)
 	if err != nil {
 		return nil, false, err
 	}
@@ -148,6 +148,16 @@ func (r *Repository) inventoryKey(rev Revision, patterns []string) (string, erro
 // isStatic tells whether the inventories that the arguments name are plain
 // files of the working copy, or lists of hosts.
 func (c *workingCopy) isStatic(args []string) bool {
+	for _, name := range inventoriesIn(args) {
+		if !strings.Contains(name, ",") && !c.isPlainInventory(name) {
+			return false
+		}
+	}
+	return true
+}
+
+// inventoriesIn are the values of the options that name inventories.
+func inventoriesIn(args []string) (names []string) {
 	for i, arg := range args {
 		value := ""
 		switch {
@@ -161,11 +171,9 @@ func (c *workingCopy) isStatic(args []string) bool {
 		default:
 			continue
 		}
-		if !strings.Contains(value, ",") && !c.isPlainInventory(value) {
-			return false
-		}
+		names = append(names, value)
 	}
-	return true
+	return names
 }
 
 func (c *workingCopy) isPlainInventory(path string) bool {

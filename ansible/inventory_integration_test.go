@@ -70,6 +70,25 @@ func TestExpand(t *testing.T) {
 	}
 }
 
+// TestExpandWithVaultPassword: git rightly lacks the password file that
+// ansible.cfg names.
+func TestExpandWithVaultPassword(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, ".vault_pass"), []byte("secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := open(t, Options{Dir: dir, Repo: gitRepository(t, map[string]string{
+		"ansible.cfg": "[defaults]\ninventory = hosts\nvault_password_file = .vault_pass\n", "hosts": "web01\n",
+	})})
+	got, err := r.Expand(t.Context(), revision(t, r, ""), memory{}, HostPattern{Pattern: "all"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([][]string{{"web01"}}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // TestAsksPlugin: the file of an inventory plugin may ask a server.
 func TestAsksPlugin(t *testing.T) {
 	dir := t.TempDir()

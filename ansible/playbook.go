@@ -111,6 +111,10 @@ func (p *Playbook) run(ctx context.Context, targets []target) (passed []Passed, 
 		defer cancel()
 	}
 	r := p.repository
+	// Digested before they are read: what changes meanwhile counts as changed.
+	if _, err := r.outsideInventories(ctx, p.options.Revision.Commit); err != nil {
+		return nil, err
+	}
 	c, remove, err := r.private(ctx, p.options.Revision.Commit)
 	if err != nil {
 		return nil, err

@@ -83,7 +83,8 @@ type Repository struct {
 	copies    map[string]*workingCopy // pristine ones, by commit
 	dumps     map[string]string       // of ansible-config, by digest of ansible.cfg
 
-	changes memo[[2]string, *Changes] // by pair of commits
+	changes memo[[2]string, *Changes]              // by pair of commits
+	outside memo[string, map[string]digest.Digest] // by commit
 }
 
 // Open brings the mirror of the repository up to date.

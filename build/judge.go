@@ -309,7 +309,7 @@ func (j *Judge) stage(ctx context.Context, m *config.Master, s config.Stage, bef
 	if err != nil {
 		return nil, nil, err
 	}
-	inputs, err := j.Repository.Playbook(playbookOptions(m, s, revision, conffs, hosts)).Inputs()
+	inputs, err := j.Repository.Playbook(playbookOptions(m, s, revision, conffs, hosts)).Inputs(ctx)
 	if err != nil {
 		return nil, nil, err
 	}

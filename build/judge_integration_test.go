@@ -140,7 +140,7 @@ func (f *forest) grow(t testing.TB) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			inputs, err := j.Repository.Playbook(playbookOptions(m, s, revision, conffs, nil)).Inputs()
+			inputs, err := j.Repository.Playbook(playbookOptions(m, s, revision, conffs, nil)).Inputs(ctx)
 			if err != nil {
 				t.Fatal(err)
 			}

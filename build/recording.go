@@ -98,7 +98,7 @@ func stageRecord(ctx context.Context, step layers.Step, stage config.Stage, labe
 		step = w.unwrap()
 	}
 	if playbook, ok := step.(*ansible.Playbook); ok {
-		inputs, err := playbook.Inputs()
+		inputs, err := playbook.Inputs(ctx)
 		if err != nil {
 			return s, err
 		}
