@@ -26,16 +26,18 @@ import (
 // Identities are those of hosts, made or read once in a run.
 type Identities struct {
 	store      vault.Store // nil: none is configured
-	commit     func(context.Context) error
+	commit     func(ctx context.Context, created bool) error
 	committing sync.Mutex // one work tree, and several masters at once
+	committed  bool       // all that the store has; guarded by committing
 	mu         sync.Mutex
 	known      map[string]vault.Identity
 }
 
 // NewIdentities keeps identities in a store. It is nil when none is
 // configured: hosts then make their SSH keys when they boot. Commit is called
-// after some were created; nil: they stay where they are.
-func NewIdentities(store vault.Store, commit func(context.Context) error) *Identities {
+// after some were created, and before the first are used that were there: those
+// of a run that did not get to it. Nil: they stay where they are.
+func NewIdentities(store vault.Store, commit func(ctx context.Context, created bool) error) *Identities {
 	return &Identities{store: store, commit: commit, known: map[string]vault.Identity{}}
 }
 
@@ -58,11 +60,14 @@ func (i *Identities) Read(ctx context.Context, host string) error {
 }
 
 // ensure reads the identities of hosts, creating what is missing: several at
-// once, as an RSA key takes a second.
+// once, as an RSA key takes a second. None is used before it is committed, by
+// another master of the run either.
 func (i *Identities) ensure(ctx context.Context, hosts []string) error {
 	if i.store == nil {
 		return nil
 	}
+	i.committing.Lock()
+	defer i.committing.Unlock()
 	var anyCreated atomic.Bool
 	made, making := errgroup.WithContext(ctx)
 	made.SetLimit(runtime.NumCPU())
@@ -81,12 +86,18 @@ func (i *Identities) ensure(ctx context.Context, hosts []string) error {
 			return nil
 		})
 	}
-	if err := made.Wait(); err != nil || !anyCreated.Load() || i.commit == nil {
+	err := made.Wait()
+	if anyCreated.Load() {
+		i.committed = false
+	}
+	if err != nil || i.committed || i.commit == nil {
 		return err
 	}
-	i.committing.Lock()
-	defer i.committing.Unlock()
-	return i.commit(ctx)
+	if err := i.commit(ctx, anyCreated.Load()); err != nil {
+		return err
+	}
+	i.committed = true
+	return nil
 }
 
 func (i *Identities) get(host string) (vault.Identity, bool) {

@@ -100,7 +100,11 @@ func (p *pruner) releases(ctx context.Context) error {
 // cannot be read may use any.
 func (p *pruner) inUse() (map[digest.Digest]bool, error) {
 	used := map[digest.Digest]bool{}
-	for _, master := range p.Masters {
+	masters, err := export.Masters(p.UploadDir) // others' and former ones too
+	if err != nil {
+		return nil, fmt.Errorf("finding the images in use: %w", err)
+	}
+	for _, master := range masters {
 		all, err := export.Releases(p.UploadDir, master)
 		if errors.Is(err, fs.ErrNotExist) && len(all) == 0 {
 			continue

@@ -31,9 +31,9 @@ type Options struct {
 	// Identities keeps the hosts' SSH keys and machine-ids. Nil: hosts make
 	// their keys when they boot.
 	Identities vault.Store
-	// CommitIdentities is called when the run has created some, before
-	// anything is built with them. Nil: they stay where they are.
-	CommitIdentities func(context.Context) error
+	// CommitIdentities is called before anything is built with identities, and
+	// again when the run has created some. Nil: they stay where they are.
+	CommitIdentities func(ctx context.Context, created bool) error
 	// StateDir holds caches and the run's artifacts.
 	StateDir string
 	// LogLinks is a folder that gets a link to the run's logs, such as one

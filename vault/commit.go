@@ -82,6 +82,16 @@ func CommitVault(ctx context.Context, dir string, o CommitOptions) ([]string, er
 	if err != nil {
 		return nil, fmt.Errorf("committing %q: %w", dir, err)
 	}
+	unchanged, err := c.unchanged(ctx)
+	if err == nil && !unchanged {
+		err = c.find(ctx, o)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("committing %q: %w", dir, err)
+	}
+	if unchanged {
+		return nil, nil
+	}
 	for attempt := 1; ; attempt++ {
 		hosts, err := c.attempt(ctx)
 		if err == nil {

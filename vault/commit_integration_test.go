@@ -234,6 +234,10 @@ func TestCommitVaultRefuses(t *testing.T) {
 		t.Errorf("outside a repository: %v", err)
 	}
 	dir = clone(t, remote(t))
+	if hosts, err := commitVault(t, dir, CommitOptions{Remote: "nowhere"}); err != nil || len(hosts) > 0 {
+		t.Errorf("with nothing to push: pushed %q, %v", hosts, err)
+	}
+	write(t, dir, "vault/web-1.tar.gpg", "web")
 	for _, branch := range []string{"a..b", "main:other", "main^"} {
 		if _, err := commitVault(t, dir, CommitOptions{Branch: branch}); err == nil {
 			t.Errorf("the branch %q was accepted", branch)
@@ -319,6 +323,7 @@ func TestCommitVaultLogin(t *testing.T) {
 	if lines, err := os.ReadFile(filepath.Join(bare, "cmdlines")); err != nil || bytes.Contains(lines, []byte("s3cr3t")) {
 		t.Errorf("the URL's password is in a command line, %v", err)
 	}
+	write(t, dir, "vault/web-3.tar.gpg", "web")
 	if _, err := commitVault(t, dir, CommitOptions{Username: user, Password: "a\nb"}); err == nil {
 		t.Error("a password of two lines was accepted")
 	}

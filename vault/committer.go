@@ -55,13 +55,29 @@ func newCommitter(ctx context.Context, dir string, o CommitOptions) (*committer,
 	if c.top, err = c.git.run(ctx, "rev-parse", "--show-toplevel"); err != nil {
 		return nil, err
 	}
+	return c, nil
+}
+
+// unchanged tells that HEAD has all identities: neither a branch nor a remote
+// is asked for then.
+func (c *committer) unchanged(ctx context.Context) (bool, error) {
+	head, _, err := c.git.ask(ctx, 1, "rev-parse", "--quiet", "--verify", "HEAD^{commit}")
+	if err != nil {
+		return false, err
+	}
+	changed, _, err := c.changed(ctx, head)
+	return len(changed) == 0, err
+}
+
+// find learns where to push to and as whom.
+func (c *committer) find(ctx context.Context, o CommitOptions) error {
 	if err := c.findBranch(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if err := c.findAuthor(ctx, o); err != nil {
-		return nil, err
+		return err
 	}
-	return c, c.findRemote(ctx, o)
+	return c.findRemote(ctx, o)
 }
 
 func (c *committer) findBranch(ctx context.Context) error {

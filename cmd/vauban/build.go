@@ -332,13 +332,16 @@ func (a *app) withRunner(ctx context.Context, log *slog.Logger, cfg *config.Conf
 	if identities == nil {
 		log.Info("no vault is set up: hosts make their SSH keys at each boot", "settings", "VAULTED_SSHD_KEYS_KEY or VAULT_ENGINE")
 	}
-	var commit func(context.Context) error
+	var commit func(ctx context.Context, created bool) error
 	switch {
 	case s.VaultEngine == "vault":
 	case f.commitVault:
 		commit = committingVault(log, cfg, s)
 	case os.Getenv("CI") != "":
-		commit = func(context.Context) error {
+		commit = func(_ context.Context, created bool) error {
+			if !created {
+				return nil
+			}
 			log.Warn("the SSH keys that this job made for hosts are gone with its checkout: vauban ci --commit-vault pushes them")
 			return nil
 		}

@@ -36,9 +36,10 @@ func openVault(cfg *config.Config, s config.Settings) (vault.Store, error) {
 func vaultDir(cfg *config.Config) string { return filepath.Join(cfg.Dir, "vault") }
 
 // committingVault gives what commits and pushes the identities that a run
-// created. CI systems check out a commit and tell the branch.
-func committingVault(log *slog.Logger, cfg *config.Config, s config.Settings) func(context.Context) error {
-	return func(ctx context.Context) error {
+// created, and those of an earlier run that could not. CI systems check out a
+// commit and tell the branch.
+func committingVault(log *slog.Logger, cfg *config.Config, s config.Settings) func(context.Context, bool) error {
+	return func(ctx context.Context, _ bool) error {
 		hosts, err := vault.CommitVault(ctx, vaultDir(cfg), vault.CommitOptions{
 			Username: s.GitTokenUsername, Password: s.GitTokenPassword.Reveal(),
 			Branch:  cmp.Or(os.Getenv("CI_COMMIT_BRANCH"), os.Getenv("GITHUB_HEAD_REF"), os.Getenv("GITHUB_REF_NAME")),
