@@ -77,6 +77,42 @@ func (r Release) overtaken(before *Published) bool {
 		before.Timestamp != r.Seen && before.built() > r.Timestamp
 }
 
+// later tells that a run which began later than r made a part of the release
+// that is served, after r was begun. Built is "" where that was not noted: the
+// part is then not newer than anything.
+func (r Release) later(before *Published, built string) bool {
+	return before != nil && before.Timestamp != r.Seen && built > r.Timestamp
+}
+
+// withoutOlder leaves out the parts of r that a run which began later has
+// published meanwhile, and names them. What was made for a rootfs that is not
+// served after this is of no use, and r's is taken.
+func (r Release) withoutOlder(before *Published) (_ Release, left []string) {
+	if before == nil {
+		return r, nil
+	}
+	sameRootfs := r.Rootfs == nil || r.Rootfs.Image == before.Rootfs.Image
+	if r.Kernel != nil && sameRootfs && r.later(before, before.Kernel.Built) {
+		r.Kernel = nil
+		left = append(left, "the kernel")
+	}
+	image := before.Rootfs.Image
+	if r.Rootfs != nil {
+		image = r.Rootfs.Image
+	}
+	conffs := map[string]BuiltConffs{}
+	for host, b := range r.Conffs {
+		if entry, ok := before.Hosts[host]; ok && entry.Master == image && r.later(before, entry.Built) {
+			left = append(left, "the conffs of "+host)
+			continue
+		}
+		conffs[host] = b
+	}
+	r.Conffs = conffs
+	slices.Sort(left)
+	return r, left
+}
+
 // whole tells that nothing is taken from the release before.
 func (r Release) whole() bool {
 	built := func(host string) bool { _, ok := r.Conffs[host]; return ok }
@@ -124,7 +160,7 @@ func (d *draft) take(r Release, before *Published) {
 // add puts what was built in its place.
 func (d *draft) add(r Release) (err error) {
 	if k := r.Kernel; k != nil {
-		d.Kernel.Version = k.Version
+		d.Kernel.Version, d.Kernel.Built = k.Version, r.Timestamp
 		if d.Kernel.Vmlinuz, err = d.file(k.Vmlinuz, vmlinuzName); err != nil {
 			return err
 		}
@@ -143,7 +179,7 @@ func (d *draft) add(r Release) (err error) {
 		if err != nil {
 			return err
 		}
-		entry := ConffsEntry{Image: b.Image, Master: b.Master}
+		entry := ConffsEntry{Image: b.Image, Master: b.Master, Built: r.Timestamp}
 		if entry.File, err = d.file(b.Path, name); err != nil {
 			return fmt.Errorf("conffs of %q: %w", host, err)
 		}

@@ -33,6 +33,8 @@ type KernelEntry struct {
 	Version   string `json:"version"` // as uname -r has it
 	Vmlinuz   File   `json:"vmlinuz"`
 	Initramfs File   `json:"initramfs"`
+	// Built is as in a RootfsEntry.
+	Built string `json:"built,omitempty"`
 }
 
 // A RootfsEntry is the root file system of a release.
@@ -55,6 +57,8 @@ type ConffsEntry struct {
 	File
 	Image  digest.Digest `json:"image"`  // of the host's image
 	Master digest.Digest `json:"master"` // of the master's image it was cut on
+	// Built is as in a RootfsEntry.
+	Built string `json:"built,omitempty"`
 }
 
 // files returns all files of the release, sorted by name.
@@ -69,10 +73,14 @@ func (m *Manifest) files() []File {
 
 // same tells whether two releases serve the same: all but when and by whom.
 func (m *Manifest) same(other *Manifest) bool {
-	return m.Kernel == other.Kernel &&
+	sameConffs := func(a, b ConffsEntry) bool {
+		return a.File == b.File && a.Image == b.Image && a.Master == b.Master
+	}
+	return m.Kernel.Version == other.Kernel.Version && m.Kernel.Vmlinuz == other.Kernel.Vmlinuz &&
+		m.Kernel.Initramfs == other.Kernel.Initramfs &&
 		m.Rootfs.File == other.Rootfs.File && m.Rootfs.Image == other.Rootfs.Image &&
 		slices.Equal(m.Rootfs.Kernels, other.Rootfs.Kernels) &&
-		maps.Equal(m.Hosts, other.Hosts)
+		maps.EqualFunc(m.Hosts, other.Hosts, sameConffs)
 }
 
 // ParseManifest reads a manifest.json and checks that it is one that a release

@@ -27,7 +27,7 @@ func TestOvertaken(t *testing.T) {
 		"conffs for the other's image": {seen: first, at: second, change: func(r *Release) {
 			r.Rootfs, r.Kernel = nil, nil
 			r.Conffs["web01"] = BuiltConffs{Path: r.Conffs["web01"].Path, Image: image("web01 again"), Master: image("master newer")}
-		}, want: "2026-11-20T211351Z"},
+		}, want: third},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -66,4 +66,39 @@ func TestPublishAfterRollback(t *testing.T) {
 	r.Seen = first
 	mustPublish(t, dir, r)
 	wantServed(t, dir, third)
+}
+
+// What a run that began later made stays, part by part.
+func TestOvertakenParts(t *testing.T) {
+	const fourth = "2026-11-20T211351Z"
+	for name, tt := range map[string]struct {
+		seen, at string
+		stays    bool
+	}{
+		"it began before the other": {seen: first, at: second, stays: true},
+		"it began after the other":  {seen: first, at: fourth},
+		"it saw the other":          {seen: third, at: second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			mustPublish(t, dir, built(t, first, "old", "web01", "web02"))
+			part := func(timestamp, content, seen string, hosts ...string) Release {
+				r := onlyConffs(built(t, timestamp, content, hosts...), "old")
+				r.Kernel = built(t, timestamp, content).Kernel
+				r.Hosts, r.Seen = nil, seen
+				return r
+			}
+			newer := mustPublish(t, dir, part(third, "newer", first, "web01"))
+			served := mustPublish(t, dir, part(tt.at, "late", tt.seen, "web01", "web02"))
+			if served.Hosts["web02"].Built != tt.at {
+				t.Errorf("web02 is of %s, want that of %s", served.Hosts["web02"].Built, tt.at)
+			}
+			if stays := served.Hosts["web01"] == newer.Hosts["web01"]; stays != tt.stays {
+				t.Errorf("the newer conffs stay: %v", stays)
+			}
+			if stays := served.Kernel == newer.Kernel; stays != tt.stays {
+				t.Errorf("the newer kernel stays: %v", stays)
+			}
+		})
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -46,6 +47,10 @@ func Publish(ctx context.Context, dir string, r Release, o TreeOptions) (_ *Publ
 	}
 	if r.overtaken(before) {
 		return nil, fmt.Errorf("release %s is served: %w", before.Timestamp, ErrOvertaken)
+	}
+	r, left := r.withoutOlder(before)
+	if len(left) > 0 {
+		t.log.Warn("a run that began later has published newer ones meanwhile, which stay", "master", r.Master, "left out", strings.Join(left, ", "))
 	}
 	d, err := newDraft(r, before)
 	if err != nil {
