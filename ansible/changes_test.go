@@ -164,8 +164,9 @@ func FuzzParseReads(f *testing.F) {
 	f.Add([]byte("xgit\x00"))
 	f.Add([]byte("f.git/HEAD"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		r := parseReads(data)
-		r.dropVariables("web1")
+		r, variables := parseReads(data)
+		variables.drop([]string{"web1"})
+		r.Add(variables)
 		links{t.TempDir(), map[string]bool{}}.follow(&r)
 		var twice Reads
 		twice.Add(r)

@@ -66,9 +66,9 @@ func (s *readSet) add(r Reads) {
 	s.reads.Add(r)
 }
 
-// Reads are what the runs of this playbook have read so far. What is in the
-// host_vars of a built host is left out, unless hosts are built together: it
-// counts for that host, whether it is there or not.
+// Reads are what the runs of this playbook have read so far. What ansible loads
+// from the host_vars of a built host is left out, unless hosts are built
+// together: it counts for that host, whether it is there or not.
 func (p *Playbook) Reads() Reads {
 	p.reads.mu.Lock()
 	defer p.reads.mu.Unlock()
@@ -90,24 +90,29 @@ func (p *Playbook) noteReads(c *workingCopy, file string, targets []target, neig
 	} else if err != nil {
 		return fmt.Errorf("reading what ansible read: %w", err)
 	}
-	reads := parseReads(data)
+	var hosts []string
+	if p.options.Conffs && p.options.Mode != Together {
+		for _, t := range targets {
+			hosts = append(hosts, t.name)
+		}
+	}
+	// The paths that links lead to are not told apart: they count for all.
+	reads, variables := parseReads(data)
+	links{c.tree, map[string]bool{}}.follow(&variables)
+	variables.drop(hosts)
+	reads.Add(variables)
 	reads.Files = append(reads.Files, p.alwaysRead(c)...)
 	reads.Neighbours = neighbours
 	links{c.tree, map[string]bool{}}.follow(&reads)
-	if p.options.Conffs && p.options.Mode != Together {
-		for _, t := range targets {
-			reads.dropVariables(t.name)
-		}
-	}
 	p.reads.add(reads)
 	return nil
 }
 
 // parseReads takes the list apart: entries end in NUL and begin with a letter
-// for their kind.
-func parseReads(data []byte) Reads {
+// for their kind. Variables are what ansible loaded as those of a host; a task
+// that reads such a file by its path depends on it like on any other.
+func parseReads(data []byte) (reads, variables Reads) {
 	files, listed := map[string]bool{}, map[string]bool{}
-	var reads Reads
 	for entry := range bytes.SplitSeq(data, []byte{0}) {
 		if len(entry) < 2 {
 			continue
@@ -115,10 +120,14 @@ func parseReads(data []byte) Reads {
 		name := string(entry[1:])
 		switch {
 		case entry[0] == 'x':
-			return Reads{Everything: fmt.Sprintf("the program %q ran on the builder", name)}
+			return Reads{Everything: fmt.Sprintf("the program %q ran on the builder", name)}, Reads{}
 		case strings.HasPrefix(name, ".git/"):
-			return Reads{Everything: "the repository's history was read"}
+			return Reads{Everything: "the repository's history was read"}, Reads{}
 		case strings.Contains(name, "__pycache__/"):
+		case entry[0] == 'v':
+			variables.Files = append(variables.Files, name)
+		case entry[0] == 'w':
+			variables.Listed = append(variables.Listed, name)
 		case entry[0] == 'd':
 			listed[name] = true
 		case name != ".":
@@ -127,7 +136,15 @@ func parseReads(data []byte) Reads {
 	}
 	reads.Files = slices.Sorted(maps.Keys(files))
 	reads.Listed = slices.Sorted(maps.Keys(listed))
-	return reads
+	return reads, variables
+}
+
+// drop takes out what is in the host_vars of one of the hosts.
+func (r *Reads) drop(hosts []string) {
+	of := func(name string) bool {
+		return slices.ContainsFunc(variablesOf(name), func(host string) bool { return slices.Contains(hosts, host) })
+	}
+	r.Files, r.Listed = slices.DeleteFunc(r.Files, of), slices.DeleteFunc(r.Listed, of)
 }
 
 // alwaysRead are files that are read before ansible begins to note, or by
@@ -163,13 +180,6 @@ func namesIn(arg string) []string {
 		names = append(names, name)
 	}
 	return slices.DeleteFunc(names, func(name string) bool { return name == "" || strings.HasPrefix(name, "-") })
-}
-
-// dropVariables takes out what is in the host_vars of a host.
-func (r *Reads) dropVariables(host string) {
-	of := func(name string) bool { return slices.Contains(variablesOf(name), host) }
-	r.Files = slices.DeleteFunc(r.Files, of)
-	r.Listed = slices.DeleteFunc(r.Listed, of)
 }
 
 // variablesOf names the hosts that a path may hold variables of: two for

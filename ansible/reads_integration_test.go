@@ -12,13 +12,16 @@ import (
 // looks for in vain.
 func TestReads(t *testing.T) {
 	files := map[string]string{
-		"ansible.cfg":                     "[defaults]\ninventory = inventory\n",
-		"inventory/hosts":                 "[web]\nweb1\nweb2\n[others]\nother1\n",
-		"inventory/group_vars/web.yml":    "greeting: hello\n",
-		"inventory/group_vars/others.yml": "greeting: bye\n",
-		"inventory/host_vars/web1.yml":    "own: 1\n",
-		"inventory/host_vars/other1.yml":  "own: 2\n",
-		"filter_plugins/shout.py":         "class FilterModule:\n    def filters(self):\n        return {'shout': str.upper}\n",
+		"ansible.cfg":                       "[defaults]\ninventory = inventory\n",
+		"inventory/hosts":                   "[web]\nweb1\nweb2\n[others]\nother1\n",
+		"inventory/group_vars/web.yml":      "greeting: hello\n",
+		"inventory/group_vars/others.yml":   "greeting: bye\n",
+		"inventory/host_vars/web1.yml":      "own: 1\n",
+		"inventory/host_vars/other1.yml":    "own: 2\n",
+		"inventory/host_vars/web2/own":      "own: 3\n",
+		"inventory/host_vars/web2/key.pub":  "a key\n",
+		"roles/used/files/host_vars/web2/x": "x\n",
+		"filter_plugins/shout.py":           "class FilterModule:\n    def filters(self):\n        return {'shout': str.upper}\n",
 		"play.yml": `
 - hosts: web
   vars_files: [shared.yml]
@@ -30,7 +33,7 @@ func TestReads(t *testing.T) {
 		"roles/used/tasks/more.yml":   "- debug: {msg: \"{{ item }}\"}\n  with_first_found: [{files: [Debian-13.yml, Debian.yml], skip: true}]\n",
 		"roles/used/vars/all/a.yml":   "a: 1\n",
 		"roles/used/files/tree/leaf":  "leaf\n",
-		"roles/used/templates/motd":   "{{ greeting | shout }} {{ hostvars['other1'].own }}\n",
+		"roles/used/templates/motd":   "{{ greeting | shout }} {{ hostvars['other1'].own }} {{ lookup('file', playbook_dir + '/inventory/host_vars/web2/key.pub') }} {{ lookup('file', 'host_vars/web2/x') }}\n",
 		"roles/unused/tasks/main.yml": "- fail:\n",
 	}
 	r := open(t, Options{Repo: gitRepository(t, files)})
@@ -46,6 +49,8 @@ func TestReads(t *testing.T) {
 		"ansible.cfg", "requirements.yml", "inventory/hosts", "inventory/group_vars/web.yml", "inventory/host_vars/other1.yml",
 		"play.yml", "shared.yml", "roles/used/tasks/main.yml", "roles/used/tasks/more.yml", "roles/used/vars/all/a.yml",
 		"roles/used/files/tree/leaf", "roles/used/templates/motd", "filter_plugins/shout.py",
+		// of a host, and read by its neighbour
+		"inventory/host_vars/web2/key.pub", "roles/used/files/host_vars/web2/x",
 		// looked for, and not there
 		"inventory/group_vars/all.yml", "Debian-13.yml", "roles/used/files/Debian-13.yml", "library", "roles/used/library",
 	} {
@@ -53,7 +58,7 @@ func TestReads(t *testing.T) {
 			t.Errorf("%s was not noted", name)
 		}
 	}
-	for _, name := range []string{"other.yml", "roles/unused", "roles/unused/tasks/main.yml", "inventory/host_vars/web1.yml"} {
+	for _, name := range []string{"other.yml", "roles/unused", "roles/unused/tasks/main.yml", "inventory/host_vars/web1.yml", "inventory/host_vars/web2/own"} {
 		if slices.Contains(reads.Files, name) {
 			t.Errorf("%s was noted", name)
 		}

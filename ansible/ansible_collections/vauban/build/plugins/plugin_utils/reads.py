@@ -13,6 +13,10 @@ from ansible.plugins.loader import get_all_plugin_loaders
 
 OPENED, LISTED, EVERYTHING = b'f', b'd', b'x'
 
+# The same, by the plugin that gives each host its own variables.
+VARIABLES = {OPENED: b'v', LISTED: b'w'}
+HOST_GROUP_VARS = os.path.join('plugins', 'vars', 'host_group_vars.py')
+
 PROGRAMS = {'subprocess.Popen', 'os.exec', 'os.posix_spawn', 'os.spawn', 'os.system', 'pty.spawn'}
 
 # What ansible itself runs, to find out about it or to reach other machines.
@@ -52,6 +56,14 @@ def watch(call, note):
     return watched
 
 
+def loads_variables():
+    """Tells whether the caller is looking for the variables of a host."""
+    frame = sys._getframe()
+    while frame is not None and not frame.f_code.co_filename.endswith(HOST_GROUP_VARS):
+        frame = frame.f_back
+    return frame is not None
+
+
 class Noted:
     """Writes each path once, from whichever process, to a file that all append to."""
 
@@ -86,7 +98,10 @@ class Noted:
             if path + b'/' == root:
                 self._note(kind, b'.')
             elif path.startswith(root):
-                self._note(kind, path[len(root):])
+                name = path[len(root):]
+                if b'host_vars/' in name and loads_variables():
+                    kind = VARIABLES[kind]
+                self._note(kind, name)
 
     def program(self, event, args):
         """Notes that a program ran on this machine: nobody knows what it reads."""
