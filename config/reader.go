@@ -57,6 +57,10 @@ func (r *reader) readRoot(c *Config, root *yaml.Node) {
 			c.Bases = append(c.Bases, b)
 		}
 	}
+	if len(c.Bases) == 0 && len(r.list) == 0 {
+		r.addAt(Position{1, 1}, Mistake{What: "no base is declared", Why: "masters are built on one",
+			Do: `write for instance "bookworm:" at the top of the file`})
+	}
 	r.checkImages(c)
 	// Last: it names masters and stages of the tree.
 	if configuration[0] != nil {

@@ -49,7 +49,7 @@ func (r *reader) masterFields(m *Master) fields {
 		"ansible_run":  r.oneOf(&m.AnsibleRun, "independent", "together", "alone"),
 		"facts":        r.factsInto(&m.Facts),
 		"init":         r.oneOf(&m.Init, "systemd"),
-		"export":       r.mapInto(&m.Export),
+		"export":       r.exportInto(&m.Export),
 		"keep_ansible": r.boolInto(&m.KeepAnsible),
 	}
 }

@@ -170,23 +170,6 @@ func (r *reader) listInto(dst *[]string, accept check) field {
 	}
 }
 
-// mapInto reads a mapping of names to single values, kept as their text.
-func (r *reader) mapInto(dst *map[string]string) field {
-	return func(key, value *yaml.Node) {
-		if !r.isMapping(key, value) {
-			return
-		}
-		*dst = map[string]string{}
-		for name, v := range pairs(value) {
-			if v.Kind != yaml.ScalarNode || isNull(v) {
-				r.wrongType(labelOf(name), v, "a single value", "write one value")
-				continue
-			}
-			(*dst)[name.Value] = v.Value
-		}
-	}
-}
-
 // factsInto reads a mapping of anything, as ansible variables are.
 func (r *reader) factsInto(dst *map[string]any) field {
 	return func(key, value *yaml.Node) {
