@@ -28,18 +28,9 @@ func (r *Runner) makeConffs(ctx context.Context, m *config.Master) (string, erro
 	if err != nil {
 		return "", err
 	}
-	all, err := r.hosts(ctx, m, m.Conffs)
+	all := r.selected[m].all
+	names, err := r.stale(ctx, m, r.selected[m].wanted)
 	if err != nil {
-		return "", err
-	}
-	if err := r.Config.CheckHosts(m, all); err != nil {
-		return "", err
-	}
-	names, err := r.limited(ctx, m, all)
-	if err != nil {
-		return "", err
-	}
-	if names, err = r.stale(ctx, m, names); err != nil {
 		return "", err
 	}
 	r.claim(ctx, m, names)
@@ -96,6 +87,23 @@ func (r *Runner) claim(ctx context.Context, m *config.Master, hosts []string) {
 			r.notice(ctx, host, "master %q has conffs for it too", other)
 		}
 	}
+}
+
+// selection are the hosts of a master, and those of them that are asked for.
+type selection struct{ all, wanted []string }
+
+// selectHosts finds a master's hosts before anything is built.
+func (r *Runner) selectHosts(ctx context.Context, m *config.Master) error {
+	all, err := r.hosts(ctx, m, m.Conffs)
+	if err != nil {
+		return err
+	}
+	if err := r.Config.CheckHosts(m, all); err != nil {
+		return err
+	}
+	wanted, err := r.limited(ctx, m, all)
+	r.selected[m] = selection{all, wanted}
+	return err
 }
 
 // limited are those of the master's hosts that --limit selects.

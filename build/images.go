@@ -2,6 +2,8 @@ package build
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"vauban/layers"
 	"vauban/registry"
@@ -45,10 +47,19 @@ func (r *Runner) image(ctx context.Context, name, tag string) (layers.Image, err
 		return img, nil
 	}
 	img, err := r.found(ctx).Tagged(ctx, name, tag)
+	err = hinted(err)
 	if err == nil && tag == registry.Latest {
 		r.remember(name, img)
 	}
 	return img, err
+}
+
+// hinted adds to the error of an image that is not there how a build gets it.
+func hinted(err error) error {
+	if _, missing := errors.AsType[*MissingError](err); missing {
+		return fmt.Errorf("%w: build it first, or add --build-parents", err)
+	}
+	return err
 }
 
 func (r *Runner) found(ctx context.Context) Images {

@@ -25,6 +25,14 @@ type Images struct {
 	Pulling func(reference string)
 }
 
+// MissingError is that of an image that is neither here nor in the registry.
+type MissingError struct{ Name, Tag string }
+
+func (e *MissingError) Error() string { return fmt.Sprintf("image %q has no tag %q", e.Name, e.Tag) }
+
+// Unwrap makes it errdefs.ErrNotFound.
+func (e *MissingError) Unwrap() error { return errdefs.ErrNotFound }
+
 // Tagged is the image that the registry has for name and tag, taken from
 // containerd when it is there, or one that was built without pushing it. The
 // error is errdefs.ErrNotFound when there is neither.
@@ -36,7 +44,7 @@ func (i Images) Tagged(ctx context.Context, name, tag string) (layers.Image, err
 		if local == nil {
 			return img, nil
 		}
-		return layers.Image{}, fmt.Errorf("image %q has no tag %q: build it first, or add --build-parents: %w", name, tag, err)
+		return layers.Image{}, &MissingError{name, tag}
 	} else if err != nil {
 		return layers.Image{}, err
 	}
@@ -115,7 +123,9 @@ func (i Images) Master(ctx context.Context, uploadDir string, m *config.Master, 
 func (i Images) Pull(ctx context.Context, name, tag string) (layers.Image, error) {
 	i.Pulling(i.Registry.Reference(name, tag))
 	pulled, err := i.Registry.Pull(i.Engine.Context(ctx), name, tag, i.Engine.Store())
-	if err != nil {
+	if errdefs.IsNotFound(err) {
+		return layers.Image{}, &MissingError{name, tag}
+	} else if err != nil {
 		return layers.Image{}, err
 	}
 	img, err := i.Engine.Load(ctx, pulled.Descriptor)

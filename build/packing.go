@@ -27,8 +27,6 @@ func PackingOptions(cfg *config.Config, m *config.Master, log *slog.Logger) (exp
 			}
 		case "exclude":
 			o.Exclude, err = exclusions(cfg.Resolve(value))
-		default:
-			err = fmt.Errorf("no option has the name %q: use compression, level or exclude", name)
 		}
 		if err != nil {
 			return o, fmt.Errorf("%s: `export:` of master %q: %w", place(cfg, m.Pos), m.Name, err)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"vauban/config"
+	"vauban/export"
 )
 
 // Stage says what of a master is to be built.
@@ -145,7 +146,20 @@ func New(cfg *config.Config, requests ...Request) (*Plan, error) {
 	}
 	p := want.plan(cfg)
 	p.Notices = notices
-	return p, nil
+	return p, p.check(cfg)
+}
+
+// check refuses masters whose names the published tree cannot have.
+func (p *Plan) check(cfg *config.Config) error {
+	for _, t := range p.Tasks {
+		if t.Kind != MakeRelease {
+			continue
+		}
+		if err := export.CheckMaster(t.Master.Name); err != nil {
+			return fmt.Errorf("%s: %w", place(cfg, t.Master.Pos), err)
+		}
+	}
+	return nil
 }
 
 // stages are those that the task applies.

@@ -155,6 +155,22 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
+// TestNewRefusesNames: a name that cannot be published is refused before
+// anything is built, unless it never will be.
+func TestNewRefusesNames(t *testing.T) {
+	for _, tt := range []struct{ neverUpload, name, want string }{
+		{"", "linux", `config.yml:4:3: master "linux" cannot be published`},
+		{"", "releases", `config.yml:5:3: master "releases" cannot be published`},
+		{"linux", "linux", ""},
+	} {
+		cfg := load(t, "configuration: {never_upload: ["+tt.neverUpload+"]}\nsuite:\n  release: bookworm\n  linux:\n  releases:\n")
+		_, err := New(cfg, Request{Names: []string{tt.name}, Stage: All})
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s, never_upload %s: %v, want %q", tt.name, tt.neverUpload, err, tt.want)
+		}
+	}
+}
+
 // TestNotices: what all leaves out is told of what was asked for, and not of
 // each ancestor.
 func TestNotices(t *testing.T) {

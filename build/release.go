@@ -26,7 +26,8 @@ func (r *Runner) masterImage(ctx context.Context, m *config.Master) (layers.Imag
 	if r.judge != nil && r.plan.Find(MakeRootfs, m) != nil {
 		return r.image(ctx, m.Image(), registry.Latest) // it was fresh
 	}
-	return r.found(ctx).Master(ctx, r.uploadDir(), m, r.On)
+	img, err := r.found(ctx).Master(ctx, r.uploadDir(), m, r.On)
+	return img, hinted(err)
 }
 
 // uploadDir is the root of the published tree.

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"vauban/config"
+	"vauban/export"
 	"vauban/layers"
 )
 
@@ -183,10 +184,15 @@ func (r *Runner) logFile(name string) (io.WriteCloser, error) {
 // of its container: that of a machine holds no slash.
 func machineName(name string) string { return strings.ReplaceAll(name, "/", "-") }
 
-// check finds missing playbooks and branches, and what cannot be built yet,
+// check finds missing playbooks, Dockerfiles, branches and hosts, and what cannot be built yet,
 // before anything runs.
 func (r *Runner) check(ctx context.Context, p *Plan) error {
 	for _, t := range p.Tasks {
+		if t.Kind == MakeRelease && !r.NoPublish {
+			if err := export.CheckOwner(r.Settings.UploadOwner); err != nil {
+				return err
+			}
+		}
 		if t.Kind == MakeSquashfs {
 			if _, err := PackingOptions(r.Config, t.Master, r.Log); err != nil {
 				return err
@@ -201,7 +207,10 @@ func (r *Runner) check(ctx context.Context, p *Plan) error {
 					return fmt.Errorf("%s: stage %q of %q wants `init: systemd`: %w", place(r.Config, s.Pos), s.Raw, t.Subject(), err)
 				}
 			}
-			if s.Playbook == "" {
+			if s.Dockerfile != "" {
+				if _, err := dockerfileOf(r.Config, s); err != nil {
+					return err
+				}
 				continue
 			}
 			revision, err := r.Repository.Revision(ctx, s.RunBranch(r.Branch))
@@ -210,6 +219,11 @@ func (r *Runner) check(ctx context.Context, p *Plan) error {
 			}
 			if err != nil {
 				return fmt.Errorf("%s: stage %q of %q: %w", place(r.Config, s.Pos), s.Raw, t.Subject(), err)
+			}
+		}
+		if t.Kind == MakeConffs {
+			if err := r.selectHosts(ctx, t.Master); err != nil {
+				return fmt.Errorf("%s: the hosts of master %q: %w", place(r.Config, t.Master.Pos), t.Subject(), err)
 			}
 		}
 	}

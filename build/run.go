@@ -89,6 +89,7 @@ type Runner struct {
 	parts  map[*config.Master]*parts
 	// claimed maps hosts to the first master whose conffs they get.
 	claimed     map[string]string
+	selected    map[*config.Master]selection // by check
 	hostsFailed atomic.Bool
 	collected   *progress.Collector
 	gate        *gate // nil before Run
@@ -100,7 +101,7 @@ type Runner struct {
 
 // NewRunner prepares the run of a plan.
 func NewRunner(ctx context.Context, o Options, p *Plan) (*Runner, error) {
-	r := &Runner{Options: o, plan: p, images: map[string]layers.Image{}, parts: map[*config.Master]*parts{}, claimed: map[string]string{},
+	r := &Runner{Options: o, plan: p, images: map[string]layers.Image{}, parts: map[*config.Master]*parts{}, claimed: map[string]string{}, selected: map[*config.Master]selection{},
 		identities: NewIdentities(o.Identities, o.CommitIdentities)}
 	own := ownCapacity()
 	if r.Batch <= 0 {

@@ -53,7 +53,7 @@ type BuiltConffs struct {
 
 // check refuses what no release can be made of, before a tree is touched.
 func (r Release) check() error {
-	if err := errors.Join(checkMaster(r.Master), checkTimestamp(r.Timestamp)); err != nil {
+	if err := errors.Join(CheckMaster(r.Master), checkTimestamp(r.Timestamp)); err != nil {
 		return err
 	}
 	if r.Kernel != nil {

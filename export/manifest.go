@@ -103,7 +103,7 @@ func (m *Manifest) encode() ([]byte, error) {
 
 // check refuses names that could leave the tree, and what cannot boot.
 func (m *Manifest) check() error {
-	if err := errors.Join(checkMaster(m.Master), checkTimestamp(m.Timestamp), checkVersion(m.Kernel.Version)); err != nil {
+	if err := errors.Join(CheckMaster(m.Master), checkTimestamp(m.Timestamp), checkVersion(m.Kernel.Version)); err != nil {
 		return err
 	}
 	if err := checkTimestamp(m.built()); err != nil {
@@ -122,14 +122,14 @@ func (m *Manifest) check() error {
 		m.Rootfs.File.check(rootfsName),
 		m.Kernel.Vmlinuz.check(vmlinuzName),
 		m.Kernel.Initramfs.check(initramfsName),
-		m.checkMasterImage(),
+		m.CheckMasterImage(),
 		m.checkKernel(),
 	)
 }
 
-// checkMasterImage refuses a set whose parts were made of different images of
+// CheckMasterImage refuses a set whose parts were made of different images of
 // the master: what a host deleted or changed would be applied to another tree.
-func (m *Manifest) checkMasterImage() error {
+func (m *Manifest) CheckMasterImage() error {
 	var others []string
 	for _, host := range slices.Sorted(maps.Keys(m.Hosts)) {
 		if m.Hosts[host].Master != m.Rootfs.Image {

@@ -48,7 +48,7 @@ func FuzzParseManifest(f *testing.F) {
 			return
 		}
 		for _, file := range m.files() {
-			if strings.Contains(file.Name, "/") || checkMaster(m.Master) != nil {
+			if strings.Contains(file.Name, "/") || CheckMaster(m.Master) != nil {
 				t.Errorf("accepted the file %q of %q", file.Name, m.Master)
 			}
 		}

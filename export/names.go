@@ -60,10 +60,10 @@ func isConffsName(name string) bool {
 	return ok && nameForm.MatchString(host)
 }
 
-// checkMaster accepts a master's name as a path below the published tree:
+// CheckMaster accepts a master's name as a path below the published tree:
 // parts of it must neither leave the tree nor be mistaken for what the tree
 // itself holds there.
-func checkMaster(master string) error {
+func CheckMaster(master string) error {
 	for i, part := range strings.Split(master, "/") {
 		if !nameForm.MatchString(part) {
 			return fmt.Errorf("master %q cannot be published: "+

@@ -36,7 +36,7 @@ func Prune(ctx context.Context, dir string, p PruneOptions, o TreeOptions) (prun
 		}
 	}()
 	for _, master := range p.Masters {
-		if err := checkMaster(master); err != nil {
+		if err := CheckMaster(master); err != nil {
 			return pruned, err
 		}
 	}

@@ -38,7 +38,7 @@ const unserved = ".unserved"
 // Current reads the release of master that the tree at dir serves; an error of
 // the kind fs.ErrNotExist tells that there is none.
 func Current(dir, master string) (*Published, error) {
-	if err := checkMaster(master); err != nil {
+	if err := CheckMaster(master); err != nil {
 		return nil, err
 	}
 	timestamp, err := served(filepath.Join(dir, master))
@@ -51,7 +51,7 @@ func Current(dir, master string) (*Published, error) {
 // Releases reads all releases of master, newest first. Those that cannot be
 // read are left out and named by the error.
 func Releases(dir, master string) ([]*Published, error) {
-	if err := checkMaster(master); err != nil {
+	if err := CheckMaster(master); err != nil {
 		return nil, err
 	}
 	known, _, err := timestamps(filepath.Join(dir, master))

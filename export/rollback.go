@@ -16,7 +16,7 @@ func Rollback(ctx context.Context, dir, master, release string, o TreeOptions) (
 			err = fmt.Errorf("rolling back %q in %q: %w", master, dir, err)
 		}
 	}()
-	if err := checkMaster(master); err != nil {
+	if err := CheckMaster(master); err != nil {
 		return nil, err
 	}
 	t, err := openTree(ctx, dir, false, o)

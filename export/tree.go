@@ -188,13 +188,22 @@ func (t *tree) sweep(dir string) error {
 	return nil
 }
 
+// CheckOwner accepts what may be the Owner of TreeOptions on this machine.
+func CheckOwner(owner string) error {
+	if owner == "" {
+		return nil
+	}
+	_, _, err := lookupOwner(owner)
+	return err
+}
+
 // lookupOwner reads "user" or "user:group", names or numbers.
 func lookupOwner(owner string) (uid, gid int, err error) {
 	name, group, given := strings.Cut(owner, ":")
 	u, err := user.Lookup(name)
 	if err != nil {
 		if u, err = user.LookupId(name); err != nil {
-			return 0, 0, fmt.Errorf("owner %q: no such user", owner)
+			return 0, 0, fmt.Errorf("owner %q: no such user: correct UPLOAD_OWNER", owner)
 		}
 	}
 	id := u.Gid
@@ -202,7 +211,7 @@ func lookupOwner(owner string) (uid, gid int, err error) {
 		g, err := user.LookupGroup(group)
 		if err != nil {
 			if g, err = user.LookupGroupId(group); err != nil {
-				return 0, 0, fmt.Errorf("owner %q: no such group", owner)
+				return 0, 0, fmt.Errorf("owner %q: no such group: correct UPLOAD_OWNER", owner)
 			}
 		}
 		id = g.Gid

@@ -52,7 +52,13 @@ func newBuild(a *app) *cobra.Command {
 			if f.ifStale && f.on != "" {
 				return usage(errors.New("vauban: --if-stale finds out itself which image conffs are cut on: leave out --on"))
 			}
+			if err := f.valid(cmd); err != nil {
+				return err
+			}
 			if f.check {
+				if _, err := a.session(); err != nil { // what a run reads must be right
+					return err
+				}
 				return a.plan(cmd.Context(), cmd.OutOrStdout(), f, names, f.report.summary.value)
 			}
 			return a.build(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), f, names)
@@ -86,6 +92,18 @@ func (f *buildFlags) running(cmd *cobra.Command) {
 	strictFlag(cmd, &f.strict)
 	flags.BoolVar(&f.commitVault, "commit-vault", false, "commit and push the host identities that were created")
 	flags.DurationVar(&f.timeout, "timeout", 2*time.Hour, "time limit of a stage")
+}
+
+// valid refuses numbers that running cannot take.
+func (f *buildFlags) valid(cmd *cobra.Command) error {
+	given := cmd.Flags().Changed
+	switch {
+	case given("batch") && f.batch < 1, given("jobs") && f.jobs < 1:
+		return usage(errors.New("vauban: --batch and --jobs take 1 or more"))
+	case given("timeout") && f.timeout <= 0:
+		return usage(fmt.Errorf("vauban: --timeout %s: a time limit is positive, as 90m", f.timeout))
+	}
+	return nil
 }
 
 // strictFlag adds --strict.
@@ -266,9 +284,6 @@ func (a *app) build(ctx context.Context, out, errOut io.Writer, f *buildFlags, n
 
 // run runs the plan that prepare makes.
 func (a *app) run(ctx context.Context, out, errOut io.Writer, f *buildFlags, prepare func(*slog.Logger) (*config.Config, config.Settings, *build.Plan, error)) (err error) {
-	if f.batch < 0 || f.jobs < 0 {
-		return usage(errors.New("vauban: --batch and --jobs take 1 or more"))
-	}
 	reporter, err := f.report.reporter(errOut)
 	if err != nil {
 		return err

@@ -58,6 +58,11 @@ What every machine writes by itself, such as logs, is left out.`,
 			if f.dir != "" && source.Host == "" {
 				return usage(errors.New("vauban: --dir is for a machine that is reached by ssh"))
 			}
+			if source.Host == "" {
+				if _, err := os.Stat(source.Dir); err != nil {
+					return fmt.Errorf("reading the machine's changes: %w", err)
+				}
+			}
 			return a.withEngine(cmd, func(ctx context.Context, s *session) error {
 				all, err := f.compare(ctx, s, source)
 				if err != nil {

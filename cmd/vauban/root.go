@@ -38,6 +38,10 @@ func newRoot() *cobra.Command {
 		Args:          knownCommand,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+		_, err := a.logOptions()
+		return err
+	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage(fmt.Errorf("vauban: %w (see %s --help)", err, cmd.CommandPath()))
 	})

@@ -6,14 +6,17 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/spf13/cobra"
 
 	"vauban/build"
 	"vauban/config"
+	"vauban/internal/near"
 	"vauban/layers"
 	"vauban/layers/diff"
+	"vauban/registry"
 )
 
 // session is what commands about images and releases work with.
@@ -60,7 +63,31 @@ func (a *app) withEngine(cmd *cobra.Command, fn func(context.Context, *session) 
 	s.images = build.Images{Engine: s.engine, Registry: reg, Pulling: func(reference string) {
 		fmt.Fprintf(cmd.ErrOrStderr(), "pulling %s\n", reference)
 	}}
-	return fn(ctx, s)
+	return s.explain(fn(ctx, s))
+}
+
+// explain says of an image that is not there what to do about it.
+func (s *session) explain(err error) error {
+	missing, ok := errors.AsType[*build.MissingError](err)
+	if !ok {
+		return err
+	}
+	var known []string
+	for _, b := range s.cfg.Bases {
+		known = append(known, b.Image())
+	}
+	for _, m := range s.cfg.Masters() {
+		known = append(known, m.Image())
+	}
+	switch words := near.Words(missing.Name, known); {
+	case missing.Tag != registry.Latest:
+		return fmt.Errorf("%w; vauban images lists what is here", missing)
+	case slices.Contains(known, missing.Name):
+		return fmt.Errorf("image %q has never been built: vauban build %s", missing.Name, missing.Name)
+	case len(words) > 0:
+		return fmt.Errorf("no image %q, did you mean %q?", missing.Name, words[0])
+	}
+	return fmt.Errorf("no image %q; vauban images lists them", missing.Name)
 }
 
 // tree is the root of the published tree.

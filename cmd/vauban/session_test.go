@@ -1,10 +1,36 @@
 package main
 
 import (
+	"errors"
 	"testing"
 
+	"vauban/build"
 	"vauban/config"
 )
+
+// TestExplain: who asks for an image that is not there learns how to get it.
+func TestExplain(t *testing.T) {
+	cfg, err := config.Load(configFile(t, "bookworm:\n  web:\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &session{cfg: cfg}
+	other := errors.New("other")
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{&build.MissingError{Name: "web", Tag: "latest"}, `image "web" has never been built: vauban build web`},
+		{&build.MissingError{Name: "wbe", Tag: "latest"}, `no image "wbe", did you mean "web"?`},
+		{&build.MissingError{Name: "nope", Tag: "latest"}, `no image "nope"; vauban images lists them`},
+		{&build.MissingError{Name: "web", Tag: "old"}, `image "web" has no tag "old"; vauban images lists what is here`},
+		{other, "other"},
+	} {
+		if got := s.explain(tt.err); got.Error() != tt.want {
+			t.Errorf("%v: %v, want %s", tt.err, got, tt.want)
+		}
+	}
+}
 
 func TestReference(t *testing.T) {
 	cfg, err := config.Load(configFile(t, "bookworm:\n  release: bookworm\n  name: debian-12/iso\n  Web:\n"))

@@ -72,6 +72,9 @@ master.KEY or configuration.KEY, the value as it stands there.`,
 		RunE: func(cmd *cobra.Command, stages []string) error {
 			f.stages = stages
 			f.initramfsIsDefault = !cmd.Flags().Changed("initramfs")
+			if err := f.valid(cmd); err != nil {
+				return err
+			}
 			return a.runStage(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), f)
 		},
 	}
