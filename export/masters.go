@@ -26,7 +26,7 @@ func Masters(dir string) ([]string, error) {
 		if err != nil {
 			return err
 		}
-		if checkMaster(master) == nil {
+		if CheckMaster(master) == nil {
 			masters = append(masters, master)
 		}
 		return fs.SkipDir
