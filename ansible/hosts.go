@@ -23,7 +23,7 @@ type HostPattern struct {
 }
 
 // Hosts returns the hosts that a pattern matches in a revision's inventory,
-// expanded by ansible itself, sorted. No host is an error.
+// expanded by ansible itself, sorted. No host is an [ErrNoHosts].
 func (r *Repository) Hosts(ctx context.Context, rev Revision, p HostPattern) (hosts []string, err error) {
 	c, remove, err := r.private(ctx, rev.Commit)
 	if err != nil {
@@ -41,12 +41,13 @@ func (r *Repository) Hosts(ctx context.Context, rev Revision, p HostPattern) (ho
 	hosts = slices.DeleteFunc(slices.Clone(all), p.excludes)
 	if len(hosts) == 0 {
 		return nil, fmt.Errorf("the pattern %q matches %w on branch %q%s: correct `conffs:` or the inventory",
-			p.Pattern, errNoHosts, rev.Branch, excluded(all))
+			p.Pattern, ErrNoHosts, rev.Branch, excluded(all))
 	}
 	return hosts, nil
 }
 
-var errNoHosts = errors.New("no host of the inventory")
+// ErrNoHosts: a pattern matches none that can be built.
+var ErrNoHosts = errors.New("no host of the inventory")
 
 func excluded(names []string) string {
 	if len(names) == 0 {

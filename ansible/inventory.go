@@ -39,7 +39,7 @@ func (r *Repository) Expand(ctx context.Context, rev Revision, kept Kept, patter
 			continue
 		}
 		hosts, err := r.Hosts(ctx, rev, p)
-		if err != nil && !errors.Is(err, errNoHosts) {
+		if err != nil && !errors.Is(err, ErrNoHosts) {
 			return nil, err
 		}
 		all[i] = slices.Sorted(slices.Values(hosts))

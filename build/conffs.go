@@ -112,14 +112,27 @@ func (r *Runner) limited(ctx context.Context, m *config.Master, all []string) ([
 		return all, nil
 	}
 	selected, err := r.hosts(ctx, m, r.Limit)
-	if err != nil {
+	if err != nil && !errors.Is(err, ansible.ErrNoHosts) {
 		return nil, err
 	}
-	names := slices.DeleteFunc(slices.Clone(all), func(name string) bool { return !slices.Contains(selected, name) })
-	if len(names) == 0 {
-		return nil, fmt.Errorf("--limit %q selects none of the hosts of %q, which are %s", r.Limit, m.Name, strings.Join(all, ", "))
+	return slices.DeleteFunc(slices.Clone(all), func(name string) bool { return !slices.Contains(selected, name) }), nil
+}
+
+// checkLimit refuses a --limit that selects nobody. Of several masters some
+// may have none of the hosts that it selects: theirs stay as they are.
+func (r *Runner) checkLimit() error {
+	var known []string
+	for _, s := range r.selected {
+		if len(s.wanted) > 0 {
+			return nil
+		}
+		known = append(known, s.all...)
 	}
-	return names, nil
+	if r.Limit == "" || len(known) == 0 {
+		return nil
+	}
+	slices.Sort(known)
+	return fmt.Errorf("--limit %q selects none of the hosts, which are %s", r.Limit, strings.Join(slices.Compact(known), ", "))
 }
 
 // buildHosts builds one batch and keeps those of it that are wanted. A host

@@ -227,7 +227,7 @@ func (r *Runner) check(ctx context.Context, p *Plan) error {
 			}
 		}
 	}
-	return nil
+	return r.checkLimit()
 }
 
 // checkSystemd finds what keeps systemd from running in a master's containers.

@@ -15,6 +15,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 
+	"vauban/config"
 	"vauban/vault"
 )
 
@@ -197,6 +198,43 @@ func TestTogetherLooksAtAllHosts(t *testing.T) {
 	seen, err := exec.CommandContext(t.Context(), "tar", "-xzOf", r.partsOf(m).hosts[0].file, "etc/neighbours").Output()
 	if want := "host01 host02 host03\n"; err != nil || string(seen) != want {
 		t.Errorf("the play saw %q, want %q: %v", seen, want, err)
+	}
+}
+
+// TestChecksBeforeARun finds what would end a build after its work was done.
+func TestChecksBeforeARun(t *testing.T) {
+	w := newWorld(t, map[string]string{"playbook_master.yml": neighbourly, "hosts.yml": inventory, "ansible.cfg": "[defaults]\ninventory = hosts.yml\n"})
+	both := strings.Replace(worldConfig, `"host*"`, `"host01"`, 1) + "  master-other:\n    stages: [playbook_master.yml]\n    conffs: \"host02\"\n"
+	for _, tt := range []struct {
+		name, config string
+		options      Options
+		want         string // in the error; "": there is none
+	}{
+		{"nothing wrong", worldConfig, Options{}, ""},
+		{"conffs of nobody", strings.Replace(worldConfig, "host*", "nobody*", 1), Options{}, "nobody*"},
+		{"a limit of nobody", worldConfig, Options{Limit: "web*"}, `--limit "web*" selects none of the hosts, which are host01, host02, host03`},
+		{"a limit of another master's host", both, Options{Limit: "host02"}, ""},
+		{"a limit of neither's", both, Options{Limit: "host03"}, "which are host01, host02"},
+		{"no Dockerfile", strings.Replace(worldConfig, "[playbook_master.yml]", "[Dockerfile:gone]", 1), Options{}, "config.yml:9"},
+		{"no playbook", strings.Replace(worldConfig, "playbook_master.yml", "gone.yml", 1), Options{}, "gone.yml"},
+		{"no owner", strings.Replace(worldConfig, "  never_upload: [master-test]\n", "", 1), Options{Settings: config.Settings{UploadOwner: "nobodyy"}}, "nobodyy"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			write(t, filepath.Join(w.dir, "config.yml"), tt.config)
+			tt.options.Config = w.config(t)
+			request := Request{Stage: All}
+			for _, m := range tt.options.Config.Masters() {
+				request.Names = append(request.Names, m.Name)
+			}
+			p, err := New(tt.options.Config, request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = w.runner(t, tt.options, p).check(t.Context(), p)
+			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+				t.Errorf("the error is %v, want one about %q", err, tt.want)
+			}
+		})
 	}
 }
 
