@@ -79,7 +79,7 @@ func syntaxError(err error, data string, read int) (Position, error) {
 		pos := Position{1 + strings.Count(before, "\n"), len(before) - strings.LastIndex(before, "\n")}
 		return pos, Mistake{What: fmt.Sprintf("unknown anchor %q", anchor[1]),
 			Why: "an alias repeats what was written before it",
-			Do:  fmt.Sprintf(`mark the original with "&%s", above this line`, anchor[1])}
+			Do:  fmt.Sprintf(`mark the original with "&%s", above this line, or put a value that begins with "*" in quotes`, anchor[1])}
 	}
 	return Position{line, firstColumn(data, line)}, Mistake{What: "this is not YAML", Why: what,
 		Do: "check the indentation, quotes and brackets here and on the line before"}

@@ -72,6 +72,9 @@ func (r *reader) text(label string, n *yaml.Node) (text string, ok bool) {
 	switch {
 	case n.Kind != yaml.ScalarNode:
 		r.wrongType(label, n, "a single text", "write one value")
+	case n.Value == "" && strings.HasPrefix(n.Tag, "!") && !strings.HasPrefix(n.Tag, "!!"):
+		r.add(n, Mistake{What: fmt.Sprintf("%s is %s, which YAML takes for a tag", label, n.Tag),
+			Why: `a value that begins with "!" needs quotes`, Do: fmt.Sprintf("write %q", n.Tag)})
 	case isNull(n) || strings.TrimSpace(n.Value) == "":
 		r.add(n, Mistake{What: label + " is empty", Why: "it must be text", Do: "give it a value or remove it"})
 	case n.ShortTag() != "!!str":
