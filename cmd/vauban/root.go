@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -43,7 +45,8 @@ func newRoot() *cobra.Command {
 		return err
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usage(fmt.Errorf("vauban: %w (see %s --help)", err, cmd.CommandPath()))
+		text := notANumber.ReplaceAllString(err.Error(), "it takes a number")
+		return usage(fmt.Errorf("vauban: %s (see %s --help)", text, cmd.CommandPath()))
 	})
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.configFile, "config", "config.yml", "the tree of masters")
@@ -61,12 +64,15 @@ func newRoot() *cobra.Command {
 	return root
 }
 
+// notANumber is what the flags' library says of a word where a number goes.
+var notANumber = regexp.MustCompile(`strconv\.Parse\w+: parsing ".*": invalid syntax`)
+
 // knownCommand refuses what is no command, naming near ones.
 func knownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	hint := "see vauban --help"
+	hint := "see " + cmd.CommandPath() + " --help"
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		hint = "did you mean " + strings.Join(near, " or ") + "?"
 	}
@@ -77,6 +83,9 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 func arguments(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {
+			if len(args) == 0 {
+				err = errors.New("what to do it with is missing")
+			}
 			return usage(fmt.Errorf("vauban: %w (usage: %s)", err, cmd.UseLine()))
 		}
 		return nil
@@ -111,6 +120,9 @@ func (a *app) logOptions() (*slog.HandlerOptions, error) {
 // load reads config.yml alone.
 func (a *app) load() (*config.Config, error) {
 	cfg, err := config.Load(a.configFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("vauban: there is no %s: go to its folder, or name it with --config FILE", a.configFile)
+	}
 	return cfg, usage(err)
 }
 
