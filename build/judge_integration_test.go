@@ -371,6 +371,7 @@ func TestWhatChanged(t *testing.T) {
 func TestForcedPush(t *testing.T) {
 	f := plant(t, 1, 1, false)
 	gitIn(t, f.repository, "checkout", "--quiet", "--orphan", "again")
+	write(t, filepath.Join(f.repository, "other"), "") // else it could be the same commit
 	f.commit(t)
 	gitIn(t, f.repository, "branch", "--quiet", "--force", "main", "again")
 	gitIn(t, f.repository, "checkout", "--quiet", "main")

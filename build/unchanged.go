@@ -118,22 +118,23 @@ func (r *Runner) unchangedHost(ctx context.Context, m *config.Master, name strin
 	if _, err := previous.Above(master); err != nil {
 		return img, nil // built on another image of the master
 	}
-	before, err := r.undated(ctx, master, previous)
+	before, err := r.undated(ctx, name, master, previous)
 	if err != nil {
 		return img, err
 	}
-	now, err := r.undated(ctx, master, img)
+	now, err := r.undated(ctx, name, master, img)
 	if err != nil || now != before {
 		return img, err
 	}
 	return previous, nil
 }
 
-// undated digests what a host's image changes in its master's, but for dates.
-func (r *Runner) undated(ctx context.Context, master, img layers.Image) (digest.Digest, error) {
+// undated digests what a host's conffs has of its image, but for dates: keys
+// that its packages made give way to those of its identity.
+func (r *Runner) undated(ctx context.Context, host string, master, img layers.Image) (digest.Digest, error) {
 	read, write := io.Pipe()
 	go func() {
-		_, err := r.Engine.Difference(ctx, master, img, write, r.mergeOptions())
+		_, err := r.Engine.Difference(ctx, master, img, write, r.mergeOptions(), r.identities.Layer(host)...)
 		write.CloseWithError(err)
 	}()
 	d, err := digestUndated(read, dated) // conffs ship keys
