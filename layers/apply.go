@@ -115,10 +115,10 @@ func (e *Engine) with(ctx context.Context, targets []Target, fn func([]*Containe
 		})
 	}
 	if err := starts.Wait(); err != nil {
-		// What was starting was killed; where its time was up, the error
-		// says what it waited for.
-		if errors.Is(context.Cause(ctx), context.Canceled) {
-			return ctx.Err()
+		if cause := context.Cause(ctx); errors.Is(cause, context.Canceled) {
+			return ctx.Err() // what was starting was killed
+		} else if cause != nil {
+			return fmt.Errorf("%w: %w", cause, err) // it says what it waited for
 		}
 		return err
 	}
