@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/distribution/distribution/v3/configuration"
@@ -42,6 +43,7 @@ type embedded struct {
 	lock   *os.File
 	ctx    context.Context // carries the logger
 	using  sync.RWMutex    // held by pushes, and alone by Sweep
+	failed atomic.Bool     // a write did, and may have left a part
 }
 
 const embeddedUser = "vauban"
@@ -82,7 +84,7 @@ func (e *embedded) serve(ctx context.Context, log *slog.Logger) error {
 	e.address = listener.Addr().String()
 	e.app = handlers.NewApp(e.ctx, e.configuration())
 	e.server = &http.Server{
-		Handler:           e.guard(e.app),
+		Handler:           e.guard(e.noting(e.app)),
 		BaseContext:       func(net.Listener) context.Context { return e.ctx },
 		ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
@@ -114,6 +116,28 @@ func (e *embedded) guard(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, request)
 	})
+}
+
+// noting notes writes that fail, as on a full disk.
+func (e *embedded) noting(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		if request.Method != http.MethodGet && request.Method != http.MethodHead {
+			w = &statusNoted{w, &e.failed}
+		}
+		next.ServeHTTP(w, request)
+	})
+}
+
+type statusNoted struct {
+	http.ResponseWriter
+	failed *atomic.Bool
+}
+
+func (w *statusNoted) WriteHeader(status int) {
+	if status >= http.StatusInternalServerError {
+		w.failed.Store(true)
+	}
+	w.ResponseWriter.WriteHeader(status)
 }
 
 // close ends the server after the requests under way.
@@ -164,7 +188,12 @@ func (e *embedded) enter(ctx context.Context) error {
 func (e *embedded) leave() error {
 	last, err := filelock.Try(e.lock, filelock.Exclusive)
 	if last {
-		err = os.Remove(e.marker())
+		if e.failed.Load() {
+			err = e.tidy()
+		}
+		if err == nil {
+			err = os.Remove(e.marker())
+		}
 	}
 	return errors.Join(err, e.lock.Close())
 }

@@ -204,6 +204,41 @@ func TestEmbeddedTidiesAfterAKilledRun(t *testing.T) {
 	}
 }
 
+// A write that failed may leave parts: the run that saw it removes them.
+func TestEmbeddedTidiesAfterAFailedWrite(t *testing.T) {
+	for _, fails := range []bool{true, false} {
+		dir, store := t.TempDir(), newStore(t)
+		desc, _ := newImage(t, store)
+		r := open(t, Options{StateDir: dir})
+		repositories := filepath.Join(dir, "registry/docker/registry/v2/repositories")
+		upload := filepath.Join(repositories, "web/_uploads/0193/startedat.0193.tmp")
+		if err := os.MkdirAll(filepath.Dir(upload), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(upload, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if fails { // no folder can be made where a file is
+			if err := os.Mkdir(filepath.Join(repositories, "db"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(repositories, "db", "_uploads"), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, pushed := r.Push(t.Context(), "db", desc, store, PushOptions{Tags: []string{noonTag}})
+		if (pushed != nil) != fails {
+			t.Fatalf("pushing: %v", pushed)
+		}
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(upload); os.IsNotExist(err) != fails {
+			t.Errorf("a push failed: %v; the upload: %v; %v", fails, err, pushed)
+		}
+	}
+}
+
 func TestEmbeddedLogsThroughSlogOnly(t *testing.T) {
 	var stray bytes.Buffer
 	logrus.SetOutput(&stray)
