@@ -180,6 +180,7 @@ func (c *Container) lateBoot(state string, after time.Duration) error {
 	ctx, cancel := afterwards(context.Background())
 	defer cancel()
 	jobs, _ := c.output(ctx, "systemctl", "list-jobs", "--no-legend", "--no-pager")
+	_, _ = c.output(ctx, "journalctl", "--sync") // what services printed last
 	journal, _ := c.output(ctx, "journalctl", "--no-pager", "--lines=10", "--output=cat")
 	return fmt.Errorf("systemd is not up after %s but %q; it waits for:\n%s\nits journal ends with:\n%s\n%s",
 		after.Round(time.Second), state, strings.TrimSpace(jobs), strings.TrimSpace(journal), c.consoleTail())
