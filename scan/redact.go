@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Redacted stands for a secret in a text.
@@ -63,13 +64,18 @@ func (r *Redactor) Writer(w io.WriteCloser) io.WriteCloser {
 	return &redacting{to: w, r: r}
 }
 
+// redacting may be written to by several at once, as a file may.
 type redacting struct {
-	to   io.WriteCloser
-	r    *Redactor
+	to io.WriteCloser
+	r  *Redactor
+
+	mu   sync.Mutex
 	rest []byte
 }
 
 func (w *redacting) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	whole := 0 // bytes of whole lines
 	if end := bytes.LastIndexByte(p, '\n'); end >= 0 {
 		whole = len(w.rest) + end + 1
@@ -93,5 +99,7 @@ func (w *redacting) flush(n int) error {
 }
 
 func (w *redacting) Close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	return errors.Join(w.flush(len(w.rest)), w.to.Close())
 }

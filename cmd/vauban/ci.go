@@ -39,6 +39,9 @@ func newCI(a *app) *cobra.Command {
 		Example: `  name=master-12-web stage=all build_parents=yes vauban ci`,
 		Args:    arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := f.valid(cmd); err != nil {
+				return err
+			}
 			names, debug, err := f.readCI(os.Getenv)
 			if err != nil {
 				return usage(fmt.Errorf("vauban ci: %w", err))

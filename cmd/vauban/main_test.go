@@ -101,6 +101,7 @@ func TestExitCodes(t *testing.T) {
 		{"drift from nothing", good, []string{"drift", "/live/cow/rw"}, 2, "", "--against is missing"},
 		{"drift of no machine", good, []string{"drift", "ssh:a b", "--against", "web/web01"}, 2, "", "is no machine"},
 		{"drift in a folder of a folder", good, []string{"drift", "/x", "--against", "web/web01", "--dir", "/y"}, 2, "", "--dir is for"},
+		{"ci with less than no jobs", good, []string{"ci", "--jobs", "-1"}, 2, "", "--jobs take 1 or more"},
 		{"ci without a name", good, []string{"ci"}, 2, "", "`name` is not set"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
