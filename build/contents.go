@@ -9,11 +9,11 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/containerd/containerd/v2/pkg/atomicfile"
 	"github.com/opencontainers/go-digest"
 
 	"vauban/ansible"
 	"vauban/config"
+	"vauban/internal/durable"
 )
 
 // contents digests files of this machine. A file that is as it was is not read
@@ -83,14 +83,10 @@ func keepDigest(path string, d digested) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("keeping the digest of a file: %w", err)
 	}
-	f, err := atomicfile.New(path, 0o600)
-	if err != nil {
+	if err := durable.WriteFile(path, data, 0o600); err != nil {
 		return fmt.Errorf("keeping the digest of a file: %w", err)
 	}
-	if _, err := f.Write(data); err != nil {
-		return errors.Join(fmt.Errorf("keeping the digest of a file: %w", err), f.Cancel())
-	}
-	return f.Close()
+	return nil
 }
 
 // of digests the files that config.yml names for a base and says nothing more

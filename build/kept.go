@@ -11,10 +11,10 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/containerd/containerd/v2/pkg/atomicfile"
 	"github.com/containerd/errdefs"
 
 	"vauban/ansible"
+	"vauban/internal/durable"
 )
 
 const (
@@ -74,14 +74,7 @@ func (i inventories) write(path string, data []byte) error {
 	if err := os.MkdirAll(i.dir(), 0o700); err != nil {
 		return fmt.Errorf("keeping what was found of an inventory: %w", err)
 	}
-	f, err := atomicfile.New(path, 0o600)
-	if err != nil {
-		return fmt.Errorf("keeping what was found of an inventory: %w", err)
-	}
-	if _, err := f.Write(data); err != nil {
-		return errors.Join(fmt.Errorf("keeping what was found of an inventory: %w", err), f.Cancel())
-	}
-	if err := f.Close(); err != nil {
+	if err := durable.WriteFile(path, data, 0o600); err != nil {
 		return fmt.Errorf("keeping what was found of an inventory: %w", err)
 	}
 	return i.tidy()

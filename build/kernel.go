@@ -20,6 +20,7 @@ import (
 	dockerfiles "vauban/Dockerfiles"
 	"vauban/boot"
 	"vauban/config"
+	"vauban/internal/durable"
 	"vauban/internal/filelock"
 	"vauban/layers"
 )
@@ -215,27 +216,16 @@ func (r *Runner) buildKernel(ctx context.Context, step *recipe, source layers.Im
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(os.RemoveAll(dir), syncDir(next)); err != nil {
+	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}
-	if err := os.Rename(next, dir); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(dir))
+	return durable.Rename(next, dir)
 }
 
 // touch dates a cache: what is used is not pruned.
 func touch(dir string) error {
 	now := time.Now()
 	return os.Chtimes(dir, now, now)
-}
-
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // copyOut reads a file of a container.

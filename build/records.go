@@ -12,11 +12,11 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/containerd/containerd/v2/pkg/atomicfile"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 
+	"vauban/internal/durable"
 	"vauban/internal/filelock"
 	"vauban/registry"
 )
@@ -205,19 +205,14 @@ func (s *Records) writeCopy(image string, c stored) error {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return fmt.Errorf("keeping a freshness record: %w", err)
 	}
-	f, err := atomicfile.New(s.path(image), 0o600)
-	if err != nil {
-		return fmt.Errorf("keeping a freshness record: %w", err)
-	}
 	head := c.remote.String()
 	if c.unpushed {
 		head += unpushedMark
 	}
-	_, err = fmt.Fprintf(f, "%s\n%s", head, c.data)
-	if err != nil {
-		return errors.Join(fmt.Errorf("keeping a freshness record: %w", err), f.Cancel())
+	if err := durable.WriteFile(s.path(image), fmt.Appendf(nil, "%s\n%s", head, c.data), 0o600); err != nil {
+		return fmt.Errorf("keeping a freshness record: %w", err)
 	}
-	return f.Close()
+	return nil
 }
 
 // lock keeps other runs on this machine from changing the record too.

@@ -17,6 +17,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 
+	"vauban/internal/durable"
 	"vauban/internal/filelock"
 )
 
@@ -251,23 +252,8 @@ func (r *interruptible) Read(p []byte) (int, error) {
 
 // settle gives what is verified its name, for good.
 func settle(part, path string) error {
-	err := syncFile(part)
-	if err == nil {
-		err = os.Rename(part, path)
-	}
-	if err == nil {
-		err = syncFile(filepath.Dir(path))
-	}
-	if err != nil {
+	if err := durable.Rename(part, path); err != nil {
 		return fmt.Errorf("keeping a download: %w", err)
 	}
 	return nil
-}
-
-func syncFile(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }

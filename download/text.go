@@ -10,8 +10,9 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/containerd/containerd/v2/pkg/atomicfile"
 	"github.com/opencontainers/go-digest"
+
+	"vauban/internal/durable"
 )
 
 // textAttempts are fewer than for a file: there may be what it was last time.
@@ -59,14 +60,10 @@ func keepText(dir, path string, text []byte) error {
 	if err != nil {
 		return fmt.Errorf("keeping a download: %w", err)
 	}
-	f, err := atomicfile.New(path, 0o600)
-	if err != nil {
+	if err := durable.WriteFile(path, text, 0o600); err != nil {
 		return fmt.Errorf("keeping a download: %w", err)
 	}
-	if _, err := f.Write(text); err != nil {
-		return errors.Join(fmt.Errorf("keeping a download: %w", err), f.Cancel())
-	}
-	return f.Close()
+	return nil
 }
 
 // errTooLong is the kind of a text that is none.

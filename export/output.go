@@ -2,11 +2,11 @@ package export
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 
+	"vauban/internal/durable"
 	"vauban/internal/filelock"
 )
 
@@ -54,13 +54,7 @@ func (o *output) commit() (int64, error) {
 	if err := o.Chmod(0o644); err != nil {
 		return 0, err
 	}
-	if err := o.Sync(); err != nil {
-		return 0, err
-	}
-	if err := os.Rename(o.Name(), o.path); err != nil {
-		return 0, err
-	}
-	return info.Size(), syncDir(filepath.Dir(o.path))
+	return info.Size(), durable.Rename(o.Name(), o.path)
 }
 
 // discard ends an output; what was not committed is removed.
@@ -112,17 +106,4 @@ func sameFile(f *os.File) bool {
 	}
 	b, err := os.Lstat(f.Name())
 	return err == nil && os.SameFile(a, b)
-}
-
-// syncDir makes names that were added to or moved in a directory last.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
-		return fmt.Errorf("syncing %q: %w", dir, err)
-	}
-	return nil
 }

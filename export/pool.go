@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"regexp"
+
+	"vauban/internal/durable"
 )
 
 // pooledForm is what pooled returns.
@@ -44,10 +45,7 @@ func (t *tree) pool(ctx context.Context, version, source string, f File) (string
 	if err := t.step(ctx, "pool rename "+f.Name); err != nil {
 		return "", err
 	}
-	if err := os.Rename(temp, path); err != nil {
-		return "", err
-	}
-	return name, syncDir(t.path(poolName))
+	return name, durable.Rename(temp, path)
 }
 
 // linkNewest makes NAME.VERSION in the pool name the files of a kernel.
@@ -57,5 +55,5 @@ func (t *tree) linkNewest(ctx context.Context, k KernelEntry) error {
 			return err
 		}
 	}
-	return syncDir(t.path(poolName))
+	return durable.Sync(t.path(poolName))
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"vauban/internal/durable"
+
 	"github.com/opencontainers/go-digest"
 )
 
@@ -119,10 +121,7 @@ func (t *tree) publish(ctx context.Context, d *draft, before *Published) (p *Pub
 	if err := t.step(ctx, "rename release"); err != nil {
 		return nil, err
 	}
-	if err := os.Rename(stage, p.Dir); err != nil {
-		return nil, err
-	}
-	if err := syncDir(filepath.Dir(p.Dir)); err != nil {
+	if err := durable.Rename(stage, p.Dir); err != nil {
 		return nil, err
 	}
 	if d.sources[vmlinuzName] != "" {
@@ -207,8 +206,8 @@ func (t *tree) place(ctx context.Context, path, source string, f File, before *P
 	return false, t.copy(path, source, f)
 }
 
-// seal writes what describes the release into the stage, and the stage to
-// disk. It returns the digest of SHA256SUMS.
+// seal writes what describes the release into the stage. It returns the digest
+// of SHA256SUMS.
 func (t *tree) seal(ctx context.Context, stage string, m *Manifest) (digest.Digest, error) {
 	text, err := m.encode()
 	if err != nil {
@@ -226,5 +225,5 @@ func (t *tree) seal(ctx context.Context, stage string, m *Manifest) (digest.Dige
 			return "", err
 		}
 	}
-	return digest.FromBytes(sums), syncDir(stage)
+	return digest.FromBytes(sums), nil
 }

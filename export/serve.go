@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"vauban/internal/durable"
 )
 
 // serve makes a release that is in the tree the current one. The links beside
@@ -17,13 +19,13 @@ func (t *tree) serve(ctx context.Context, m *Manifest) error {
 			return err
 		}
 	}
-	if err := syncDir(dir); err != nil {
+	if err := durable.Sync(dir); err != nil {
 		return err
 	}
 	if err := t.link(ctx, filepath.Join(dir, currentName), filepath.Join(releasesName, m.Timestamp)); err != nil {
 		return err
 	}
-	if err := syncDir(dir); err != nil {
+	if err := durable.Sync(dir); err != nil {
 		return err
 	}
 	return t.tidy(ctx, m)
@@ -67,7 +69,7 @@ func (t *tree) tidy(ctx context.Context, m *Manifest) error {
 			return err
 		}
 	}
-	return errors.Join(syncDir(filepath.Dir(mark)), syncDir(dir))
+	return errors.Join(durable.Sync(filepath.Dir(mark)), durable.Sync(dir))
 }
 
 // clean removes what publishers that died, or gave up, left of a master and in
@@ -95,10 +97,7 @@ func (t *tree) clean(master string) error {
 func (t *tree) removeRelease(master, timestamp string) error {
 	path := t.path(master, releasesName, timestamp)
 	temp := t.path(master, releasesName, tempMark+timestamp)
-	if err := os.Rename(path, temp); err != nil {
-		return err
-	}
-	if err := syncDir(filepath.Dir(path)); err != nil {
+	if err := durable.Rename(path, temp); err != nil {
 		return err
 	}
 	return os.RemoveAll(temp)

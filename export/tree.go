@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"vauban/internal/durable"
 	"vauban/internal/filelock"
 )
 
@@ -123,7 +124,7 @@ func (t *tree) mkdir(path string) error {
 	if err := t.own(path, 0o755); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return durable.Sync(filepath.Dir(path))
 }
 
 // link makes path a symbolic link to target, in place of a link that is there.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"vauban/internal/durable"
 	"vauban/internal/filelock"
 )
 
@@ -58,38 +59,15 @@ func readFile(name string) ([]byte, error) {
 // replaceFile gives name its new content in one step that survives a crash. The
 // caller holds the lock on the folder: what is there under the temporary name
 // is of a run that died.
-func replaceFile(name string, data []byte) (err error) {
+func replaceFile(name string, data []byte) error {
 	dir, base := filepath.Split(name)
 	temporary := filepath.Join(dir, "."+base+".new")
 	if err := os.RemoveAll(temporary); err != nil {
 		return err
 	}
-	file, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
+	defer os.Remove(temporary) // unless it was renamed
+	if err := os.WriteFile(temporary, data, 0o600); err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			os.Remove(temporary)
-		}
-	}()
-	_, err = file.Write(data)
-	if err == nil {
-		err = file.Sync()
-	}
-	if err = errors.Join(err, file.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(temporary, name); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-func syncDir(dir string) error {
-	folder, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(folder.Sync(), folder.Close())
+	return durable.Rename(temporary, name)
 }

@@ -19,6 +19,7 @@ import (
 	"vauban/config"
 	"vauban/drift"
 	"vauban/export"
+	"vauban/internal/durable"
 	"vauban/layers"
 )
 
@@ -208,7 +209,7 @@ func writeArchive(path string, fn func(*tar.Writer) error) error {
 	if path == "" {
 		return fn(nil)
 	}
-	return replaceFile(path, 0o600, func(file *os.File) error {
+	return durable.Write(path, 0o600, func(file io.Writer) error {
 		zip := gzip.NewWriter(file)
 		archive := tar.NewWriter(zip)
 		if err := fn(archive); err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"vauban/boot"
+	"vauban/internal/durable"
 )
 
 // entryFlags are what `entry` asks for.
@@ -74,7 +75,7 @@ func (f *entryFlags) writeAll(out io.Writer, r boot.Release) error {
 		files[""] = filepath.Base(r.Master) + suffix
 	}
 	for host, name := range files {
-		err := replaceFile(filepath.Join(f.dir, name), 0o644, func(file *os.File) error { return f.write(file, r, host) })
+		err := durable.Write(filepath.Join(f.dir, name), 0o644, func(file io.Writer) error { return f.write(file, r, host) })
 		if err != nil {
 			return err
 		}

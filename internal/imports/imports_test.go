@@ -16,11 +16,11 @@ import (
 // allowed are the packages of this module that each may import.
 var allowed = map[string][]string{
 	"config":            {"internal/near"},
-	"registry":          {"internal/filelock"},
-	"download":          {"internal/filelock"},
-	"export":            {"internal/filelock"},
+	"registry":          {"internal/durable", "internal/filelock"},
+	"download":          {"internal/durable", "internal/filelock"},
+	"export":            {"internal/durable", "internal/filelock"},
 	"boot":              {},
-	"vault":             {"internal/filelock"},
+	"vault":             {"internal/durable", "internal/filelock"},
 	"Dockerfiles":       {},
 	"progress":          {},
 	"scan":              {},
@@ -29,11 +29,12 @@ var allowed = map[string][]string{
 	"layers/diff":       {},
 	"layers":            {"Dockerfiles", "internal/filelock", "layers/daemon", "layers/diff"},
 	"ansible":           {"internal/filelock", "internal/near", "layers"},
-	"build":             {"Dockerfiles", "ansible", "boot", "config", "download", "export", "internal/filelock", "layers", "layers/diff", "progress", "registry", "scan", "vault"},
+	"build":             {"Dockerfiles", "ansible", "boot", "config", "download", "export", "internal/durable", "internal/filelock", "layers", "layers/diff", "progress", "registry", "scan", "vault"},
 	"internal/testenv":  {"internal/filelock", "layers", "layers/daemon"},
 	"internal/treecmp":  {},
 	"internal/imports":  {},
 	"internal/near":     {},
+	"internal/durable":  {},
 	"internal/filelock": {},
 }
 
