@@ -109,24 +109,20 @@ func privateDir(ctx context.Context, parent string) (dir string, unlock func(), 
 		return "", nil, fmt.Errorf("making the folder of working copies: %w", err)
 	}
 	// a folder that is not locked yet must not be swept
-	release, err := lock(ctx, filepath.Join(parent, "lock"))
+	lock, err := filelock.Open(ctx, filepath.Join(parent, "lock"))
 	if err != nil {
 		return "", nil, err
 	}
-	defer release()
+	defer lock.Close()
 	sweep(parent)
 	if dir, err = os.MkdirTemp(parent, "vauban-"); err != nil {
 		return "", nil, fmt.Errorf("making the folder of working copies: %w", err)
 	}
-	f, err := os.Open(dir)
+	own, err := filelock.OpenDir(ctx, dir)
 	if err != nil {
-		return "", nil, fmt.Errorf("locking the working copies: %w", err)
-	}
-	if err := filelock.Wait(ctx, f, filelock.Exclusive); err != nil {
-		f.Close()
 		return "", nil, err
 	}
-	return dir, func() { f.Close() }, nil
+	return dir, func() { own.Close() }, nil
 }
 
 // sweep removes what dead processes left.

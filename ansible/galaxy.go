@@ -12,6 +12,8 @@ import (
 	"regexp"
 	"time"
 
+	"vauban/internal/filelock"
+
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 	"gopkg.in/yaml.v3"
@@ -53,11 +55,11 @@ func (r *Repository) install(ctx context.Context, c *workingCopy) (galaxy, error
 		return galaxy{}, fmt.Errorf("making the cache of roles and collections: %w", err)
 	}
 	dir := filepath.Join(parent, requirementsKey(c, files))
-	unlock, err := lock(ctx, dir+".lock")
+	lock, err := filelock.Open(ctx, dir+".lock")
 	if err != nil {
 		return galaxy{}, err
 	}
-	defer unlock()
+	defer lock.Close()
 	if !exists(dir) {
 		r.log.Info("installing roles and collections", "commit", c.commit)
 		if err := r.installInto(ctx, c, files, dir); err != nil {

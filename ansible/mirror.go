@@ -23,11 +23,11 @@ func (r *Repository) fetch(ctx context.Context) error {
 		return fmt.Errorf("making the folder of git mirrors: %w", err)
 	}
 	r.mirror = filepath.Join(dir, r.remote.id()+".git")
-	unlock, err := lock(ctx, r.mirror+".lock")
+	lock, err := filelock.Open(ctx, r.mirror+".lock")
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	defer lock.Close()
 	if _, err := r.remote.git(ctx, dir, "init", "--quiet", "--bare", r.mirror); err != nil {
 		return fmt.Errorf("making the mirror of %q: %w", r.remote.url, err)
 	}
@@ -133,13 +133,4 @@ func (r *Repository) defaultBranch(ctx context.Context) (Revision, error) {
 		return Revision{}, fmt.Errorf("fetching what is checked out in %q: %w", r.remote.url, err)
 	}
 	return Revision{"HEAD", commit}, nil
-}
-
-// lock waits for the file's lock; the returned function gives it back.
-func lock(ctx context.Context, path string) (func(), error) {
-	f, err := filelock.Open(ctx, path)
-	if err != nil {
-		return nil, err
-	}
-	return func() { f.Close() }, nil
 }

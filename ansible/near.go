@@ -1,7 +1,6 @@
 package ansible
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -20,11 +19,7 @@ func didYouMean(name string, known []string) string {
 	if len(meant) == 0 {
 		return ""
 	}
-	var quoted []string
-	for _, word := range meant[:min(3, len(meant))] {
-		quoted = append(quoted, fmt.Sprintf("%q", word))
-	}
-	return ": did you mean " + strings.Join(quoted, " or ") + "?"
+	return ": " + near.Question(meant)
 }
 
 func fileName(path string) string { return path[strings.LastIndex(path, "/")+1:] }

@@ -139,11 +139,11 @@ func (s *Records) current(ctx context.Context, image string) (stored, error) {
 // registry: called when the image itself has its tags. The record may be the
 // zero one.
 func (s *Records) Update(ctx context.Context, image string, push bool, change func(*Record)) error {
-	unlock, err := s.lock(ctx, image)
+	lock, err := s.lock(ctx, image)
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	defer lock.Close()
 	before, err := s.current(ctx, image)
 	if err != nil {
 		return err
@@ -216,13 +216,9 @@ func (s *Records) writeCopy(image string, c stored) error {
 }
 
 // lock keeps other runs on this machine from changing the record too.
-func (s *Records) lock(ctx context.Context, image string) (unlock func(), err error) {
+func (s *Records) lock(ctx context.Context, image string) (*os.File, error) {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("locking a freshness record: %w", err)
 	}
-	f, err := filelock.Open(ctx, s.path(image)+"@lock")
-	if err != nil {
-		return nil, err
-	}
-	return func() { f.Close() }, nil
+	return filelock.Open(ctx, s.path(image)+"@lock")
 }

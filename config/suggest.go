@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -11,10 +10,8 @@ import (
 // didYouMean asks whether the nearest of known was meant instead of word, or
 // is empty when none is near.
 func didYouMean(word string, known []string) string {
-	if words := near.Words(word, known); len(words) > 0 {
-		return fmt.Sprintf("did you mean %q?", words[0])
-	}
-	return ""
+	words := near.Words(word, known)
+	return near.Question(words[:min(1, len(words))])
 }
 
 // list writes words as `a, b or c`, sorted.

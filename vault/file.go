@@ -2,7 +2,6 @@ package vault
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -10,22 +9,7 @@ import (
 	"time"
 
 	"vauban/internal/durable"
-	"vauban/internal/filelock"
 )
-
-// lockDir makes this process, or goroutine, the only one that writes to dir.
-// The lock is the kernel's, on the folder itself: it leaves no file in what
-// may be a git repository, and ends with the process.
-func lockDir(ctx context.Context, dir string) (unlock func() error, err error) {
-	folder, err := os.Open(dir)
-	if err != nil {
-		return nil, fmt.Errorf("locking: %w", err)
-	}
-	if err := filelock.Wait(ctx, folder, filelock.Exclusive); err != nil {
-		return nil, errors.Join(err, folder.Close())
-	}
-	return folder.Close, nil
-}
 
 // wait returns after d, or with the context's error as soon as it ends.
 func wait(ctx context.Context, d time.Duration) error {

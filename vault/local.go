@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"vauban/internal/filelock"
 )
 
 // Local keeps each identity in a file that gpg --decrypt reads, <host>.tar.gpg,
@@ -96,7 +98,7 @@ func (l *Local) encode(host string, id Identity) ([]byte, error) {
 
 // replace writes the file of a host, if it is still as it was read: version is
 // empty when there was none.
-func (l *Local) replace(ctx context.Context, host, version string, message []byte) (err error) {
+func (l *Local) replace(ctx context.Context, host, version string, message []byte) error {
 	file, err := l.file(host)
 	if err != nil {
 		return err
@@ -104,11 +106,11 @@ func (l *Local) replace(ctx context.Context, host, version string, message []byt
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return fmt.Errorf("writing the identity of %q: %w", host, err)
 	}
-	unlock, err := lockDir(ctx, l.dir)
+	lock, err := filelock.OpenDir(ctx, l.dir)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, unlock()) }()
+	defer lock.Close()
 	current, err := readFile(file)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("writing the identity of %q: %w", host, err)

@@ -85,7 +85,7 @@ func (s *session) explain(err error) error {
 	case slices.Contains(known, missing.Name):
 		return fmt.Errorf("image %q has never been built: vauban build %s", missing.Name, missing.Name)
 	case len(words) > 0:
-		return fmt.Errorf("no image %q, did you mean %q?", missing.Name, words[0])
+		return fmt.Errorf("no image %q, %s", missing.Name, near.Question(words[:1]))
 	}
 	return fmt.Errorf("no image %q; vauban images lists them", missing.Name)
 }

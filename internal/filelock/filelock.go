@@ -33,11 +33,26 @@ const (
 // lock on it. The file is never to be removed: a lock on a file that lost its
 // name keeps nobody out.
 func Open(ctx context.Context, path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	return openWith(ctx, path, os.O_CREATE|os.O_RDWR, Exclusive)
+}
+
+// OpenDir is Open with the folder itself as the lock, which leaves no file in
+// it.
+func OpenDir(ctx context.Context, path string) (*os.File, error) {
+	return openWith(ctx, path, os.O_RDONLY|unix.O_DIRECTORY, Exclusive)
+}
+
+// OpenShared is Open with a shared lock.
+func OpenShared(ctx context.Context, path string) (*os.File, error) {
+	return openWith(ctx, path, os.O_CREATE|os.O_RDWR, Shared)
+}
+
+func openWith(ctx context.Context, path string, flags int, kind Kind) (*os.File, error) {
+	f, err := os.OpenFile(path, flags, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening a lock: %w", err)
 	}
-	if err := Wait(ctx, f, Exclusive); err != nil {
+	if err := Wait(ctx, f, kind); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil

@@ -86,6 +86,27 @@ func TestOpenKeepsOthersOut(t *testing.T) {
 	}
 }
 
+func TestOpenOfFoldersAndShared(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "lock")
+	type opening = func(context.Context, string) (*os.File, error)
+	for i, test := range []struct {
+		path         string
+		held, wanted opening
+	}{{path, OpenShared, Open}, {path, Open, OpenShared}, {dir, OpenDir, OpenDir}} {
+		held, err := test.held(t.Context(), test.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		if _, err := test.wanted(ctx, test.path); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%d: a lock that is held: %v", i, err)
+		}
+		cancel()
+		held.Close()
+	}
+}
+
 func TestTryOfAClosedFile(t *testing.T) {
 	f := open(t, filepath.Join(t.TempDir(), "lock"))
 	f.Close()

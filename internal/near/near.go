@@ -3,6 +3,7 @@ package near
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -29,6 +30,19 @@ func Words(word string, known []string) []string {
 		words[i] = c.word
 	}
 	return words
+}
+
+// Question asks whether one of words was meant, the first three at most, or is
+// empty when there are none.
+func Question(words []string) string {
+	var quoted []string
+	for _, word := range words[:min(3, len(words))] {
+		quoted = append(quoted, fmt.Sprintf("%q", word))
+	}
+	if len(quoted) == 0 {
+		return ""
+	}
+	return "did you mean " + strings.Join(quoted, " or ") + "?"
 }
 
 // distance counts the letters to insert, delete, replace or swap with their

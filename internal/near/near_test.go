@@ -20,6 +20,16 @@ func TestWords(t *testing.T) {
 	}
 }
 
+func TestQuestion(t *testing.T) {
+	for want, words := range map[string][]string{
+		"": {}, `did you mean "a"?`: {"a"}, `did you mean "a" or "b" or "c"?`: {"a", "b", "c", "d"},
+	} {
+		if got := Question(words); got != want {
+			t.Errorf("Question(%q) = %q, want %q", words, got, want)
+		}
+	}
+}
+
 func TestDistance(t *testing.T) {
 	for _, tt := range []struct {
 		a, b string

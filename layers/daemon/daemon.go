@@ -60,7 +60,7 @@ func Start(ctx context.Context, o Options) (*Daemon, error) {
 		return nil, err
 	}
 	for {
-		lock, err := p.lockRuns(ctx, filelock.Shared)
+		lock, err := filelock.OpenShared(ctx, p.lock())
 		if err != nil {
 			return nil, err
 		}
@@ -124,7 +124,7 @@ func (p paths) serving(ctx context.Context, o Options) (string, error) {
 func (p paths) retire(ctx context.Context, o Options, version string) error {
 	o.Log.Info("waiting until no run uses the containerd of another vauban version",
 		"running", version, "wanted", o.Version)
-	lock, err := p.lockRuns(ctx, filelock.Exclusive)
+	lock, err := filelock.Open(ctx, p.lock())
 	if err != nil {
 		return err
 	}

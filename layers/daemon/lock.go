@@ -13,19 +13,6 @@ import (
 	"vauban/internal/filelock"
 )
 
-// lockRuns waits for the lock that every run shares. Closing the file releases
-// it.
-func (p paths) lockRuns(ctx context.Context, kind filelock.Kind) (*os.File, error) {
-	f, err := os.OpenFile(p.lock(), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("opening the lock: %w", err)
-	}
-	if err := filelock.Wait(ctx, f, kind); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
-}
-
 // claim makes this process the daemon and writes its version down. It returns
 // nil when another process is the daemon. The lock is held until the process
 // ends or the file is closed.
@@ -82,7 +69,7 @@ func (p paths) version() (string, error) {
 // waitIdle returns when no run has held the lock for some time, with the lock:
 // no run starts before it is released.
 func (p paths) waitIdle(ctx context.Context, linger time.Duration) (*os.File, error) {
-	f, err := p.lockRuns(ctx, filelock.Exclusive)
+	f, err := filelock.Open(ctx, p.lock())
 	if err != nil {
 		return nil, err
 	}
