@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 
+	"vauban/internal/squashfs"
+
 	"gopkg.in/yaml.v3"
 )
 
@@ -16,7 +18,7 @@ func (r *reader) exportInto(dst *map[string]string) field {
 		}
 		var compression, level, exclude string
 		known := fields{
-			"compression": r.oneOf(&compression, "gzip", "xz", "zstd"),
+			"compression": r.oneOf(&compression, squashfs.Compressions()...),
 			"level":       r.numberInto(&level),
 			"exclude":     r.textInto(&exclude, anyText),
 		}
@@ -31,7 +33,7 @@ func (r *reader) exportInto(dst *map[string]string) field {
 			(*dst)[k.Value] = v.Value
 		}
 		if level != "" {
-			r.checkLevel(valueOf(value, "level"), cmp.Or(compression, "zstd"), level)
+			r.checkLevel(valueOf(value, "level"), cmp.Or(compression, squashfs.Default), level)
 		}
 	}
 }
@@ -50,7 +52,7 @@ func (r *reader) numberInto(dst *string) field {
 // checkLevel accepts the levels that a compression has in squashfs.
 func (r *reader) checkLevel(n *yaml.Node, compression, level string) {
 	mistake := Mistake{What: fmt.Sprintf("%s is not a level of %s", level, compression)}
-	highest := map[string]int{"gzip": 9, "zstd": 22}[compression]
+	highest := squashfs.Levels(compression)
 	if number, err := strconv.Atoi(level); err == nil && number >= 1 && number <= highest {
 		return
 	}

@@ -10,10 +10,13 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"vauban/internal/squashfs"
 
 	"golang.org/x/sys/unix"
 )
@@ -112,15 +115,15 @@ func (o RootfsOptions) arguments(root, out string, pseudos []pseudo, leftOut []s
 }
 
 func (o RootfsOptions) compression() ([]string, error) {
-	algorithm := cmp.Or(o.Compression, "zstd")
-	highest := map[string]int{"zstd": 22, "gzip": 9}[algorithm]
+	algorithm := cmp.Or(o.Compression, squashfs.Default)
+	highest := squashfs.Levels(algorithm)
 	switch {
-	case algorithm == "xz" && o.Level == 0:
-		return []string{"-comp", "xz"}, nil
-	case algorithm == "xz":
-		return nil, fmt.Errorf("compression level %d: xz has no levels in squashfs; leave it out", o.Level)
+	case !slices.Contains(squashfs.Compressions(), algorithm):
+		return nil, fmt.Errorf("compression %q: use %s", o.Compression, strings.Join(squashfs.Compressions(), ", "))
+	case highest == 0 && o.Level == 0:
+		return []string{"-comp", algorithm}, nil
 	case highest == 0:
-		return nil, fmt.Errorf("compression %q: use zstd, xz or gzip", o.Compression)
+		return nil, fmt.Errorf("compression level %d: %s has no levels in squashfs; leave it out", o.Level, algorithm)
 	case o.Level < 0 || o.Level > highest:
 		return nil, fmt.Errorf("compression level %d: %s takes 1 to %d", o.Level, algorithm, highest)
 	}

@@ -15,10 +15,10 @@ import (
 
 // allowed are the packages of this module that each may import.
 var allowed = map[string][]string{
-	"config":            {"internal/near"},
+	"config":            {"internal/near", "internal/squashfs"},
 	"registry":          {"internal/durable", "internal/filelock"},
 	"download":          {"internal/durable", "internal/filelock"},
-	"export":            {"internal/durable", "internal/filelock"},
+	"export":            {"internal/durable", "internal/filelock", "internal/squashfs"},
 	"boot":              {},
 	"vault":             {"internal/durable", "internal/filelock"},
 	"Dockerfiles":       {},
@@ -36,6 +36,7 @@ var allowed = map[string][]string{
 	"internal/near":     {},
 	"internal/durable":  {},
 	"internal/filelock": {},
+	"internal/squashfs": {},
 }
 
 // containerdClient may be imported by the engine alone.
