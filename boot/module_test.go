@@ -127,6 +127,8 @@ func TestModuleFunctions(t *testing.T) {
 		{"link-local only", `ip() { echo "2: eth0    inet6 fe80::1/64 scope link"; }; vauban_online || echo no`, "no"},
 		{"tentative", `ip() { echo "2: eth0    inet6 2001:db8::1/64 scope global tentative"; }; vauban_online || echo no`, "no"},
 		{"IPv6", `ip() { echo "2: eth0    inet6 2001:db8::1/64 scope global dynamic"; }; vauban_online && echo yes`, "yes"},
+		// systemd starts services with SIGPIPE ignored.
+		{"many addresses", `trap '' PIPE; ip() { yes "2: eth0    inet 192.0.2.7/24 scope global eth0" | head -n 5000; }; vauban_online && echo yes`, "yes"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, _ := newGuest(t, nil).run(test.script)

@@ -97,7 +97,10 @@ vauban_online() {
     ip -o address show up 2> /dev/null | while read -r _ _ vauban_family _ vauban_rest; do
         case "$vauban_family $vauban_rest" in
             *tentative*) ;;
-            inet*\ *scope\ global* | inet*\ *scope\ site*) echo yes ;;
+            inet*\ *scope\ global* | inet*\ *scope\ site*)
+                echo yes
+                break # nobody reads a second line
+                ;;
         esac
     done | grep -q yes
 }
