@@ -18,6 +18,13 @@ type Options struct {
 	// none when empty.
 	Host string
 
+	// PXE lets the machine boot as those of a fleet do: the iPXE of its
+	// network card is led to the boot entry and loads what that names.
+	// Otherwise QEMU hands it the kernel and the initramfs.
+	PXE bool
+	// Firmware is a file with the machine's firmware, such as OVMF for UEFI;
+	// QEMU's BIOS when empty.
+	Firmware string
 	// Memory of the machine in MiB; fitting the release when 0.
 	Memory int
 	// CPUs of the machine; 2 when 0.
@@ -81,7 +88,7 @@ func (o Options) boot(ctx context.Context) (result Result, err error) {
 		return result, err
 	}
 	defer os.RemoveAll(scratch)
-	port, stop, err := serveLoopback(ctx, o.Tree, o.Log)
+	port, stop, err := serveLoopback(ctx, o.Tree, scratch, o.Log)
 	if err != nil {
 		return result, err
 	}

@@ -59,6 +59,31 @@ echo "{\"state\": \"running\", \"output\": \"$got\"}"
 	}
 }
 
+func TestBootByNetworkCard(t *testing.T) {
+	// What the script names that the card is led to is served; the initramfs
+	// is the one that makes the machine report.
+	script := `
+get() { curl -sf "http://127.0.0.1${1#http://10.0.2.2}"; }
+for a; do case $a in -kernel) exit 1;; user,*bootfile=*) entry=${a#*bootfile=};; esac; done
+got=$(get "$entry" | while read -r word first rest; do case $word in
+    kernel) get "$first"; echo; echo "$rest";; initrd) get "${rest#* }" | tr -d '\0' | head -c 15; echo;;
+esac; done | base64 -w0)
+echo "{\"state\": \"running\", \"output\": \"$got\"}"
+`
+	o := testOptions(t, script)
+	o.PXE = true
+	result, err := Boot(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := string(result.Report.Output)
+	for _, want := range []string{"kernel", " root=live:http://", "conffs-a.tgz vauban.sums=", "initramfs070701"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("got %q, want %q in it", got, want)
+		}
+	}
+}
+
 func TestBootFailed(t *testing.T) {
 	for name, test := range map[string]struct{ script, want string }{
 		"stopped":      {`echo '[ 9.0] vauban: stopped: wrong byte' >> "$serial"`, "it stopped: wrong byte"},

@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -17,7 +18,11 @@ type machine struct {
 	memory, cpus      int // MiB, number
 	kernel, initramfs string
 	commandLine       string
-	serialLog         string
+	// script is the URL of the iPXE script that the network card is led to;
+	// it names kernel, initramfs and command line then.
+	script    string
+	firmware  string // a file; QEMU's own when empty
+	serialLog string
 	// interactive puts the first serial port on QEMU's stdin and stdout,
 	// which otherwise carry the second one.
 	interactive bool
@@ -35,14 +40,13 @@ func (m machine) args() []string {
 		"-cpu", "max",
 		"-smp", strconv.Itoa(m.cpus),
 		"-m", strconv.Itoa(m.memory),
-		"-kernel", m.kernel,
-		"-initrd", m.initramfs,
-		"-append", m.commandLine,
 		// Without a source of randomness the guest waits for one.
 		"-device", "virtio-rng-pci",
-		"-netdev", "user,id=net",
-		"-device", "virtio-net-pci,netdev=net",
 	)
+	args = append(args, m.loader()...)
+	if m.firmware != "" {
+		args = append(args, "-bios", m.firmware)
+	}
 	if m.interactive {
 		return append(args,
 			"-chardev", "stdio,id=console,mux=on,signal=off,logfile="+escape(m.serialLog),
@@ -54,6 +58,21 @@ func (m machine) args() []string {
 		"-serial", "chardev:console",
 		"-chardev", "stdio,id=report,signal=off",
 		"-serial", "chardev:report")
+}
+
+// loader returns the options of the network card and of what it is to load.
+func (m machine) loader() []string {
+	if m.script == "" {
+		return []string{
+			"-kernel", m.kernel, "-initrd", m.initramfs, "-append", m.commandLine,
+			"-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net",
+		}
+	}
+	return []string{
+		"-netdev", "user,id=net,bootfile=" + escape(m.script), "-device", "virtio-net-pci,netdev=net,bootindex=0",
+		// A machine that finds nothing to boot ends.
+		"-boot", "reboot-timeout=0",
+	}
 }
 
 // escape protects a path in one of QEMU's comma-separated options.
@@ -72,9 +91,11 @@ func newMachine(o Options, r Release, scratch string, port int) (machine, error)
 		cpus:        o.CPUs,
 		kernel:      filepath.Join(o.Tree, r.Path, kernelFile),
 		initramfs:   filepath.Join(o.Tree, r.Path, initramfsFile),
+		firmware:    o.Firmware,
 		interactive: !o.Wait,
 	}
-	entry, err := NewEntry(r, o.Host, fmt.Sprintf("http://%s:%d", hostAddress, port))
+	base := fmt.Sprintf("http://%s:%d", hostAddress, port)
+	entry, err := NewEntry(r, o.Host, base)
 	if err != nil {
 		return m, err
 	}
@@ -84,8 +105,15 @@ func newMachine(o Options, r Release, scratch string, port int) (machine, error)
 		if m.initramfs, err = appendProbe(m.initramfs, scratch, o.Probe); err != nil {
 			return m, err
 		}
+		entry.Initramfs = base + scratchPath + initramfsFile
 	}
-	if m.commandLine, err = entry.CommandLine.Render(); err != nil {
+	if o.PXE {
+		m.script = base + scratchPath + scriptFile
+		err = writeScript(entry, filepath.Join(scratch, scriptFile))
+	} else {
+		m.commandLine, err = entry.CommandLine.Render()
+	}
+	if err != nil {
 		return m, err
 	}
 	if m.memory == 0 {
@@ -95,6 +123,17 @@ func newMachine(o Options, r Release, scratch string, port int) (machine, error)
 	}
 	m.serialLog, err = serialLog(o.SerialLog)
 	return m, err
+}
+
+// scriptFile is the entry that the machine's network card loads.
+const scriptFile = "boot.ipxe"
+
+func writeScript(entry Entry, path string) error {
+	var script bytes.Buffer
+	if err := entry.WriteIPXE(&script); err != nil {
+		return err
+	}
+	return os.WriteFile(path, script.Bytes(), 0o644)
 }
 
 // parameters returns the kernel's parameters besides those of the boot entry.

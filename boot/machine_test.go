@@ -19,6 +19,14 @@ func TestMachineArgs(t *testing.T) {
 			machine{program: "qemu", kvm: true, interactive: true, serialLog: "/tmp/log"},
 			[]string{"-accel kvm", "-chardev stdio,id=console,mux=on,signal=off,logfile=/tmp/log", "-serial chardev:console"},
 		},
+		"with firmware": {
+			machine{program: "qemu", kernel: "k", initramfs: "i", commandLine: "quiet", firmware: "/ovmf,1.fd"},
+			[]string{"-kernel k", "-initrd i", "-append quiet", "-netdev user,id=net", "-bios /ovmf,1.fd"},
+		},
+		"by its network card": {
+			machine{program: "qemu", script: "http://10.0.2.2:80/a,b.ipxe"},
+			[]string{"-netdev user,id=net,bootfile=http://10.0.2.2:80/a,,b.ipxe", "-device virtio-net-pci,netdev=net,bootindex=0"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := test.machine.args()

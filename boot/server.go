@@ -49,8 +49,12 @@ func Serve(ctx context.Context, listener net.Listener, tree string, log *slog.Lo
 		return fmt.Errorf("serving %q: %w", tree, err)
 	}
 	defer root.Close()
+	return handle(ctx, listener, NewHandler(root, log), log)
+}
+
+func handle(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger) error {
 	server := &http.Server{
-		Handler:           NewHandler(root, log),
+		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
@@ -63,23 +67,41 @@ func Serve(ctx context.Context, listener net.Listener, tree string, log *slog.Lo
 	})
 	defer stop()
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serving %q on %s: %w", tree, listener.Addr(), err)
+		return fmt.Errorf("serving on %s: %w", listener.Addr(), err)
 	}
 	return nil
 }
 
-// serveLoopback serves the published tree on a free port of the loopback
-// interface, until ctx ends or the returned function is called.
-func serveLoopback(ctx context.Context, tree string, log *slog.Logger) (port int, stop func(), err error) {
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+// scratchPath is where the files that one boot needs besides the published
+// ones are served; no master has such a name.
+const scratchPath = "/.boot/"
+
+// serveLoopback serves the published tree, and the directory scratch below
+// scratchPath, on a free port of the loopback interface, until ctx ends or the
+// returned function is called.
+func serveLoopback(ctx context.Context, tree, scratch string, log *slog.Logger) (port int, stop func(), err error) {
+	published, err := os.OpenRoot(tree)
 	if err != nil {
 		return 0, nil, err
 	}
+	own, err := os.OpenRoot(scratch)
+	if err != nil {
+		return 0, nil, errors.Join(err, published.Close())
+	}
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return 0, nil, errors.Join(err, published.Close(), own.Close())
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", NewHandler(published, log))
+	mux.Handle(scratchPath, http.StripPrefix(scratchPath, NewHandler(own, log)))
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := Serve(ctx, listener, tree, log); err != nil {
+		defer published.Close()
+		defer own.Close()
+		if err := handle(ctx, listener, mux, log); err != nil {
 			log.Error("serving to the machine", "error", err)
 		}
 	}()

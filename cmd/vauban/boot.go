@@ -19,8 +19,11 @@ func newBoot(a *app) *cobra.Command {
 
 QEMU is given the release's kernel and initramfs; the initramfs fetches the
 rest over HTTP from the loopback interface, as a machine of the fleet would.
+With --pxe the machine's network card loads them too, with iPXE, from the entry
+that "vauban entry" writes: the whole way of a machine of the fleet.
 With --wait the command returns 0 only when the machine reports that it is up.`,
 		Example: `  vauban boot master-12-web --host web01 --wait
+  vauban boot master-12-web --host web01 --wait --pxe --firmware /usr/share/ovmf/OVMF.fd
   vauban boot master-12-base                     # with the console on the terminal`,
 		Args: arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -41,6 +44,8 @@ With --wait the command returns 0 only when the machine reports that it is up.`,
 	flags.StringVar(&o.Release, "release", "", "the release to boot (default: the current one)")
 	flags.BoolVar(&o.Wait, "wait", false, "wait until the machine reports that it is up, and stop it then")
 	flags.DurationVar(&o.Timeout, "timeout", 0, "how long to wait (default: 5m, and 20m without KVM)")
+	flags.BoolVar(&o.PXE, "pxe", false, "let the network card load kernel and initramfs, with iPXE (Debian's package ipxe-qemu)")
+	flags.StringVar(&o.Firmware, "firmware", "", "a file with the machine's firmware, for UEFI /usr/share/ovmf/OVMF.fd of Debian's package ovmf (default: QEMU's BIOS)")
 	flags.IntVar(&o.Memory, "memory", 0, "the machine's memory in MiB (default: fitting the release)")
 	flags.IntVar(&o.CPUs, "cpus", 2, "the machine's processors")
 	flags.StringVar(&o.SerialLog, "serial-log", "", "where the console goes (default: a new file in the temporary directory)")

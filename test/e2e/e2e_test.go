@@ -304,11 +304,11 @@ func checkIdentity(t *testing.T, w *world, host string, got map[string]string) {
 	}
 }
 
-// secondBoot starts the machine once more, with conffs that were built again:
-// it must be the same machine.
+// secondBoot starts the machine once more, with conffs that were built again,
+// and by its boot entry: it must be the same machine.
 func secondBoot(t *testing.T, w *world) {
 	result, err := boot.Boot(t.Context(), boot.Options{
-		Tree: w.path("pxe"), Master: "master-12-web", Host: "web01", Wait: true, Probe: identityProbe, SerialLog: w.path("second.log"),
+		Tree: w.path("pxe"), Master: "master-12-web", Host: "web01", PXE: true, Wait: true, Probe: identityProbe, SerialLog: w.path("second.log"),
 	})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, lastLines(w.read(t, "second.log")))
