@@ -142,6 +142,7 @@ const neighbours = `
   strategy: linear
   gather_facts: false
   tasks:
+    - meta: refresh_inventory
     - setup: {gather_subset: min}
     - copy: {dest: /etc/first, content: "{{ inventory_hostname }}\n"}
     - copy: {dest: /etc/once, content: "once\n"}

@@ -46,6 +46,9 @@ class StrategyModule(HostPinned):
         return result
 
     def _execute_meta(self, task, play_context, iterator, target_host):
+        if task.args.get('_raw_params') == 'refresh_inventory':
+            # it is for all, and what it does not see leaves the play
+            return super()._execute_meta(task, play_context, iterator, target_host)
         # end_play, clear_facts and others go through all hosts of the
         # inventory that the present restriction lets them see
         batch = [self._inventory.get_host(name) for name in self._hosts_cache]
