@@ -19,7 +19,7 @@ import (
 func TestFailedHosts(t *testing.T) {
 	repository := gitRepository(t, map[string]string{
 		"site/ansible.cfg": "[defaults]\ninventory = hosts\n",
-		"site/hosts":       "plain\nloop\nrescued\nignored\nsecret\nmissing\ninclude\nunreached\n",
+		"site/hosts":       "plain\nloop\nrescued\nignored\nsecret\nmissing\ninclude\nbare\nunreached\n",
 		"site/roles/r/tasks/main.yml": `
 - name: check the disk
   command: sh -c 'echo it is full >&2; exit 3'
@@ -44,12 +44,16 @@ func TestFailedHosts(t *testing.T) {
   when: inventory_hostname == 'missing'
 - include_role: {name: nothing}
   when: inventory_hostname == 'include'
+- block:
+    - raw: rm /usr/bin/python3
+    - gather_facts:
+  when: inventory_hostname == 'bare'
 `,
 		"site/play.yml": "- hosts: all:!unreached\n  gather_facts: false\n  roles: [r]\n",
 	})
 	r := open(t, Options{Repo: repository, RootDir: "site", ExtraArgs: "-vv"})
 	var boxes []box
-	for _, name := range []string{"plain", "loop", "rescued", "ignored", "secret", "missing", "include", "unreached"} {
+	for _, name := range []string{"plain", "loop", "rescued", "ignored", "secret", "missing", "include", "bare", "unreached"} {
 		boxes = append(boxes, newBox(t, name))
 	}
 	var l logs
@@ -61,6 +65,7 @@ func TestFailedHosts(t *testing.T) {
 		"secret":    "no_log",
 		"missing":   "nothing.yml",
 		"include":   "", // newer versions say which role, older ones only in their output
+		"bare":      "The image has no python3",
 		"unreached": "no play of \"play.yml\" is for \"unreached\": its plays are for all:!unreached",
 	} {
 		if err := failed[name]; err == nil || !strings.Contains(err.Error(), want) {

@@ -219,6 +219,8 @@ class CallbackModule(CallbackBase):
 def reason(body):
     """Says in a few words why a task failed."""
     words = str(body.get('msg') or body.get('reason') or body.get('censored') or '')
+    for module in (body.get('failed_modules') or {}).values():  # those that gather facts
+        words += '\n' + reason(module)
     for stream in ('module_stderr', 'stderr', 'module_stdout', 'stdout', 'exception'):
         text = str(body.get(stream) or '').strip()
         if text and text not in words:
