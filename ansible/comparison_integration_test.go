@@ -158,7 +158,6 @@ func plainChroot(t *testing.T, base string) chroot {
 		{"--rbind", "/dev", c.root + "/dev"},
 		{"--make-rslave", c.root + "/dev"},
 		{"--types", "tmpfs", "tmpfs", c.root + "/run"},
-		{"--types", "tmpfs", "tmpfs", c.root + "/tmp"},
 	} {
 		run(append([]string{"mount"}, mount...)...)
 	}

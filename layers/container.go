@@ -100,7 +100,7 @@ func (e *Engine) start(ctx context.Context, parent Image, o ContainerOptions) (_
 			err = errors.Join(fmt.Errorf("starting a container for %q: %w", o.Name, err), c.remove(ctx))
 		}
 	}()
-	if err := makeAptDirs(filepath.Join(c.dir, "apt")); err != nil {
+	if err := errors.Join(makeAptDirs(filepath.Join(c.dir, "apt")), makeTmpDir(c.dir)); err != nil {
 		return nil, err
 	}
 	if err := e.unpacked(ctx, parent); err != nil {
