@@ -153,7 +153,7 @@ func plainChroot(t *testing.T, base string) chroot {
 	run("mkdir", dir+"/upper", dir+"/work", dir+"/root")
 	c := chroot{dir + "/root", func() { run("umount", "--recursive", "--lazy", dir+"/root") }}
 	for _, mount := range [][]string{
-		{"--types", "overlay", "overlay", "--options", "lowerdir=" + base + ",upperdir=" + dir + "/upper,workdir=" + dir + "/work", c.root},
+		{"--types", "overlay", "overlay", "--options", "lowerdir=" + base + ",upperdir=" + dir + "/upper,workdir=" + dir + "/work,redirect_dir=on", c.root},
 		{"--types", "proc", "proc", c.root + "/proc"},
 		{"--rbind", "/dev", c.root + "/dev"},
 		{"--make-rslave", c.root + "/dev"},

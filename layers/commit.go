@@ -36,6 +36,9 @@ func (c *Container) commit(ctx context.Context, change Change) (Image, error) {
 	if err := c.stop(ctx); err != nil {
 		return Image{}, err
 	}
+	if err := c.flatten(ctx); err != nil {
+		return Image{}, fmt.Errorf("flattening the layer of %q: %w", c.Name(), err)
+	}
 	if err := c.clean(); err != nil {
 		return Image{}, fmt.Errorf("cleaning the layer of %q: %w", c.Name(), err)
 	}

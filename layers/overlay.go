@@ -42,14 +42,14 @@ func parseOverlay(mounts []mount.Mount) (overlay, error) {
 	return o, nil
 }
 
-// mounts says how the container's root is mounted: with nothing in the
-// upperdir that only overlayfs itself could read, and, as the engine syncs
-// once before it commits, without syncing for every package that dpkg
-// unpacks.
+// mounts says how the container's root is mounted: so that directories of the
+// layers beneath can be renamed, as on a plain file system, else with nothing in
+// the upperdir that only overlayfs itself could read; and, as the engine syncs
+// once before it commits, without syncing for every package that dpkg unpacks.
 func (o overlay) mounts(volatile bool) []mount.Mount {
 	options := []string{
 		"lowerdir=" + strings.Join(o.lower, ":"), "upperdir=" + o.upper, "workdir=" + o.work,
-		"index=off", "redirect_dir=off", "metacopy=off",
+		"index=off", "redirect_dir=on", "metacopy=off",
 	}
 	if volatile {
 		options = append(options, "volatile")

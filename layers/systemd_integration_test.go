@@ -29,6 +29,7 @@ func TestSystemdLeavesNothing(t *testing.T) {
 		"nothing": `true`,
 		"services": `
 			for user in alice bob; do useradd -m $user; done
+			python3 -c 'import os; os.rename("/usr/share/base-files", "/usr/share/renamed")'
 			cp /etc/passwd /tmp/passwd && chattr "=$(lsattr -d /etc/passwd | cut -d' ' -f1 | tr -d -)" /tmp/passwd
 			printf '[Service]\nExecStart=/bin/sleep 1000\nPrivateTmp=yes\nStateDirectory=canary\n' >/etc/systemd/system/canary.service
 			printf '[Timer]\nOnCalendar=daily\nPersistent=yes\n[Install]\nWantedBy=timers.target\n' >/etc/systemd/system/canary.timer

@@ -106,11 +106,16 @@ func (d *dir) readlink(name string) (string, error) {
 	}
 }
 
+// path names an entry for calls that take no open directory: /proc leads to it.
+func (d *dir) path(name string) string {
+	return "/proc/self/fd/" + strconv.Itoa(d.fd()) + "/" + name
+}
+
 // xattrs reads an entry's extended attributes, overlayfs' own apart. They are
-// read by name, as links, devices and pipes cannot be opened for it: /proc
-// leads to the open directory, and the last name is not followed.
+// read by name, as links, devices and pipes cannot be opened for it, and the
+// last name is not followed.
 func (d *dir) xattrs(name string) (own, overlay map[string]string, err error) {
-	path := "/proc/self/fd/" + strconv.Itoa(d.fd()) + "/" + name
+	path := d.path(name)
 	list, err := readGrowing(func(buffer []byte) (int, error) { return unix.Llistxattr(path, buffer) })
 	if errors.Is(err, unix.ENOTSUP) || err == nil && len(list) == 0 {
 		return nil, nil, nil

@@ -33,7 +33,8 @@ type Stats struct {
 const copyBuffer = 256 << 10
 
 // WriteLayer writes upperdir, the writable directory of an overlay mount that
-// is no longer mounted, as an uncompressed OCI layer. The same upperdir gives
+// is no longer mounted, as an uncompressed OCI layer. What was renamed in it is
+// flattened before, see [Flatten]. The same upperdir gives
 // the same bytes. It filters nothing: what a tar cannot hold, a socket or a
 // name that would be taken for a whiteout, is an error that names the path.
 //
@@ -164,7 +165,7 @@ func check(m *meta, overlay map[string]string) error {
 	}
 	for _, name := range []string{redirectXattr, metacopyXattr} {
 		if _, ok := overlay[name]; ok {
-			return fmt.Errorf("overlayfs moved or shortened it (%s); mount with redirect_dir=off,metacopy=off", name)
+			return fmt.Errorf("overlayfs moved or shortened it (%s); mount with metacopy=off, and flatten what was renamed", name)
 		}
 	}
 	if value, ok := overlay[opaqueXattr]; ok && value != "y" {

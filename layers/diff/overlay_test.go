@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"vauban/internal/treecmp"
 )
 
 // stack is a root filesystem with overlays upon it, as stages make them.
@@ -50,13 +52,48 @@ func (s *stack) stage(change func(root string)) []byte {
 	s.t.Helper()
 	n := strconv.Itoa(len(s.lower))
 	upper := s.mkdir("upper" + n)
-	s.mounted("lowerdir="+strings.Join(s.lower, ":")+",upperdir="+upper+",workdir="+s.mkdir("work"+n), change)
+	mounted := func(show func(string) error) (err error) {
+		options := "lowerdir=" + strings.Join(s.lower, ":") + ",upperdir=" + upper + ",workdir=" + s.mkdir("work"+n)
+		s.mounted(options+",redirect_dir=on", func(root string) { err = show(root) })
+		return err
+	}
+	if err := mounted(func(root string) error { change(root); return nil }); err != nil {
+		s.t.Fatal(err)
+	}
+	s.flatten(upper, mounted)
 	layer := s.layer(upper)
 	if again := s.layer(upper); !bytes.Equal(layer, again) {
 		s.t.Error("two layers of one upper directory differ")
 	}
 	s.lower = slices.Insert(s.lower, 0, upper)
 	return layer
+}
+
+// flatten makes sure that the tree stays as it is.
+func (s *stack) flatten(upper string, mounted func(func(string) error) error) {
+	s.t.Helper()
+	before := filepath.Join(s.dir, "before")
+	compare := func(string) {}
+	err := Flatten(s.t.Context(), upper, func(show func(string) error) error {
+		if err := run("cp", "-a", upper, before); err != nil {
+			return err
+		}
+		compare = func(got string) {
+			s.mounted("ro,redirect_dir=follow,lowerdir="+strings.Join(append([]string{before}, s.lower...), ":"), func(want string) {
+				for _, d := range treecmp.Compare(want, got, treecmp.Options{SkipLinks: true}) {
+					s.t.Errorf("flattening changed %s", d)
+				}
+			})
+		}
+		return mounted(show)
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.viewOf(append([]string{upper}, s.lower...), compare)
+	if err := os.RemoveAll(before); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // layer writes the layer of an upper directory over what is there.
@@ -82,7 +119,7 @@ func (s *stack) view(fn func(root string)) { s.viewOf(s.lower, fn) }
 func (s *stack) viewOf(lower []string, fn func(root string)) {
 	s.t.Helper()
 	lower = append(slices.Clone(lower), s.mkdir("empty"))
-	s.mounted("ro,lowerdir="+strings.Join(lower, ":"), fn)
+	s.mounted("ro,redirect_dir=nofollow,lowerdir="+strings.Join(lower, ":"), fn)
 }
 
 func (s *stack) mounted(options string, fn func(root string)) {
@@ -91,7 +128,7 @@ func (s *stack) mounted(options string, fn func(root string)) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if err := unix.Mount("overlay", root, "overlay", 0, options+",index=off,redirect_dir=off,metacopy=off"); err != nil {
+	if err := unix.Mount("overlay", root, "overlay", 0, options+",index=off,metacopy=off"); err != nil {
 		s.t.Fatalf("mounting an overlay with %s: %v", options, err)
 	}
 	defer func() {

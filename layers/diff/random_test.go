@@ -39,7 +39,7 @@ func (v *vandal) change(t *testing.T) {
 	t.Helper()
 	changes := []func() error{
 		v.write, v.write, v.write, v.rewrite, v.mkdir, v.mkdir, v.symlink, v.device,
-		v.link, v.link, v.remove, v.remove, v.removeAll, v.rename, v.chmod, v.chown, v.touch,
+		v.link, v.link, v.remove, v.remove, v.removeAll, v.rename, v.move, v.move, v.chmod, v.chown, v.touch,
 		v.setXattr, v.setXattr, v.removeXattr, v.recreate, v.sparse, v.replace, v.replace,
 	}
 	if err := changes[v.IntN(len(changes))](); err != nil && !expected(err) {
@@ -137,6 +137,30 @@ func (v *vandal) device() error {
 
 func (v *vandal) link() error   { return os.Link(v.path(), v.path()) }
 func (v *vandal) rename() error { return os.Rename(v.path(), v.path()) }
+
+// move renames a directory: beside itself, elsewhere, or back.
+func (v *vandal) move() error {
+	dirs := slices.DeleteFunc(v.existing(), func(p string) bool {
+		info, err := os.Lstat(p)
+		return err != nil || !info.IsDir()
+	})
+	if len(dirs) == 0 {
+		return nil
+	}
+	from := dirs[v.IntN(len(dirs))]
+	to := filepath.Join(filepath.Dir(from), names[v.IntN(len(names))])
+	switch v.IntN(4) {
+	case 0:
+		to = v.path()
+	case 1:
+		to = filepath.Join(dirs[v.IntN(len(dirs))], names[v.IntN(len(names))])
+	}
+	if err := os.Rename(from, to); err != nil || v.IntN(4) > 0 {
+		return err
+	}
+	return os.Rename(to, from)
+}
+
 func (v *vandal) remove() error { return os.Remove(v.path()) }
 
 func (v *vandal) removeAll() error { return os.RemoveAll(v.path()) }

@@ -33,6 +33,13 @@ shutil.rmtree("b/c")
 os.mkdir("b/c")
 os.chmod("b/c", 0o1770)
 
+# Directories of the layers beneath that only get another name, one of them with
+# a deletion in it, and twice.
+os.rename("/usr/share/base-files", "/usr/share/renamed")
+os.rename("/usr/share/common-licenses", "licenses")
+write("licenses/own")
+os.rename("licenses", "moved/licenses")
+
 # Other types.
 os.remove("to-dir")
 os.mkdir("to-dir")
