@@ -7,35 +7,29 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
+
+	"vauban/internal/command"
 )
 
-// command runs QEMU, which ends with ctx, and with this process however that
+// qemu runs QEMU, which ends with ctx, and with this process however that
 // ends. The returned function waits for it.
-func command(ctx context.Context, m machine) (*exec.Cmd, func() error) {
+func qemu(ctx context.Context, m machine) (*exec.Cmd, func() error) {
 	args := m.args()
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Second
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return cmd, func() error {
-		// The kernel sends Pdeathsig when the thread that started the
-		// process ends: so that thread stays until the process has ended.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		if err := cmd.Start(); err != nil {
-			return err
-		}
-		return cmd.Wait()
+		defer command.Tie(cmd, syscall.SIGKILL)()
+		return cmd.Run()
 	}
 }
 
 // interact gives the machine the terminal.
 func interact(ctx context.Context, m machine) error {
-	cmd, run := command(ctx, m)
+	cmd, run := qemu(ctx, m)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	if err := run(); err != nil {
 		return fmt.Errorf("running %q: %w", m.program, err)
@@ -50,7 +44,7 @@ func wait(ctx context.Context, m machine, timeout time.Duration) (Report, error)
 	defer cancel()
 	reader, writer := io.Pipe()
 	var messages tail
-	cmd, run := command(ctx, m)
+	cmd, run := qemu(ctx, m)
 	cmd.Stdout, cmd.Stderr = writer, &messages
 	ended := make(chan error, 1)
 	go func() {

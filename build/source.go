@@ -10,11 +10,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/opencontainers/go-digest"
 
 	"vauban/config"
+	"vauban/internal/command"
 )
 
 // open gives the tar of a base's root filesystem, and which file it was in, as
@@ -139,41 +139,19 @@ const aptAuth = "/etc/apt/auth.conf.d/zz-vauban.conf"
 
 func shellQuote(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }
 
-// command is the output of a running program; its failure is the reader's.
-type command struct {
-	io.Reader
-	cmd  *exec.Cmd
-	said strings.Builder
-}
-
+// start starts a program; its failure is the reader's.
 func start(ctx context.Context, env []string, program string, args ...string) (io.ReadCloser, error) {
-	c := &command{cmd: exec.CommandContext(ctx, program, args...)}
-	c.cmd.Env = append(config.WithoutSecrets(os.Environ()), env...) // packages' scripts see it
-	c.cmd.Stderr = &c.said
-	// All that the program started goes with it.
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	c.cmd.Cancel = func() error { return syscall.Kill(-c.cmd.Process.Pid, syscall.SIGTERM) }
-	out, err := c.cmd.StdoutPipe()
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env = append(config.WithoutSecrets(os.Environ()), env...) // packages' scripts see it
+	var said strings.Builder
+	cmd.Stderr = &said
+	out, err := command.Start(cmd, func(err error) error {
+		return fmt.Errorf("running %s: %w: %s", program, err, reasons(said.String()))
+	})
 	if err != nil {
-		return nil, err
-	}
-	c.Reader = out
-	if err := c.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", program, err)
 	}
-	return c, nil
-}
-
-// Read reports the program's failure where its output ends: half a root
-// filesystem is none.
-func (c *command) Read(p []byte) (int, error) {
-	n, err := c.Reader.Read(p)
-	if errors.Is(err, io.EOF) {
-		if failed := c.cmd.Wait(); failed != nil {
-			return n, fmt.Errorf("running %s: %w: %s", c.cmd.Args[0], failed, reasons(c.said.String()))
-		}
-	}
-	return n, err
+	return out, nil
 }
 
 // reasons are the errors and warnings among what apt and mmdebstrap say, and
@@ -188,13 +166,4 @@ func reasons(said string) string {
 		lines = marked
 	}
 	return strings.Join(lines[max(0, len(lines)-most):], "\n")
-}
-
-// Close ends the program if it still runs.
-func (c *command) Close() error {
-	if c.cmd.ProcessState == nil {
-		syscall.Kill(-c.cmd.Process.Pid, syscall.SIGTERM)
-		c.cmd.Wait()
-	}
-	return nil
 }

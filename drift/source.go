@@ -10,7 +10,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
+
+	"vauban/internal/command"
 )
 
 // DefaultDir is where a machine that vauban booted keeps its changes.
@@ -100,51 +101,48 @@ func (s Source) tarCommand() string {
 
 func quote(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }
 
-func (s Source) run(ctx context.Context, command string, tolerated int) (io.ReadCloser, error) {
-	p := &process{tolerated: tolerated}
-	args := []string{"sh", "-c", command}
+func (s Source) run(ctx context.Context, script string, tolerated int) (_ io.ReadCloser, err error) {
+	args, dir := []string{"sh", "-c", script}, ""
 	if s.Host != "" {
-		var err error
-		if args, err = s.sshArguments(p, command); err != nil {
-			return nil, errors.Join(err, p.Close())
+		if args, dir, err = s.sshArguments(script); err != nil {
+			return nil, err
 		}
 	}
-	p.cmd = exec.CommandContext(ctx, args[0], args[1:]...)
-	p.cmd.Stderr = &p.said
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	p.cmd.Cancel = func() error { return syscall.Kill(-p.cmd.Process.Pid, syscall.SIGTERM) }
-	out, err := p.cmd.StdoutPipe()
-	if err == nil {
-		p.out = out
-		err = p.cmd.Start()
-	}
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	var said command.Tail
+	cmd.Stderr = &said
+	out, err := command.Start(cmd, func(err error) error {
+		if cmd.ProcessState.ExitCode() == tolerated {
+			return nil
+		}
+		return fmt.Errorf("running %s: %w: %s", args[0], err, Printable(said.String()))
+	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("starting %s: %w", args[0], err), p.Close())
+		return nil, errors.Join(fmt.Errorf("starting %s: %w", args[0], err), os.RemoveAll(dir))
 	}
-	return p, nil
+	return &output{out, dir}, nil
 }
 
-// sshArguments never let ssh ask, nor take a key that it does not know.
-func (s Source) sshArguments(p *process, command string) ([]string, error) {
+// sshArguments never let ssh ask, nor take a key that it does not know. They may
+// name files in dir, which is to be removed; "" for none.
+func (s Source) sshArguments(script string) (args []string, dir string, err error) {
 	program := s.SSH
 	if program == "" {
 		program = "ssh"
 	}
 	match := remoteHost.FindStringSubmatch(s.Host)
-	args := []string{program, "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", "ForwardAgent=no", "-o", "ClearAllForwardings=yes", "-T"}
+	args = []string{program, "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", "ForwardAgent=no", "-o", "ClearAllForwardings=yes", "-T"}
 	if len(s.KnownHosts) > 0 {
-		dir, err := os.MkdirTemp("", "vauban-drift-")
-		if err != nil {
-			return nil, err
+		if dir, err = os.MkdirTemp("", "vauban-drift-"); err != nil {
+			return nil, "", err
 		}
-		p.dir = dir
 		file := filepath.Join(dir, "known_hosts")
 		var lines strings.Builder
 		for _, key := range s.KnownHosts {
 			fmt.Fprintf(&lines, "%s %s\n", s.Alias, key)
 		}
 		if err := os.WriteFile(file, []byte(lines.String()), 0o600); err != nil {
-			return nil, err
+			return nil, "", errors.Join(err, os.RemoveAll(dir))
 		}
 		args = append(args, "-o", "UserKnownHostsFile="+file, "-o", "GlobalKnownHostsFile=/dev/null",
 			"-o", "HostKeyAlias="+s.Alias, "-o", "UpdateHostKeys=no", "-o", "CheckHostIP=no", "-o", "VerifyHostKeyDNS=no")
@@ -152,58 +150,17 @@ func (s Source) sshArguments(p *process, command string) ([]string, error) {
 	if match[3] != "" {
 		args = append(args, "-p", match[3][1:])
 	}
-	return append(args, "--", match[1]+strings.Trim(match[2], "[]"), command), nil
+	return append(args, "--", match[1]+strings.Trim(match[2], "[]"), script), dir, nil
 }
 
-// process is the output of a running program.
-type process struct {
-	cmd       *exec.Cmd
-	out       io.Reader
-	said      tail
-	dir       string // of temporary files
-	tolerated int    // an exit code that is no failure
-	waited    bool
-}
-
-// Read reports the program's failure where its output ends: half a tree must
-// not pass for one.
-func (p *process) Read(b []byte) (int, error) {
-	n, err := p.out.Read(b)
-	if errors.Is(err, io.EOF) && !p.waited {
-		p.waited = true
-		if failed := p.cmd.Wait(); failed != nil && p.cmd.ProcessState.ExitCode() != p.tolerated {
-			return n, fmt.Errorf("running %s: %w: %s", p.cmd.Args[0], failed, p.said.String())
-		}
-	}
-	return n, err
+// output is a running program's, with a folder of temporary files.
+type output struct {
+	*command.Output
+	dir string // or ""
 }
 
 // Close ends the program if it still runs.
-func (p *process) Close() error {
-	if p.cmd != nil && p.cmd.Process != nil && !p.waited {
-		p.waited = true
-		syscall.Kill(-p.cmd.Process.Pid, syscall.SIGTERM)
-		p.cmd.Wait()
-	}
-	if p.dir != "" {
-		return os.RemoveAll(p.dir)
-	}
-	return nil
-}
-
-// tail keeps the last of what a program says, without what would steer a
-// terminal.
-type tail struct{ text []byte }
-
-const maxSaid = 4096
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.text = append(t.text, p...)
-	t.text = t.text[max(0, len(t.text)-maxSaid):]
-	return len(p), nil
-}
-
-func (t *tail) String() string { return strings.TrimSpace(Printable(string(t.text))) }
+func (o *output) Close() error { return errors.Join(o.Output.Close(), os.RemoveAll(o.dir)) }
 
 // Printable replaces what would steer a terminal.
 func Printable(text string) string {

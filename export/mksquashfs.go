@@ -9,16 +9,16 @@ import (
 	"math"
 	"os"
 	"os/exec"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
-	"vauban/internal/squashfs"
-
 	"golang.org/x/sys/unix"
+
+	"vauban/internal/command"
+	"vauban/internal/squashfs"
 )
 
 // What the tree lacks and what replaces it is told to mksquashfs, by patterns
@@ -159,11 +159,8 @@ func mksquashfs(ctx context.Context, program string, args []string, files []*os.
 	// Nothing of the caller's: SOURCE_DATE_EPOCH would change files' dates,
 	// and a locale the meaning of patterns.
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}
-	// It must not outlive us, reading a root that nobody holds mounted. The
-	// kernel ties this to the thread, so the thread is kept until the end.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+	// It must not outlive us, reading a root that nobody holds mounted.
+	defer command.Tie(cmd, syscall.SIGKILL)()
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
 			return false, context.Cause(ctx)

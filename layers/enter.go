@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"vauban/internal/command"
 )
 
 const rootPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -130,9 +132,7 @@ func (c *Container) Exec(ctx context.Context, p Process) error {
 	argv = append(argv, p.Args...)
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = p.Stdin, p.Stdout, p.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = 5 * time.Second
+	command.Group(cmd, syscall.SIGKILL, 5*time.Second)
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("running %q in the container of %q: %w", p.Args[0], c.Name(), err)
 	}

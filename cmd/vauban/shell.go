@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vauban/config"
+	"vauban/internal/command"
 	"vauban/layers"
 )
 
@@ -76,12 +77,10 @@ func (t terminal) Run(ctx context.Context, containers []*layers.Container) error
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = t.in, t.out, t.err
 	cmd.Env = config.WithoutSecrets(os.Environ())
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	command.Group(cmd, syscall.SIGKILL, 5*time.Second)
 	if file, ok := t.in.(*os.File); ok && isTerminal(file) {
 		cmd.SysProcAttr.Foreground, cmd.SysProcAttr.Ctty = true, int(file.Fd())
 	}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = 5 * time.Second
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("running %q: %w", t.args[0], err)
 	}
