@@ -8,6 +8,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"vauban/internal/command"
 )
 
 // maxJob bounds the wait for a job that no task waits for: the layer is cut
@@ -82,7 +84,7 @@ func isTrue(value any) bool {
 func (t target) jobStatus(ctx context.Context, file string) (jobStatus, error) {
 	argv := slices.Concat(t.enter, []string{"cat", file})
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	command.Group(cmd, syscall.SIGKILL, drainFor)
 	out, err := cmd.Output()
 	if err != nil {
 		return jobStatus{}, fmt.Errorf("reading the file of a job: %w", err)

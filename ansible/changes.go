@@ -60,13 +60,13 @@ func (r *Repository) Changes(ctx context.Context, from, to string) (*Changes, er
 		if !commitID.MatchString(from) || !commitID.MatchString(to) {
 			return nil, fmt.Errorf("comparing %q and %q: these are no commits", from, to)
 		}
-		if _, err := r.remote.git(ctx, r.mirror, "cat-file", "-e", from+"^{commit}"); err != nil {
+		if _, err := r.remote.run(ctx, r.mirror, "cat-file", "-e", from+"^{commit}"); err != nil {
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
 			}
 			return nil, fmt.Errorf("%.12s: %w", from, ErrUnknownCommit)
 		}
-		out, err := r.remote.git(ctx, r.mirror, "diff-tree", "-r", "-t", "-z", "--raw", "--no-renames", from, to)
+		out, err := r.remote.run(ctx, r.mirror, "diff-tree", "-r", "-t", "-z", "--raw", "--no-renames", from, to)
 		if err != nil {
 			return nil, fmt.Errorf("comparing %.12s and %.12s: %w", from, to, err)
 		}

@@ -39,7 +39,7 @@ func TestTouching(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			repository := gitRepository(t, files)
-			first := strings.TrimSpace(git(t, repository, "rev-parse", "HEAD"))
+			first := strings.TrimSpace(runGit(t, repository, "rev-parse", "HEAD"))
 			change(t, repository, test.change)
 			r := open(t, Options{Repo: repository})
 			changes, err := r.Changes(t.Context(), first, revision(t, r, "").Commit)
@@ -69,7 +69,7 @@ func change(t *testing.T, repository string, files map[string]string) {
 
 func TestChangedVariables(t *testing.T) {
 	repository := gitRepository(t, map[string]string{"play.yml": "1", "inventories/prod/host_vars/web1.yml": "1"})
-	first := strings.TrimSpace(git(t, repository, "rev-parse", "HEAD"))
+	first := strings.TrimSpace(runGit(t, repository, "rev-parse", "HEAD"))
 	commit(t, repository, map[string]string{
 		"inventories/prod/host_vars/web1.yml": "2", "host_vars/web2/main.yml": "1", "host_vars/web3.example.com": "1", "group_vars/web4.yml": "1",
 	})

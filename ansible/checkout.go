@@ -51,7 +51,7 @@ func (r *Repository) checkout(ctx context.Context, c *workingCopy) error {
 		{"-C", c.tree, "checkout", "--quiet", "--detach", c.commit},
 	}
 	for _, args := range steps {
-		if _, err := r.remote.git(ctx, r.dir, args...); err != nil {
+		if _, err := r.remote.run(ctx, r.dir, args...); err != nil {
 			return err
 		}
 	}
@@ -62,7 +62,7 @@ func (r *Repository) checkout(ctx context.Context, c *workingCopy) error {
 	// which git refuses unless told that the user named them.
 	args := []string{"-C", c.tree, "-c", "protocol.file.allow=" + r.allowFile(),
 		"submodule", "--quiet", "update", "--init", "--recursive"}
-	if _, err := r.remote.git(ctx, r.dir, args...); err != nil {
+	if _, err := r.remote.run(ctx, r.dir, args...); err != nil {
 		return fmt.Errorf("fetching submodules: %w", err)
 	}
 	return nil

@@ -169,7 +169,7 @@ func plainChroot(t *testing.T, base string) chroot {
 func plainRun(t *testing.T, repository, root, tally string) {
 	t.Helper()
 	copied := filepath.Join(t.TempDir(), "repository")
-	git(t, repository, "clone", "--quiet", repository, copied)
+	runGit(t, repository, "clone", "--quiet", repository, copied)
 	cmd := exec.Command("ansible-playbook", "--connection", "community.general.chroot", "-e", "ansible_host="+root, "-e", "root="+root,
 		"-e", "plain=true", "-e", "in_vauban=false", "-e", "ansible_python_interpreter=/usr/bin/python3", "play.yml")
 	cmd.Dir = copied

@@ -10,13 +10,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"syscall"
 	"time"
-
-	"vauban/internal/filelock"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 	"gopkg.in/yaml.v3"
+
+	"vauban/internal/command"
+	"vauban/internal/filelock"
 )
 
 // galaxy is where the roles and collections of requirements.yml are; "" where
@@ -123,18 +125,16 @@ func persist(partial, dir string) error {
 
 // ansibleGalaxy may fetch from the repository's own git server.
 func (r *Repository) ansibleGalaxy(ctx context.Context, c *workingCopy, args ...string) error {
-	var out bytes.Buffer
+	var said command.Tail
 	cmd := exec.CommandContext(ctx, r.sibling("ansible-galaxy"), args...)
-	cmd.Dir, cmd.Env = c.root, append(r.environ(c), r.remote.environ...)
-	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.WaitDelay = killAfter
+	cmd.Dir, cmd.Env = c.root, append(r.environ(c), r.remote.git.Environ()...)
+	cmd.Stdout, cmd.Stderr = &said, &said
+	command.Group(cmd, syscall.SIGTERM, killAfter)
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		said := tail{limit: 4096}
-		_, _ = said.Write(out.Bytes())
-		return errors.New(r.remote.redact(fmt.Sprintf("%v: %s", err, said.String())))
+		return errors.New(r.remote.git.Redact(fmt.Sprintf("%v: %s", err, said.String())))
 	}
 	return nil
 }

@@ -1,32 +1,24 @@
 package ansible
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/url"
-	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/opencontainers/go-digest"
+
+	"vauban/internal/git"
 )
 
 // remote is the user's git repository.
 type remote struct {
-	url     string   // without a password
-	path    string   // on this machine; "" for a URL
-	environ []string // of git
-	secrets []string // never to be shown
+	git  git.Git
+	url  string // without a password
+	path string // on this machine; "" for a URL
 }
-
-// credentialHelper answers git from its environment: a password must not
-// stand among any process's arguments.
-const credentialHelper = `!f() { test "$1" = get && ` +
-	`printf 'username=%s\npassword=%s\n' "$VAUBAN_GIT_USERNAME" "$VAUBAN_GIT_PASSWORD"; }; f`
 
 func newRemote(o Options) (remote, error) {
 	r := remote{url: o.Repo}
@@ -37,8 +29,7 @@ func newRemote(o Options) (remote, error) {
 	if err != nil {
 		return r, err
 	}
-	r.environ = append(slices.Concat(patience, o.Environ),
-		"GIT_SSH_COMMAND="+ssh, "GIT_TERMINAL_PROMPT=0", "SSH_ASKPASS_REQUIRE=never", "LC_ALL=C.UTF-8")
+	r.git = git.New(o.Environ).With("GIT_SSH_COMMAND=" + ssh)
 	if isPath(o.Repo) {
 		r.path = o.Repo
 		if !filepath.IsAbs(r.path) {
@@ -54,12 +45,11 @@ func newRemote(o Options) (remote, error) {
 	if err != nil { // which repeats the URL, and with it a password
 		return r, errors.New("ANSIBLE_REPO is no URL: write special characters of its password as %XX, or set GIT_TOKEN_PASSWORD")
 	}
-	r.authenticate(u, o)
-	return r, nil
+	return r, r.authenticate(u, o)
 }
 
 // authenticate takes the password out of the URL and has git ask for it.
-func (r *remote) authenticate(u *url.URL, o Options) {
+func (r *remote) authenticate(u *url.URL, o Options) (err error) {
 	username, password := o.Username, o.Password
 	if u.User != nil {
 		username = u.User.Username()
@@ -72,28 +62,15 @@ func (r *remote) authenticate(u *url.URL, o Options) {
 			u.User = url.User(username) // ssh has no use for a password
 		}
 		r.url = u.String()
-		return
+		return nil
 	}
 	u.User = nil
 	r.url = u.String()
-	if username == "" && password == "" {
-		return
+	if username != "" || password != "" {
+		r.git, err = r.git.WithLogin(u, username, password)
 	}
-	r.secrets = []string{password}
-	if password == "" {
-		r.secrets = []string{username} // a token may stand in the user's place
-	}
-	r.environ = append(r.environ,
-		"VAUBAN_GIT_USERNAME="+username, "VAUBAN_GIT_PASSWORD="+password,
-		"GIT_CONFIG_COUNT=1",
-		fmt.Sprintf("GIT_CONFIG_KEY_0=credential.%s://%s.helper", u.Scheme, u.Host),
-		"GIT_CONFIG_VALUE_0="+credentialHelper)
+	return err
 }
-
-// patience is how long git waits for a server over HTTP that sends nothing:
-// the user's own variables come after, and win. A server that works sends signs
-// of life every few seconds.
-var patience = []string{"GIT_HTTP_LOW_SPEED_LIMIT=1", "GIT_HTTP_LOW_SPEED_TIME=120"}
 
 // sshCommand never asks, never trusts a host it does not know, and gives up on
 // one that does not answer.
@@ -126,37 +103,14 @@ func isPath(repo string) bool {
 // id names the repository in the state directory.
 func (r remote) id() string { return digest.FromString(r.url).Encoded()[:16] }
 
-// git runs git in dir and returns what it printed.
-func (r remote) git(ctx context.Context, dir string, args ...string) (string, error) {
-	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, "git", args...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, r.environ, &stdout, &stderr
-	// With all that git starts: ssh would hold the output open.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
-	cmd.WaitDelay = drainFor
-	err := cmd.Run()
-	if err == nil {
-		return stdout.String(), nil
+// run runs git in dir and returns what it printed, or git's own words for what
+// went wrong.
+func (r remote) run(ctx context.Context, dir string, args ...string) (string, error) {
+	out, err := r.git.Run(ctx, dir, args...)
+	if failed, ok := errors.AsType[*git.Error](err); ok && failed.Said != "" {
+		return "", errors.New(failed.Said + remedy(failed.Said))
 	}
-	said := strings.TrimSpace(stderr.String())
-	if ctx.Err() != nil {
-		return "", context.Cause(ctx)
-	}
-	var exit *exec.ExitError
-	if !errors.As(err, &exit) {
-		return "", fmt.Errorf("starting git: %w: install it (`apt install git`)", err)
-	}
-	return "", errors.New(r.redact(said) + remedy(said))
-}
-
-// redact takes the password out of what git or ansible-galaxy said.
-func (r remote) redact(text string) string {
-	for _, secret := range r.secrets {
-		text = strings.ReplaceAll(text, secret, "[redacted]")
-		text = strings.ReplaceAll(text, url.QueryEscape(secret), "[redacted]")
-	}
-	return text
+	return out, err
 }
 
 // remedy says what to do about git's most frequent refusals.
@@ -170,15 +124,4 @@ func remedy(said string) string {
 		return ": set GIT_TOKEN_USERNAME and GIT_TOKEN_PASSWORD"
 	}
 	return ""
-}
-
-// withoutGit drops what would tie git to the repository that vauban itself
-// was started in, by a git hook for instance.
-func withoutGit(environ []string) []string {
-	tied := []string{"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR",
-		"GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_NAMESPACE", "GIT_PREFIX", "GIT_CONFIG_PARAMETERS", "GIT_SHALLOW_FILE"}
-	return slices.DeleteFunc(slices.Clone(environ), func(entry string) bool {
-		name, _, _ := strings.Cut(entry, "=")
-		return slices.Contains(tied, name)
-	})
 }

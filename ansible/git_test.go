@@ -10,19 +10,17 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 func TestRevision(t *testing.T) {
 	repository := gitRepository(t, map[string]string{"play.yml": "a"})
-	git(t, repository, "tag", "v1")
-	git(t, repository, "branch", "feature/monitoring")
-	first := strings.TrimSpace(git(t, repository, "rev-parse", "HEAD"))
+	runGit(t, repository, "tag", "v1")
+	runGit(t, repository, "branch", "feature/monitoring")
+	first := strings.TrimSpace(runGit(t, repository, "rev-parse", "HEAD"))
 	commit(t, repository, map[string]string{"play.yml": "b"})
-	second := strings.TrimSpace(git(t, repository, "rev-parse", "HEAD"))
+	second := strings.TrimSpace(runGit(t, repository, "rev-parse", "HEAD"))
 	bare := filepath.Join(t.TempDir(), "bare.git")
-	git(t, repository, "clone", "--quiet", "--bare", ".", bare)
+	runGit(t, repository, "clone", "--quiet", "--bare", ".", bare)
 	for _, source := range []string{repository, bare, "file://" + bare} {
 		r := open(t, Options{Repo: source})
 		for branch, want := range map[string]Revision{
@@ -60,7 +58,7 @@ func TestRevisionStays(t *testing.T) {
 	if again := revision(t, first, "main"); again != before {
 		t.Errorf("the branch moved within a run: %v, then %v", before, again)
 	}
-	git(t, repository, "branch", "--move", "trunk")
+	runGit(t, repository, "branch", "--move", "trunk")
 	third := open(t, Options{Repo: repository, StateDir: state})
 	if _, err := third.Revision(t.Context(), "main"); err == nil {
 		t.Error("a deleted branch is still there")
@@ -69,9 +67,9 @@ func TestRevisionStays(t *testing.T) {
 
 func TestDetachedHead(t *testing.T) {
 	repository := gitRepository(t, map[string]string{"play.yml": "a"})
-	git(t, repository, "checkout", "--quiet", "--detach")
+	runGit(t, repository, "checkout", "--quiet", "--detach")
 	commit(t, repository, map[string]string{"play.yml": "b"})
-	want := strings.TrimSpace(git(t, repository, "rev-parse", "HEAD"))
+	want := strings.TrimSpace(runGit(t, repository, "rev-parse", "HEAD"))
 	r := open(t, Options{Repo: repository})
 	rev := revision(t, r, "")
 	if rev.Commit != want {
@@ -113,11 +111,11 @@ func TestSubmodules(t *testing.T) {
 		if err := os.Mkdir(filepath.Join(parent, name), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		git(t, filepath.Join(parent, name), "init", "--quiet", "--initial-branch=main")
+		runGit(t, filepath.Join(parent, name), "init", "--quiet", "--initial-branch=main")
 		commit(t, filepath.Join(parent, name), map[string]string{name + ".yml": "x"})
 	}
 	main := filepath.Join(parent, "main")
-	git(t, main, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "../role", "roles/role")
+	runGit(t, main, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "../role", "roles/role")
 	commit(t, main, nil)
 	r := open(t, Options{Repo: main})
 	if err := r.HasPlaybook(t.Context(), revision(t, r, ""), "roles/role/role.yml"); err != nil {
@@ -241,7 +239,7 @@ func TestSSHCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "ssh -o BatchMode=yes -o StrictHostKeyChecking=yes -o ConnectTimeout=30 -o ServerAliveInterval=15 -o ServerAliveCountMax=4 -o IdentitiesOnly=yes -i '" + dir + `/it'\''s a key'`
-	if got := getenv(remote.environ, "GIT_SSH_COMMAND"); got != want {
+	if got := getenv(remote.git.Environ(), "GIT_SSH_COMMAND"); got != want {
 		t.Errorf("got %s\nwant %s", got, want)
 	}
 	if remote.path != "" || remote.url != "git@git.example.com:infra/ansible.git" {
@@ -260,13 +258,6 @@ func TestIsPath(t *testing.T) {
 		if got := isPath(repo); got != want {
 			t.Errorf("%q: got %v, want %v", repo, got, want)
 		}
-	}
-}
-
-func TestWithoutGit(t *testing.T) {
-	got := withoutGit([]string{"PATH=/bin", "GIT_DIR=/x", "GIT_SSL_CAINFO=/ca", "GIT_INDEX_FILE=i"})
-	if diff := cmp.Diff([]string{"PATH=/bin", "GIT_SSL_CAINFO=/ca"}, got); diff != "" {
-		t.Error(diff)
 	}
 }
 

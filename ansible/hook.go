@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+
+	"vauban/internal/command"
 )
 
 // hook is what a hook is told of the run.
@@ -16,7 +18,7 @@ func (r *Repository) runHook(ctx context.Context, c *workingCopy, name, script s
 	if script == "" {
 		return nil
 	}
-	said := &tail{limit: 4096}
+	said := &command.Tail{}
 	output := io.Writer(said)
 	if log != nil {
 		output = io.MultiWriter(said, log)

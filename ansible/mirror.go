@@ -28,7 +28,7 @@ func (r *Repository) fetch(ctx context.Context) error {
 		return err
 	}
 	defer lock.Close()
-	if _, err := r.remote.git(ctx, dir, "init", "--quiet", "--bare", r.mirror); err != nil {
+	if _, err := r.remote.run(ctx, dir, "init", "--quiet", "--bare", r.mirror); err != nil {
 		return fmt.Errorf("making the mirror of %q: %w", r.remote.url, err)
 	}
 	r.warnAboutEdits(ctx)
@@ -36,7 +36,7 @@ func (r *Repository) fetch(ctx context.Context) error {
 	// long as git keeps what no branch holds.
 	args := append([]string{"fetch", "--quiet", "--prune", "--force"}, r.uploadPack()...)
 	args = append(args, "--", r.remote.url, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
-	if _, err := r.remote.git(ctx, r.mirror, args...); err != nil {
+	if _, err := r.remote.run(ctx, r.mirror, args...); err != nil {
 		return fmt.Errorf("fetching %q: %w", r.remote.url, err)
 	}
 	return nil
@@ -56,7 +56,7 @@ func (r *Repository) warnAboutEdits(ctx context.Context) {
 	if r.remote.path == "" {
 		return
 	}
-	out, err := r.remote.git(ctx, r.remote.path, "-c", "safe.directory=*", "--no-optional-locks",
+	out, err := r.remote.run(ctx, r.remote.path, "-c", "safe.directory=*", "--no-optional-locks",
 		"status", "--porcelain", "--untracked-files=no")
 	if err == nil && out != "" {
 		r.log.Warn("edited files of the ansible repository are not built: only commits are",
@@ -90,7 +90,7 @@ func (r *Repository) resolve(ctx context.Context, branch string) (Revision, erro
 		candidates = append(candidates, branch)
 	}
 	for _, name := range candidates {
-		out, err := r.remote.git(ctx, r.mirror, "rev-parse", "--verify", "--quiet", "--end-of-options", name+"^{commit}")
+		out, err := r.remote.run(ctx, r.mirror, "rev-parse", "--verify", "--quiet", "--end-of-options", name+"^{commit}")
 		if err == nil {
 			return Revision{branch, strings.TrimSpace(out)}, nil
 		}
@@ -98,7 +98,7 @@ func (r *Repository) resolve(ctx context.Context, branch string) (Revision, erro
 			return Revision{}, context.Cause(ctx)
 		}
 	}
-	out, err := r.remote.git(ctx, r.mirror, "for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads", "refs/tags")
+	out, err := r.remote.run(ctx, r.mirror, "for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads", "refs/tags")
 	if err != nil {
 		return Revision{}, fmt.Errorf("listing the branches of %q: %w", r.remote.url, err)
 	}
@@ -110,7 +110,7 @@ func (r *Repository) resolve(ctx context.Context, branch string) (Revision, erro
 // branch that is checked out.
 func (r *Repository) defaultBranch(ctx context.Context) (Revision, error) {
 	args := append([]string{"ls-remote", "--symref"}, r.uploadPack()...)
-	out, err := r.remote.git(ctx, r.mirror, append(args, "--", r.remote.url, "HEAD")...)
+	out, err := r.remote.run(ctx, r.mirror, append(args, "--", r.remote.url, "HEAD")...)
 	if err != nil {
 		return Revision{}, fmt.Errorf("finding the default branch of %q: %w", r.remote.url, err)
 	}
@@ -129,7 +129,7 @@ func (r *Repository) defaultBranch(ctx context.Context) (Revision, error) {
 			"set `branch:` or `--branch`", r.remote.url)
 	}
 	args = append([]string{"fetch", "--quiet"}, r.uploadPack()...)
-	if _, err := r.remote.git(ctx, r.mirror, append(args, "--", r.remote.url, "HEAD")...); err != nil {
+	if _, err := r.remote.run(ctx, r.mirror, append(args, "--", r.remote.url, "HEAD")...); err != nil {
 		return Revision{}, fmt.Errorf("fetching what is checked out in %q: %w", r.remote.url, err)
 	}
 	return Revision{"HEAD", commit}, nil

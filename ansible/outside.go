@@ -87,7 +87,7 @@ func (r *Repository) inventoryNames(ctx context.Context, commit string) ([]strin
 
 // fileAt reads a file below RootDir at a commit.
 func (r *Repository) fileAt(ctx context.Context, commit, name string) (string, bool) {
-	text, err := r.remote.git(ctx, r.mirror, "cat-file", "blob", commit+":"+path.Join(filepath.ToSlash(r.options.RootDir), name))
+	text, err := r.remote.run(ctx, r.mirror, "cat-file", "blob", commit+":"+path.Join(filepath.ToSlash(r.options.RootDir), name))
 	return text, err == nil
 }
 
@@ -128,7 +128,7 @@ func (r *Repository) findOutside(ctx context.Context, commit, name string) strin
 		return ""
 	}
 	if inTree := path.Join(filepath.ToSlash(r.options.RootDir), name); filepath.IsLocal(inTree) {
-		if _, err := r.remote.git(ctx, r.mirror, "cat-file", "-e", commit+":"+inTree); err == nil {
+		if _, err := r.remote.run(ctx, r.mirror, "cat-file", "-e", commit+":"+inTree); err == nil {
 			return ""
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"vauban/internal/command"
 	"vauban/layers"
 )
 
@@ -202,7 +203,7 @@ func (p *Playbook) ansible(ctx context.Context, c *workingCopy, s settings, g ga
 	if err != nil {
 		return outcome{}, err
 	}
-	r, said := p.repository, &tail{limit: 8192}
+	r, said := p.repository, &command.Tail{Limit: 8192}
 	err = process{
 		argv:   p.argv(c, s, files),
 		dir:    c.root,

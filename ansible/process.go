@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"vauban/internal/command"
 )
 
 const (
@@ -56,13 +57,8 @@ func (p process) run(ctx context.Context) error {
 	mark := cmp.Or(p.mark, newMark())
 	cmd := exec.CommandContext(ctx, p.argv[0], p.argv[1:]...)
 	cmd.Dir, cmd.Env = p.dir, append(p.env, mark)
-	// The kernel sends the signal when the thread ends that started the
-	// process: this one stays until it has been waited for.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
-	cmd.WaitDelay = cmp.Or(p.grace, killAfter)
+	defer command.Tie(cmd, syscall.SIGTERM)()
+	command.Group(cmd, syscall.SIGTERM, cmp.Or(p.grace, killAfter))
 	var pipes pipes
 	defer pipes.close()
 	stdout, err := pipes.open(func(r io.Reader) { _, _ = io.Copy(p.output, r) })
@@ -172,28 +168,6 @@ func killIfMarked(pid int, mark string) bool {
 	return n > 0 || err == unix.EINTR
 }
 
-// tail keeps the end of what is written to it, for an error message.
-type tail struct {
-	limit int
-	kept  []byte
-}
-
-func (t *tail) Write(b []byte) (int, error) {
-	t.kept = append(t.kept, b...)
-	if over := len(t.kept) - t.limit; over > 0 {
-		t.kept = append(t.kept[:0], t.kept[over:]...)
-	}
-	return len(b), nil
-}
-
-func (t *tail) String() string {
-	text := strings.ToValidUTF8(string(t.kept), "")
-	if len(t.kept) == t.limit {
-		_, text, _ = strings.Cut(text, "\n") // the first line is not whole
-	}
-	return strings.TrimSpace(text)
-}
-
 // quiet runs a program of ansible's installation that reads only, and returns
 // its standard output.
 func (r *Repository) quiet(ctx context.Context, c *workingCopy, program string, args ...string) (string, error) {
@@ -206,19 +180,16 @@ func (r *Repository) quietWith(ctx context.Context, c *workingCopy, environ []st
 	if program == "ansible-playbook" {
 		path = r.options.Program
 	}
-	var stdout, stderr bytes.Buffer
+	var stdout bytes.Buffer
+	var said command.Tail
 	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = c.root, append(r.environ(c), environ...), &stdout, &stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
-	cmd.WaitDelay = killAfter
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = c.root, append(r.environ(c), environ...), &stdout, &said
+	command.Group(cmd, syscall.SIGTERM, killAfter)
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
 			return "", context.Cause(ctx)
 		}
-		said := tail{limit: 4096}
-		_, _ = said.Write(stderr.Bytes())
-		return "", errors.New(r.remote.redact(c.relative(fmt.Sprintf("%s: %v\n%s", program, err, said.String()))))
+		return "", errors.New(r.remote.git.Redact(c.relative(fmt.Sprintf("%s: %v\n%s", program, err, said.String()))))
 	}
 	return stdout.String(), nil
 }

@@ -54,15 +54,3 @@ func TestProcessLeavesNothing(t *testing.T) {
 		t.Errorf("process %s is left:\n%s", left, status)
 	}
 }
-
-func TestTail(t *testing.T) {
-	said := &tail{limit: 10}
-	for _, text := range []string{"first line\n", "second\n", "3rd\n"} {
-		if n, err := said.Write([]byte(text)); n != len(text) || err != nil {
-			t.Fatal(n, err)
-		}
-	}
-	if got := said.String(); got != "3rd" {
-		t.Errorf("got %q, want the whole lines of the last 10 bytes", got)
-	}
-}

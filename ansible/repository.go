@@ -18,6 +18,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	"mvdan.cc/sh/v3/shell"
 	"mvdan.cc/sh/v3/syntax"
+
+	"vauban/internal/git"
 )
 
 // Options say where the playbooks are and how ansible is run.
@@ -98,7 +100,7 @@ func Open(ctx context.Context, o Options) (_ *Repository, err error) {
 	if o.RootDir = filepath.Clean(o.RootDir); !filepath.IsLocal(o.RootDir) {
 		return nil, fmt.Errorf("ANSIBLE_ROOT_DIR %q leaves the repository: name a folder inside it", o.RootDir)
 	}
-	o.Environ = withoutGit(o.Environ)
+	o.Environ = git.Untied(o.Environ)
 	r := &Repository{
 		options:   o,
 		log:       cmp.Or(o.Log, slog.New(slog.DiscardHandler)),

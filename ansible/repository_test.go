@@ -11,7 +11,7 @@ import (
 func gitRepository(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
-	git(t, dir, "init", "--quiet", "--initial-branch=main")
+	runGit(t, dir, "init", "--quiet", "--initial-branch=main")
 	commit(t, dir, files)
 	return dir
 }
@@ -27,11 +27,11 @@ func commit(t *testing.T, dir string, files map[string]string) {
 			t.Fatal(err)
 		}
 	}
-	git(t, dir, "add", "--all")
-	git(t, dir, "-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "--quiet", "--message=c")
+	runGit(t, dir, "add", "--all")
+	runGit(t, dir, "-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "--quiet", "--message=c")
 }
 
-func git(t *testing.T, dir string, args ...string) string {
+func runGit(t *testing.T, dir string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command("git", args...)
 	cmd.Dir = dir

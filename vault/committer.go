@@ -11,12 +11,14 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"vauban/internal/git"
 )
 
 // A committer does what CommitVault says, for one folder and one remote.
 type committer struct {
-	git      *git // for what does not talk to the remote, and needs no login
-	network  *git
+	git      repository // for what does not talk to the remote, and needs no login
+	network  repository
 	top      string // folder of the work tree
 	store    *Local
 	prefix   string // of the folder in the repository, with "/" at its end
@@ -47,7 +49,7 @@ func newCommitter(ctx context.Context, dir string, o CommitOptions) (*committer,
 	if environ == nil {
 		environ = os.Environ()
 	}
-	c.git = newGit(dir, environ)
+	c.git = repository{git.New(environ), dir}
 	var err error
 	if c.prefix, err = c.git.run(ctx, "rev-parse", "--show-prefix"); err != nil {
 		return nil, err
@@ -132,11 +134,11 @@ func (c *committer) findRemote(ctx context.Context, o CommitOptions) error {
 	server.User = nil
 	c.address = server.String()
 	if o.Password != "" {
-		c.network, err = c.network.withLogin(server, o.Username, o.Password)
+		c.network.Git, err = c.network.WithLogin(server, o.Username, o.Password)
 	} else if password, ok := own.Password(); ok {
-		c.network, err = c.network.withLogin(server, own.Username(), password)
+		c.network.Git, err = c.network.WithLogin(server, own.Username(), password)
 	} else if own.Username() != "" { // whose password a helper of the user's may know
-		c.network = c.network.withConfig([2]string{"credential." + server.Scheme + "://" + server.Host + ".username", own.Username()})
+		c.network.Git = c.network.WithConfig([2]string{"credential." + server.Scheme + "://" + server.Host + ".username", own.Username()})
 	}
 	return err
 }
@@ -214,7 +216,7 @@ func (c *committer) changed(ctx context.Context, head string) (changed, base blo
 		fmt.Fprintln(&paths, c.prefix+host+suffix)
 	}
 	// It takes the paths from where the work tree begins, wherever it runs.
-	output, err := c.git.in(c.top).feed(ctx, paths.String(), "hash-object", "-w", "--stdin-paths")
+	output, err := c.git.Feed(ctx, c.top, paths.String(), "hash-object", "-w", "--stdin-paths")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -321,12 +323,12 @@ func (c *committer) commit(ctx context.Context, parent string, take blobs) (stri
 }
 
 // stage puts files into an index.
-func (c *committer) stage(ctx context.Context, index *git, files blobs) error {
+func (c *committer) stage(ctx context.Context, index repository, files blobs) error {
 	var entries strings.Builder
 	for name, blob := range files {
 		fmt.Fprintf(&entries, "100644 %s\t%s%s\x00", blob, c.prefix, name)
 	}
-	_, err := index.feed(ctx, entries.String(), "update-index", "-z", "--index-info")
+	_, err := index.Feed(ctx, index.dir, entries.String(), "update-index", "-z", "--index-info")
 	return err
 }
 
@@ -350,7 +352,7 @@ func (c *committer) giveUp(ctx context.Context, lost, theirs blobs) error {
 		if theirs[name] == "" { // removed there: to keep or to remove it is nobody's decision but the user's
 			continue
 		}
-		content, err := c.git.feed(ctx, "", "cat-file", "--filters", "--path="+c.prefix+name, theirs[name])
+		content, err := c.git.Run(ctx, c.git.dir, "cat-file", "--filters", "--path="+c.prefix+name, theirs[name])
 		if err != nil {
 			return err
 		}
