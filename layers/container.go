@@ -92,6 +92,9 @@ func (e *Engine) start(ctx context.Context, parent Image, o ContainerOptions) (_
 	c := &Container{engine: e, options: o, parent: parent, config: cloneConfig(parent.Config.Config)}
 	c.id = fmt.Sprintf("%s-%s", e.run.id, strings.ToLower(rand.Text()[:8]))
 	c.dir = filepath.Join(e.run.dir, c.id)
+	if err := CheckCgroups(); err != nil {
+		return nil, err
+	}
 	ctx = e.Context(ctx)
 	defer func() {
 		if err != nil {

@@ -123,6 +123,7 @@ func checks(stateDir string, s config.Settings) []check {
 		{what: "state directory " + stateDir, need: func(context.Context) error { return stateIsFit(stateDir) }, cure: "choose another with --state or VAUBAN_STATE_DIR"},
 		{what: "slirp4netns can be used (/dev/net/tun)", need: exists("/dev/net/tun"), cure: "modprobe tun; in a container, pass --device /dev/net/tun"},
 	}
+	all = append(all, check{what: "cgroups of one's own", cure: "containers cannot be run without", need: func(context.Context) error { return layers.CheckCgroups() }})
 	all = append(all, check{what: "user namespaces and cgroup v2, for init: systemd", optional: true, cure: "only masters that want it cannot be built without",
 		need: func(context.Context) error { return layers.CheckUserNamespaces() }})
 	for _, p := range []struct {
