@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -259,8 +260,20 @@ func TestDaemonEndsAfterTheLastRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitGone(t, p)
-	if again := start(t, o); daemonPid(t, p) == pid || !answers(t.Context(), again.Address()) {
+	if _, err := os.Stat(p.runtime); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the runtime folder is left, error %v", err)
+	}
+	again := start(t, o)
+	if daemonPid(t, p) == pid || !answers(t.Context(), again.Address()) {
 		t.Error("a run after the daemon's end did not get a new one")
+	}
+	container := filepath.Join(p.runtimeState(), "io.containerd.runtime.v2.task/vauban/left")
+	if err := errors.Join(os.MkdirAll(container, 0o700), again.Close()); err != nil {
+		t.Fatal(err)
+	}
+	waitGone(t, p)
+	if _, err := os.Stat(container); err != nil {
+		t.Errorf("what a killed run left was removed: %v", err)
 	}
 }
 

@@ -28,6 +28,9 @@ func (p paths) run(ctx context.Context, vauban string, linger time.Duration) err
 		return err
 	}
 	defer claim.Close()
+	if err := p.makeRuntime(); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	signals := make(chan os.Signal, 1)
@@ -42,7 +45,8 @@ func (p paths) run(ctx context.Context, vauban string, linger time.Duration) err
 	} else if err != nil {
 		return err
 	}
-	return idle.Close()
+	// Who starts now waits for idle, and makes it anew.
+	return errors.Join(p.removeRuntime(), idle.Close())
 }
 
 // serveUntilIdle returns with the runs' lock when the server has stopped: no
@@ -87,7 +91,7 @@ func (p paths) config() *srvconfig.Config {
 	return &srvconfig.Config{
 		Version: version.ConfigVersion,
 		Root:    p.root(),
-		State:   filepath.Join(p.runtime, "state"),
+		State:   p.runtimeState(),
 		Plugins: map[string]any{
 			"io.containerd.server.v1.grpc":  map[string]any{"address": p.socket()},
 			"io.containerd.server.v1.ttrpc": map[string]any{"address": p.socket() + ".ttrpc"},
