@@ -104,8 +104,12 @@ func (c *Container) keepApt() error {
 		return nil
 	}
 	pool := c.engine.aptPool()
-	if err := linkFiles(c.aptDir("cache/archives"), pool); err != nil {
-		return fmt.Errorf("keeping apt's packages: %w", err)
+	// What is a link inside would lead to some place on the builder, whose files
+	// the pool would then lend to containers.
+	if info, err := os.Lstat(c.aptDir("cache/archives")); err == nil && info.IsDir() {
+		if err := linkFiles(c.aptDir("cache/archives"), pool); err != nil {
+			return fmt.Errorf("keeping apt's packages: %w", err)
+		}
 	}
 	if err := c.markUsed(pool); err != nil {
 		return fmt.Errorf("keeping apt's packages: %w", err)

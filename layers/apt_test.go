@@ -139,6 +139,29 @@ func TestPoolInParallel(t *testing.T) {
 	}
 }
 
+// A step may replace the folder of packages by a link. On the builder that link
+// leads somewhere else: nothing of that becomes a package for other containers.
+func TestKeepAptFollowsNoLink(t *testing.T) {
+	builders, dir := t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(builders, "shadow"), []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := &Container{engine: &Engine{stateDir: t.TempDir()}, dir: dir, root: overlay{upper: t.TempDir()}, lists: "key"}
+	archives := c.aptDir("cache/archives")
+	if err := os.MkdirAll(filepath.Dir(archives), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(builders, archives); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.keepApt(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(filepath.Join(c.engine.aptPool(), "shadow")); !os.IsNotExist(err) {
+		t.Errorf("a file of the builder is in the pool of packages: %v", err)
+	}
+}
+
 func TestLoopbackOf(t *testing.T) {
 	for proxy, want := range map[string]string{
 		"http://127.0.0.1:3142":        "127.0.0.1:3142",

@@ -183,7 +183,9 @@ func (o overlay) clean(mountPoints []string) (sockets []string, err error) {
 	slices.Sort(mountPoints)
 	for _, path := range slices.Backward(mountPoints) {
 		_, _, err := o.inLower(path)
-		if errors.Is(err, fs.ErrNotExist) && isEmpty(filepath.Join(o.upper, path)) {
+		// A step's link on the way would lead to some place on the builder.
+		_, found, _, lookupErr := lookup(o.upper, strings.Split(path, "/"))
+		if errors.Is(err, fs.ErrNotExist) && found && lookupErr == nil && isEmpty(filepath.Join(o.upper, path)) {
 			if err := o.withdraw(path); err != nil {
 				return nil, err
 			}
