@@ -63,6 +63,15 @@ const everyday = `
     - copy: {dest: /etc/systemd/system/canary.service, content: "[Service]\nUser=nobody\nRuntimeDirectory=canary\n"}
     - copy: {dest: /etc/validated, content: "x\n", validate: test -d /run/canary -a -f %s}
     - {name: mount all, command: mount -a}
+    - synchronize: {src: data/, dest: /srv/synchronized/}
+    - synchronize: {src: /srv/synchronized/, dest: /srv/synchronized-there}
+      delegate_to: "{{ inventory_hostname }}"
+`
+
+// byFacts are the tasks whose module's name comes from a fact.
+const byFacts = `
+    - service: {name: getty@tty1, enabled: false, state: restarted}
+    - package: {name: base-files, state: present}
 `
 
 // What Mitogen makes is what ansible makes by itself, for a master and for
@@ -74,6 +83,13 @@ func TestMitogen(t *testing.T) {
 		"templates/app.conf": "name = {{ inventory_hostname }} {{ ansible_hostname }} {{ ansible_service_mgr }}\n",
 		"files/data/a/b":     "data\n",
 		"files/script.sh":    "#!/bin/sh\necho scripted > /etc/scripted\n",
+	}
+	core, installed, err := Versions(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if MitogenTrouble(core, installed) == "" {
+		files["play.yml"] += strings.TrimPrefix(byFacts, "\n")
 	}
 	e, base := engine(t)
 	run := func(cfg string, conffs bool, names ...string) map[string]layers.Result {

@@ -13,6 +13,7 @@ takes an action's place stays in it.
 import functools
 import re
 import shlex
+import subprocess
 
 from ansible.executor.task_executor import TaskExecutor
 
@@ -54,7 +55,8 @@ class Machine:
         self.name = host.name
         self.handler = handler
         self.container = run.containers.get(task.delegate_to or host.name)
-        self.profile = run.hosts.get(task.delegate_to or host.name, {}).get('vauban_profile')
+        variables = run.hosts.get(task.delegate_to or host.name, {})
+        self.enter, self.profile = variables.get('vauban_enter'), variables.get('vauban_profile')
         self.inside = self.container is not None
 
     def passed(self, what, **result):
@@ -75,7 +77,8 @@ def noted(machine, run, tmp=None, task_vars=None):
     result = run(tmp, task_vars)
     if machine.run.mitogen and machine.profile and result.get('changed'):
         # no shell reads it before the next task, and /run may want filling
-        machine.handler._low_level_execute_command('. ' + shlex.quote(machine.profile), sudoable=False)
+        subprocess.run([*machine.enter, '/bin/sh', '-c', '. ' + shlex.quote(machine.profile)], check=False,
+                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     builders.written(machine, result)
     return result
 
