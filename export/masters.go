@@ -4,35 +4,46 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
+	"os"
+	"path"
 )
 
 // Masters returns the names of all that have releases in a tree, whoever
 // published them, sorted.
 func Masters(dir string) ([]string, error) {
 	var masters []string
-	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		switch {
-		case errors.Is(err, fs.ErrNotExist) && path == dir:
-			return fs.SkipAll // nothing was published
-		case err != nil:
-			return err
-		case path == filepath.Join(dir, poolName):
-			return fs.SkipDir
-		case !e.IsDir() || e.Name() != releasesName || path == dir:
-			return nil
-		}
-		master, err := filepath.Rel(dir, filepath.Dir(path))
-		if err != nil {
-			return err
-		}
+	err := eachMaster(dir, func(master string) error {
 		if CheckMaster(master) == nil {
 			masters = append(masters, master)
 		}
-		return fs.SkipDir
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("finding the masters in %q: %w", dir, err)
 	}
 	return masters, nil
+}
+
+// eachMaster calls fn with the path, below dir, of all that have a folder of
+// releases. A tree that is not there has none.
+func eachMaster(dir string, fn func(master string) error) error {
+	// Where the walk begins there may be a link: UPLOAD_DIR is one to many.
+	return fs.WalkDir(os.DirFS(dir), ".", func(name string, e fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && name == ".":
+			return fs.SkipAll
+		case err != nil:
+			return err
+		case !e.IsDir():
+			return nil // so is the pool, when it is a link
+		case name == poolName:
+			return fs.SkipDir
+		case e.Name() != releasesName:
+			return nil
+		}
+		if err := fn(path.Dir(name)); err != nil {
+			return err
+		}
+		return fs.SkipDir
+	})
 }

@@ -175,19 +175,8 @@ func (t *tree) relinkNewest(ctx context.Context, link string, entries []fs.DirEn
 // manifests.
 func (t *tree) poolUse(gone map[string]bool) (map[string]bool, error) {
 	used := map[string]bool{}
-	err := filepath.WalkDir(t.dir, func(path string, e fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case path == t.path(poolName):
-			return fs.SkipDir
-		case e.IsDir() && e.Name() == releasesName && path != t.dir:
-			if err := addPoolUse(used, path, gone); err != nil {
-				return err
-			}
-			return fs.SkipDir
-		}
-		return nil
+	err := eachMaster(t.dir, func(master string) error {
+		return addPoolUse(used, t.path(master, releasesName), gone)
 	})
 	return used, err
 }

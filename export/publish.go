@@ -182,7 +182,14 @@ func (t *tree) placePooled(ctx context.Context, stage string, d *draft, f File) 
 	if err != nil {
 		return err
 	}
-	return t.link(ctx, filepath.Join(stage, f.Name), target)
+	link := filepath.Join(stage, f.Name)
+	if err := t.link(ctx, link, target); err != nil {
+		return err
+	}
+	if err := verify(link, f); err != nil {
+		return fmt.Errorf("%w: a folder of the tree that is a link leads out of it: mount it there instead, or make the whole tree the link", err)
+	}
+	return nil
 }
 
 // place makes path the file that f describes: one more name of the file that
