@@ -182,6 +182,16 @@ func TestModuleCommandLine(t *testing.T) {
 			console:    "<3>vauban: warning: no vauban.sums= on the kernel command line: what is fetched is not verified\n",
 			network:    "rd.neednet=1\nip=dhcp\n",
 		},
+		"a time that a shell cannot count": {
+			parameters: map[string]string{"root": "live:http://s/r", "vauban.sums": sums, "vauban.timeout": "08"},
+			want:       "1 http://s/r  " + sums + " 300",
+			network:    "rd.neednet=1\nip=dhcp\n",
+		},
+		"a time without end": {
+			parameters: map[string]string{"root": "live:http://s/r", "vauban.sums": sums, "vauban.timeout": "99999999999999999999"},
+			want:       "1 http://s/r  " + sums + " 300",
+			network:    "rd.neednet=1\nip=dhcp\n",
+		},
 		"another root": {
 			parameters: map[string]string{"root": "/dev/sda1"},
 			want:       "",

@@ -16,7 +16,8 @@ vauban_parse() {
     vauban_conffs_url=$(getarg live.updates=)
     vauban_timeout=$(getarg vauban.timeout=)
     case "$vauban_timeout" in
-        '' | *[!0-9]*) vauban_timeout=300 ;;
+        # What a shell takes for an octal number, or for none, ends the script.
+        '' | *[!0-9]* | 0?* | ?????????*) vauban_timeout=300 ;;
     esac
 
     vauban_is_url "$vauban_image_url" \
