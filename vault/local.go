@@ -127,21 +127,20 @@ func (l *Local) replace(ctx context.Context, host, version string, message []byt
 // List returns the hosts that have a file.
 func (l *Local) List(ctx context.Context) ([]string, error) {
 	var hosts []string
-	err := filepath.WalkDir(l.dir, func(name string, entry fs.DirEntry, err error) error {
-		if err != nil {
+	// Where the walk begins there may be a link, to another checkout for instance.
+	err := fs.WalkDir(os.DirFS(l.dir), ".", func(name string, entry fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) && name == "." {
+			return fs.SkipAll
+		} else if err != nil {
 			return err
 		}
 		host, isIdentity := strings.CutSuffix(name, suffix)
-		if entry.IsDir() || !isIdentity {
-			return ctx.Err()
-		}
-		host, err = filepath.Rel(l.dir, host)
-		if err == nil && checkHost(host) == nil {
+		if !entry.IsDir() && isIdentity && checkHost(host) == nil {
 			hosts = append(hosts, host)
 		}
-		return err
+		return ctx.Err()
 	})
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil {
 		return nil, fmt.Errorf("listing the identities in %q: %w", l.dir, err)
 	}
 	slices.Sort(hosts)

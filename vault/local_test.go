@@ -48,6 +48,22 @@ func TestLocalFile(t *testing.T) {
 	}
 }
 
+// TestLocalBehindLink has the folder in another checkout.
+func TestLocalBehindLink(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "vault")
+	if err := os.Symlink(t.TempDir(), dir); err != nil {
+		t.Fatal(err)
+	}
+	store := NewLocal(dir, "passphrase")
+	if err := store.Put(t.Context(), "site/web-1", testIdentity(t)); err != nil {
+		t.Fatal(err)
+	}
+	hosts, err := store.List(t.Context())
+	if diff := cmp.Diff([]string{"site/web-1"}, hosts); err != nil || diff != "" {
+		t.Errorf("the hosts (-want +got), %v:\n%s", err, diff)
+	}
+}
+
 // TestLocalNotShared copies a host's file for another host, as a hand would.
 func TestLocalNotShared(t *testing.T) {
 	dir := t.TempDir()
