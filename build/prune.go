@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 
 	"vauban/export"
@@ -226,17 +227,21 @@ func (p *pruner) tags(ctx context.Context, name string) error {
 		return err
 	}
 	named := map[string]digest.Digest{}
+	var dead []string // of runs that were killed as they set them
 	for _, tag := range all {
 		if _, ok := registry.ParseTimestamp(tag); !ok {
 			continue
 		}
 		desc, err := p.Registry.Resolve(ctx, name, tag)
-		if err != nil {
+		if errdefs.IsNotFound(err) {
+			dead = append(dead, tag)
+			continue
+		} else if err != nil {
 			return err
 		}
 		named[tag] = desc.Digest
 	}
-	for _, tag := range p.old(named) {
+	for _, tag := range append(dead, p.old(named)...) {
 		p.Removed("tag", name+":"+tag)
 		if p.DryRun {
 			continue
