@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"os"
 	"path/filepath"
@@ -101,38 +102,38 @@ func (r *Runner) selectHosts(ctx context.Context, m *config.Master) error {
 	if err := r.Config.CheckHosts(m, all); err != nil {
 		return err
 	}
-	wanted, err := r.limited(ctx, m, all)
-	r.selected[m] = selection{all, wanted}
+	r.selected[m], err = limited(ctx, r.hosts, m, all, r.Limit)
 	return err
 }
 
-// limited are those of the master's hosts that --limit selects.
-func (r *Runner) limited(ctx context.Context, m *config.Master, all []string) ([]string, error) {
-	if r.Limit == "" {
-		return all, nil
+// limited are a master's hosts and those of them that a limit selects.
+func limited(ctx context.Context, hosts func(context.Context, *config.Master, string) ([]string, error), m *config.Master, all []string, limit string) (selection, error) {
+	if limit == "" {
+		return selection{all, all}, nil
 	}
-	selected, err := r.hosts(ctx, m, r.Limit)
+	selected, err := hosts(ctx, m, limit)
 	if err != nil && !errors.Is(err, ansible.ErrNoHosts) {
-		return nil, err
+		return selection{all: all}, err
 	}
-	return slices.DeleteFunc(slices.Clone(all), func(name string) bool { return !slices.Contains(selected, name) }), nil
+	wanted := slices.DeleteFunc(slices.Clone(all), func(name string) bool { return !slices.Contains(selected, name) })
+	return selection{all, wanted}, nil
 }
 
-// checkLimit refuses a --limit that selects nobody. Of several masters some
-// may have none of the hosts that it selects: theirs stay as they are.
-func (r *Runner) checkLimit() error {
+// checkLimit refuses a limit that selects nobody. Of several masters some may
+// have none of the hosts that it selects: theirs stay as they are.
+func checkLimit(limit string, of iter.Seq[selection]) error {
 	var known []string
-	for _, s := range r.selected {
+	for s := range of {
 		if len(s.wanted) > 0 {
 			return nil
 		}
 		known = append(known, s.all...)
 	}
-	if r.Limit == "" || len(known) == 0 {
+	if limit == "" || len(known) == 0 {
 		return nil
 	}
 	slices.Sort(known)
-	return fmt.Errorf("--limit %q selects none of the hosts, which are %s", r.Limit, strings.Join(slices.Compact(known), ", "))
+	return fmt.Errorf("--limit %q selects none of the hosts, which are %s", limit, strings.Join(slices.Compact(known), ", "))
 }
 
 // buildHosts builds one batch and keeps those of it that are wanted. A host

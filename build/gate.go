@@ -73,7 +73,7 @@ func (r *Runner) secrets(ctx context.Context, p *Plan) ([]scan.Needle, error) {
 	if file := r.Settings.AptAuthFile; file != "" {
 		text, err := os.ReadFile(file)
 		if err != nil {
-			return nil, fmt.Errorf("reading apt's credentials (APT_AUTH_FILE): %w", err)
+			return nil, fmt.Errorf("reading apt's credentials: %w: correct APT_AUTH_FILE, or make that file", err)
 		}
 		for _, password := range aptPasswords(string(text)) {
 			needles = append(needles, scan.Secret("a password in APT_AUTH_FILE", password)...)

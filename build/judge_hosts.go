@@ -174,6 +174,36 @@ func (j *Judge) hostsOf(ctx context.Context, m *config.Master) ([]string, error)
 	return j.hosts[revision.Commit][m.Name], nil
 }
 
+// CheckLimit refuses what --limit says when it selects none of a plan's hosts.
+func (j *Judge) CheckLimit(ctx context.Context, p *Plan, limit string) error {
+	var all []selection
+	for _, t := range p.Tasks {
+		if t.Kind != MakeConffs {
+			continue
+		}
+		names, err := j.hostsOf(ctx, t.Master)
+		if err != nil {
+			return err
+		}
+		s, err := limited(ctx, j.matching, t.Master, names, limit)
+		if err != nil {
+			return err
+		}
+		all = append(all, s)
+	}
+	return checkLimit(limit, slices.Values(all))
+}
+
+// matching are the hosts of the inventory of a master's branch that a pattern
+// matches.
+func (j *Judge) matching(ctx context.Context, m *config.Master, pattern string) ([]string, error) {
+	revision, err := j.revision(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	return j.Repository.Hosts(ctx, revision, hostPattern(j.Config, m, pattern))
+}
+
 // Uncovered are the hosts of the inventory of a branch, "" for the default
 // one, that no master has.
 func (j *Judge) Uncovered(ctx context.Context) ([]string, error) {

@@ -98,9 +98,13 @@ func (r *Runner) hosts(ctx context.Context, m *config.Master, pattern string) ([
 	if err != nil {
 		return nil, err
 	}
+	return r.Repository.Hosts(ctx, revision, hostPattern(r.Config, m, pattern))
+}
+
+func hostPattern(cfg *config.Config, m *config.Master, pattern string) ansible.HostPattern {
 	var masters []string
-	for _, master := range r.Config.Masters() {
+	for _, master := range cfg.Masters() {
 		masters = append(masters, master.Name)
 	}
-	return r.Repository.Hosts(ctx, revision, ansible.HostPattern{Pattern: pattern, Master: m.Name, Without: masters})
+	return ansible.HostPattern{Pattern: pattern, Master: m.Name, Without: masters}
 }

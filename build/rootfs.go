@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -227,7 +228,7 @@ func (r *Runner) check(ctx context.Context, p *Plan) error {
 			}
 		}
 	}
-	return r.checkLimit()
+	return checkLimit(r.Limit, maps.Values(r.selected))
 }
 
 // checkSystemd finds what keeps systemd from running in a master's containers.

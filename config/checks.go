@@ -98,8 +98,8 @@ func checkMasterName(name string) error {
 	return checkName("the master's name")(name)
 }
 
-// parseAge reads a duration as Go does, with d for days and w for weeks.
-func parseAge(text string) (time.Duration, error) {
+// ParseAge reads a duration as Go does, with d for days and w for weeks.
+func ParseAge(text string) (time.Duration, error) {
 	const day = 24 * time.Hour
 	age, err := time.ParseDuration(text)
 	for unit, length := range map[string]time.Duration{"d": day, "w": 7 * day} {

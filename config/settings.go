@@ -74,7 +74,7 @@ func (s *Settings) table() []setting {
 		{name: "REGISTRY_PASSWORD", secret: &s.RegistryPassword},
 		{name: "ANSIBLE_REPO", text: &s.AnsibleRepo, isPath: isLocalRepository, accept: checkRepository},
 		{name: "ANSIBLE_ROOT_DIR", text: &s.AnsibleRootDir, accept: checkRootDir},
-		{name: "ANSIBLE_EXTRA_ARGS", text: &s.AnsibleExtraArgs},
+		{name: "ANSIBLE_EXTRA_ARGS", text: &s.AnsibleExtraArgs, accept: checkWords},
 		{name: "ANSIBLE_PLAYBOOK", text: &s.AnsiblePlaybook, isPath: hasSlash, accept: checkNoOption},
 		{name: "ANSIBLE_SSH_KEY", text: &s.AnsibleSSHKey, isPath: always},
 		{name: "HOOK_PRE_ANSIBLE", text: &s.HookPreAnsible},

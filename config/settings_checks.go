@@ -2,12 +2,16 @@ package config
 
 import (
 	"encoding/base64"
+	"errors"
+	"fmt"
 	"net/url"
 	"path"
 	"regexp"
 	"strings"
 
 	"github.com/docker/go-units"
+	"mvdan.cc/sh/v3/shell"
+	"mvdan.cc/sh/v3/syntax"
 )
 
 // The checks of settings. Their messages follow the name of the setting, and
@@ -40,6 +44,19 @@ func checkRepository(value string) error {
 			Do: "leave the password out and set GIT_TOKEN_USERNAME and GIT_TOKEN_PASSWORD"}
 	}
 	return checkNoOption(value)
+}
+
+// checkWords accepts what a shell would split into words.
+func checkWords(value string) error {
+	_, err := shell.Fields(value, func(string) string { return "" })
+	if err == nil {
+		return nil
+	}
+	what := "cannot be split into words"
+	if parsing, ok := errors.AsType[syntax.ParseError](err); ok {
+		what += fmt.Sprintf(" at column %d", parsing.Pos.Col())
+	}
+	return Mistake{What: what, Why: "it is read as a shell would", Do: "close its quotes, and write values, not commands"}
 }
 
 func checkRootDir(value string) error {

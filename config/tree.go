@@ -30,7 +30,7 @@ func (r *reader) baseFields(b *Base) fields {
 		"include":  r.listInto(&b.Include, checkPackage),
 		"keyring":  r.textInto(&b.Keyring, checkOption),
 		"snapshot": r.textInto(&b.Snapshot, checkMoment),
-		"max_age":  parsedInto(r, &b.MaxAge, parseAge),
+		"max_age":  parsedInto(r, &b.MaxAge, ParseAge),
 		"arch":     r.textInto(&b.Arch, pattern(`^[a-z0-9][a-z0-9-]*$`, "an architecture of Debian", "amd64 or arm64")),
 		"kernel":   r.textInto(&b.Kernel, checkPackage),
 		"stages":   r.stagesInto(&b.Stages),

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -127,6 +129,9 @@ func keepInherited() {
 // connect finds a containerd: the configured one, the system's, our own.
 func (e *Engine) connect(ctx context.Context, o Options) error {
 	if o.Address != "" {
+		if err := checkAddress(o.Address); err != nil {
+			return err
+		}
 		client, err := dial(ctx, o.Address)
 		if err != nil {
 			return fmt.Errorf("connecting to containerd at %q (CONTAINERD_ADDRESS): %w", o.Address, err)
@@ -159,6 +164,15 @@ func daemonCgroup() string {
 		return ""
 	}
 	return filepath.Join(hierarchies[""], Namespace, "daemon")
+}
+
+// checkAddress tells at once what dialing would time out on.
+func checkAddress(address string) error {
+	info, err := os.Stat(strings.TrimPrefix(address, "unix://"))
+	if err == nil && info.Mode().Type() == fs.ModeSocket {
+		return nil
+	}
+	return fmt.Errorf("there is no socket of containerd at %q: correct CONTAINERD_ADDRESS, or leave it out for the system's or the embedded one", address)
 }
 
 func dial(ctx context.Context, address string) (*containerd.Client, error) {

@@ -46,13 +46,7 @@ func newBuild(a *app) *cobra.Command {
   vauban build master-12-web --check                # what would run, and why
   vauban build --if-stale                           # of the whole tree, what has changed`,
 		RunE: func(cmd *cobra.Command, names []string) error {
-			if len(names) == 0 && !f.ifStale {
-				return usage(errors.New("vauban: name a master or a base to build; --if-stale needs none, and takes the whole tree"))
-			}
-			if f.ifStale && f.on != "" {
-				return usage(errors.New("vauban: --if-stale finds out itself which image conffs are cut on: leave out --on"))
-			}
-			if err := f.valid(cmd); err != nil {
+			if err := errors.Join(f.named(names), f.valid(cmd)); err != nil {
 				return err
 			}
 			if f.check {
@@ -66,10 +60,7 @@ func newBuild(a *app) *cobra.Command {
 	}
 	f.planning(cmd)
 	flags := cmd.Flags()
-	flags.BoolVar(&f.ifStale, "if-stale", false, "build only what would come out otherwise, see vauban status; without names, of the whole tree")
 	flags.BoolVar(&f.check, "check", false, "print the plan and run nothing")
-	flags.StringVar(&f.branch, "branch", "", "branch of the playbooks where a stage or master names none")
-	flags.StringVar(&f.limit, "limit", "", "narrow the hosts of conffs; the others keep what they have")
 	flags.StringVar(&f.on, "on", "", "cut conffs on the master image with this tag, e.g. latest (default: the current release's)")
 	f.running(cmd)
 	f.keeping(cmd)
@@ -117,16 +108,34 @@ func (f *buildFlags) planning(cmd *cobra.Command) {
 	flags.StringVar(&f.stage, "stage", "all", "what to build: rootfs, conffs, initramfs or all")
 	flags.StringVar(&f.parents, "build-parents", "no", "how many ancestors to build too: a number, yes or -1 for all, no")
 	flags.BoolVar(&f.children, "build-children", false, "build all that descends from the masters too")
+	flags.BoolVar(&f.ifStale, "if-stale", false, "build only what would come out otherwise, see vauban status; without names, of the whole tree")
+	flags.StringVar(&f.branch, "branch", "", "branch of the playbooks where a stage or master names none")
+	flags.StringVar(&f.limit, "limit", "", "narrow the hosts of conffs; the others keep what they have")
+}
+
+// named refuses a build of nothing.
+func (f *buildFlags) named(names []string) error {
+	switch {
+	case len(names) == 0 && !f.ifStale:
+		return usage(errors.New("vauban: name a master or a base to build; --if-stale needs none, and takes the whole tree"))
+	case f.ifStale && f.on != "":
+		return usage(errors.New("vauban: --if-stale finds out itself which image conffs are cut on: leave out --on"))
+	}
+	return nil
 }
 
 func newPlan(a *app) *cobra.Command {
 	f := &buildFlags{}
 	var format formatFlag
 	cmd := &cobra.Command{
-		Use:   "plan MASTER...",
-		Short: "Print what a build would do, in order, and why; reads only config.yml unless --fresh is given",
-		Args:  arguments(cobra.MinimumNArgs(1)),
+		Use:   "plan [MASTER...]",
+		Short: "Print what a build would do, in order, and why",
+		Long: `Print what a build would do, in order, and why. Only config.yml is read, unless
+--fresh, --if-stale or --limit asks what the playbooks or the registry know.`,
 		RunE: func(cmd *cobra.Command, names []string) error {
+			if err := f.named(names); err != nil {
+				return err
+			}
 			return a.plan(cmd.Context(), cmd.OutOrStdout(), f, names, format.value)
 		},
 	}
@@ -210,7 +219,7 @@ func (a *app) plan(ctx context.Context, out io.Writer, f *buildFlags, names []st
 	if err != nil {
 		return err
 	}
-	if f.ifStale || f.fresh {
+	if f.ifStale || f.fresh || f.limit != "" {
 		log, err := a.log()
 		if err != nil {
 			return err
@@ -222,9 +231,17 @@ func (a *app) plan(ctx context.Context, out io.Writer, f *buildFlags, names []st
 		if plan, err = a.planned(cfg, f, names); err != nil {
 			return err
 		}
+		if f.limit != "" {
+			err = a.judging(ctx, log, cfg, settings, f.branch, func(ctx context.Context, j *build.Judge) error {
+				return j.CheckLimit(ctx, plan, f.limit)
+			})
+			if err != nil {
+				return err
+			}
+		}
 		if f.ifStale {
 			plan, err = a.stale(ctx, log, cfg, settings, f, plan)
-		} else {
+		} else if f.fresh {
 			err = a.judging(ctx, log, cfg, settings, f.branch, func(ctx context.Context, j *build.Judge) error {
 				j.Publishing = true
 				return j.Plan(ctx, plan)

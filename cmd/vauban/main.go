@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"syscall"
@@ -68,8 +69,16 @@ func run(args []string) int {
 		fmt.Fprintln(stderr, usage.Error())
 		return exitUsage
 	}
-	fmt.Fprintln(stderr, "vauban:", err)
+	fmt.Fprintln(stderr, "vauban:", permitted(err))
 	return exitFailed
+}
+
+// permitted says of a file that is not for everybody what to do about it.
+func permitted(err error) error {
+	if !errors.Is(err, fs.ErrPermission) || os.Geteuid() == 0 {
+		return err
+	}
+	return fmt.Errorf("%w: run vauban with sudo, or name a state directory of yours with --state DIR", err)
 }
 
 // errDiffers is the end of a command that found what --exit-code asks for.

@@ -75,7 +75,7 @@ func TestExitCodes(t *testing.T) {
 		{"another stage", good, []string{"plan", "web", "--stage", "x"}, 2, "", `stage "x"`},
 		{"another number of parents", good, []string{"plan", "web", "--build-parents", "x"}, 2, "", "--build-parents"},
 		{"no arguments", good, []string{"build"}, 2, "", "name a master or a base to build"},
-		{"no arguments of another command", good, []string{"plan"}, 2, "", "is missing (usage: vauban plan MASTER..."},
+		{"no arguments of another command", good, []string{"boot"}, 2, "", "is missing (usage: vauban boot MASTER"},
 		{"no such configuration", good, []string{"tree", "--config", "/nowhere/config.yml"}, 2, "", "there is no /nowhere/config.yml"},
 		{"a word for a number", good, []string{"prune", "--keep", "x"}, 2, "", `"--keep" flag: it takes a number`},
 		{"an unknown command of a command", good, []string{"export", "x"}, 2, "", "vauban export --help"},
@@ -102,6 +102,13 @@ func TestExitCodes(t *testing.T) {
 		{"drift of no machine", good, []string{"drift", "ssh:a b", "--against", "web/web01"}, 2, "", "is no machine"},
 		{"drift in a folder of a folder", good, []string{"drift", "/x", "--against", "web/web01", "--dir", "/y"}, 2, "", "--dir is for"},
 		{"ci with less than no jobs", good, []string{"ci", "--jobs", "-1"}, 2, "", "--jobs take 1 or more"},
+		{"caches that are no age old", good, []string{"prune", "--keep", "1", "--unused", "soon"}, 2, "", "write for example 30d"},
+		{"caches of a year ago", good, []string{"prune", "--keep", "1", "--unused", "365d", "nothing"}, 2, "", `no base or master "nothing"`},
+		{"a plan of no branch", good, []string{"plan", "web", "--branch", "-x"}, 2, "", "branch"},
+		{"a plan of nothing", good, []string{"plan"}, 2, "", "name a master or a base to build"},
+		{"nothing to serve", good, []string{"serve", "--state", t.TempDir()}, 1, "", "build a master first (vauban build MASTER)"},
+		{"no socket of containerd", good + "\nconfiguration:\n  containerd_address: /nowhere/sock\n", []string{"images", "--state", t.TempDir()}, 1, "", `no socket of containerd at "/nowhere/sock": correct CONTAINERD_ADDRESS`},
+		{"arguments that no shell splits", good + "\nconfiguration:\n  ansible_extra_args: \"-e 'open\"\n", []string{"status"}, 2, "", `config.yml:10:23: "ansible_extra_args" cannot be split into words at column 4`},
 		{"ci without a name", good, []string{"ci"}, 2, "", "`name` is not set"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"vauban/build"
+	"vauban/config"
 	"vauban/export"
 )
 
@@ -31,8 +32,8 @@ of. While a run is at work, only releases are removed.`,
   vauban prune master-12-web --keep 2`,
 		Args: arguments(cobra.ArbitraryArgs),
 		RunE: func(cmd *cobra.Command, names []string) error {
-			if o.Keep < 1 || o.Logs < 1 || o.Unused < 0 {
-				return usage(errors.New("vauban: --keep takes the number of releases and images that stay, 1 or more; so does --logs; --unused takes a time, as 720h"))
+			if o.Keep < 1 || o.Logs < 1 {
+				return usage(errors.New("vauban: --keep takes the number of releases and images that stay, 1 or more; so does --logs"))
 			}
 			if len(names) > 0 {
 				return a.pruneReleases(cmd.Context(), cmd.OutOrStdout(), o, names)
@@ -45,9 +46,33 @@ of. While a run is at work, only releases are removed.`,
 	flags := cmd.Flags()
 	flags.IntVar(&o.Keep, "keep", 0, "how many of the newest releases of a master, and timestamps of an image, stay")
 	flags.IntVar(&o.Logs, "logs", 100, "how many runs keep their logs")
-	flags.DurationVar(&o.Unused, "unused", 30*24*time.Hour, "how long a cache stays that no run uses")
+	o.Unused = 30 * 24 * time.Hour
+	flags.Var((*ageFlag)(&o.Unused), "unused", "how long a cache stays that no run uses, as 12h, 30d or 2w")
 	flags.BoolVar(&o.DryRun, "dry-run", false, "remove nothing, and print what would be")
 	return cmd
+}
+
+// ageFlag is a time that may be so many days or weeks.
+type ageFlag time.Duration
+
+func (f *ageFlag) String() string {
+	if days := time.Duration(*f) / (24 * time.Hour); days > 0 && time.Duration(*f)%(24*time.Hour) == 0 {
+		return fmt.Sprintf("%dd", days)
+	}
+	return time.Duration(*f).String()
+}
+
+func (f *ageFlag) Type() string { return "age" }
+
+// Set takes 0 too: whatever no run uses.
+func (f *ageFlag) Set(text string) error {
+	if text == "0" || text == "0s" {
+		*f = 0
+		return nil
+	}
+	age, err := config.ParseAge(text)
+	*f = ageFlag(age)
+	return err
 }
 
 // removing prints a line for each thing.

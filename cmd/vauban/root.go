@@ -160,7 +160,7 @@ func (a *app) state(s config.Settings) (string, error) {
 // engine connects to containerd.
 func (a *app) engine(ctx context.Context, log *slog.Logger, s config.Settings, stateDir string) (*layers.Engine, error) {
 	if os.Geteuid() != 0 {
-		return nil, errors.New("building needs root: it mounts filesystems and runs containers")
+		return nil, errors.New("images and containers need root, who alone may mount filesystems: run vauban with sudo")
 	}
 	return layers.Open(ctx, layers.Options{
 		StateDir: stateDir, Address: s.ContainerdAddress, Version: version, Log: log,

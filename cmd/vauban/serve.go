@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 
@@ -21,8 +23,10 @@ func newServe(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if _, err := os.Stat(s.tree()); err != nil {
-				return fmt.Errorf("nothing is published yet, build a master first: %w", err)
+			if _, err := os.Stat(s.tree()); errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("nothing is published yet in %q: build a master first (vauban build MASTER), or set UPLOAD_DIR to the tree", s.tree())
+			} else if err != nil {
+				return fmt.Errorf("serving the published tree: %w", err)
 			}
 			var config net.ListenConfig
 			listener, err := config.Listen(cmd.Context(), "tcp", listen)

@@ -70,9 +70,11 @@ func TestStatus(t *testing.T) {
 		"no names":                   {"build"},
 		"two images for conffs":      {"build", "--if-stale", "--on", "latest"},
 		"a branch that is not there": {"status", "--branch", "gone"},
+		"a check of no host":         {"build", "web-eu", "--check", "--limit", "nope*"},
+		"a plan of no host":          {"plan", "web-eu", "--limit", "nope*"},
 	} {
 		want := 2
-		if name == "a branch that is not there" {
+		if name == "a branch that is not there" || strings.HasSuffix(name, "no host") {
 			want = 1
 		}
 		if code, _, errs := vauban(t, append(global, args...)...); code != want || errs == "" {

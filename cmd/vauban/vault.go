@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"vauban/config"
+	"vauban/internal/near"
 	"vauban/vault"
 )
 
@@ -140,9 +142,19 @@ func listVaultJSON(ctx context.Context, out io.Writer, store vault.Store) error 
 func showVault(ctx context.Context, out io.Writer, store vault.Store, args []string) error {
 	id, err := store.Get(ctx, args[0])
 	if err != nil {
-		return err
+		return unknownHost(ctx, store, args[0], err)
 	}
 	return printIdentity(out, id)
+}
+
+// unknownHost says of a host without an identity which there are.
+func unknownHost(ctx context.Context, store vault.Store, host string, err error) error {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	hosts, _ := store.List(ctx) // a hint
+	do := cmp.Or(near.Question(near.Words(host, hosts)), "vauban vault list names those that have; a build of its conffs makes one")
+	return fmt.Errorf("host %q has no identity in the vault: %s", host, do)
 }
 
 // printIdentity prints what everybody may know.
@@ -159,7 +171,7 @@ func printIdentity(out io.Writer, id vault.Identity) error {
 func rotateVault(ctx context.Context, out io.Writer, store vault.Store, args []string) error {
 	id, err := vault.Rotate(ctx, store, args[0])
 	if err != nil {
-		return err
+		return unknownHost(ctx, store, args[0], err)
 	}
 	return printIdentity(out, id)
 }

@@ -41,6 +41,14 @@ func TestVaultList(t *testing.T) {
 	if strings.Contains(out, "PRIVATE") {
 		t.Error("private keys are listed")
 	}
+	for _, verb := range []string{"show", "rotate"} {
+		for host, want := range map[string]string{"wbe01": `did you mean "web01"?`, "db7": "vauban vault list"} {
+			code, _, errs := vauban(t, "--config", cfg, "vault", verb, host)
+			if code != 1 || !strings.Contains(errs, want) || !strings.Contains(errs, "no identity in the vault") {
+				t.Errorf("%s %s: exit code %d, stderr %q", verb, host, code, errs)
+			}
+		}
+	}
 	if err := os.Unsetenv("VAULTED_SSHD_KEYS_KEY"); err != nil {
 		t.Fatal(err)
 	}
