@@ -32,6 +32,10 @@ const running = `
       ansible.posix.mount: {path: /srv/ephemeral, src: tmpfs, fstype: tmpfs, state: ephemeral}
     - name: "fine: unmounted, as nothing is mounted"
       mount: {path: /srv/data, state: unmounted}
+    - name: "mount: for a moment"
+      mount: {path: /srv/moment, src: tmpfs, fstype: tmpfs, state: mounted}
+    - name: "fine: absent, with its mount point"
+      mount: {path: /srv/moment, state: absent}
     - name: "mount: / read-only"
       command: mount -o remount,ro /
     - name: "fine: not read-only and not mounted over"
@@ -210,6 +214,9 @@ func TestRunningMachine(t *testing.T) {
 		}
 		if _, err := os.Stat(filepath.Join(root, "srv/ephemeral")); err != nil {
 			t.Error(err)
+		}
+		if _, err := os.Stat(filepath.Join(root, "srv/moment")); !os.IsNotExist(err) {
+			t.Errorf("an absent mount point is there, error %v", err)
 		}
 		return nil
 	})
