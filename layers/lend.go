@@ -90,7 +90,9 @@ func keepingDate(dir string, fn func() error) error {
 	return os.Chtimes(dir, info.ModTime(), info.ModTime())
 }
 
-func (c *Container) hostsLine() string { return "127.0.1.1\t" + c.Name() + "\n" }
+// hostsLine has blanks as nobody else writes them: a playbook's own line for the
+// machine is not taken for ours.
+func (c *Container) hostsLine() string { return "127.0.1.1 \t" + c.Name() + "\n" }
 
 // ship writes a file of one line that the layer keeps. It leaves alone what
 // says so already: what is unchanged is in no layer.

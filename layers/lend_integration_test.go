@@ -65,6 +65,8 @@ func TestLentFiles(t *testing.T) {
 			"etc/resolv.conf/it": "in\n"}},
 		"edited in place": {`sed -i 's/^127.0.0.1.*/& canary/' /etc/hosts`, map[string]string{
 			"etc/hosts": strings.Replace(before["etc/hosts"], "\tlocalhost\n", "\tlocalhost canary\n", 1)}},
+		"written with a line for the machine": {`printf '127.0.0.1\tlocalhost\n127.0.1.1\tlent\n' >/etc/hosts`, map[string]string{
+			"etc/hosts": "127.0.0.1\tlocalhost\n127.0.1.1\tlent\n"}},
 		"a copy": {`cp -a /etc/hosts /srv/hosts`, map[string]string{
 			"etc/hosts": before["etc/hosts"]}},
 		"a hard link": {`ln /etc/machine-id /srv/id`, map[string]string{
