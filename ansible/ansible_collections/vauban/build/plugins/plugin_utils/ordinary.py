@@ -11,13 +11,12 @@ takes an action's place stays in it.
 """
 
 import functools
-import re
 import shlex
 import subprocess
 
 from ansible.executor.task_executor import TaskExecutor
 
-from ansible_collections.vauban.build.plugins.plugin_utils import facts as builders, rsync
+from ansible_collections.vauban.build.plugins.plugin_utils import facts as builders, rsync, shell
 
 COLLECTIONS = ('', 'ansible.builtin', 'ansible.legacy', 'ansible.posix', 'community.general')
 LOOPBACK = ('', '127.0.0.1', '0.0.0.0', '::', '::1', 'localhost', 'ip6-localhost')
@@ -94,17 +93,9 @@ def commands(machine, run, tmp=None, task_vars=None):
     return run(tmp, task_vars)
 
 
-@functools.lru_cache
-def paths_of(names):
-    """Matches the standard paths of commands where a shell takes them for a command."""
-    before = r'(?:^|[;&|({\n]|\b(?:if|then|else|do|while|until|sudo|exec|nohup|time)\s|!\s)\s*'
-    return re.compile(f'({before})(?:/usr)?/s?bin/({"|".join(names)})' + r'(?=[\s;&|)]|$)')
-
-
 def by_path(container, line):
     """Replaces the paths of commands that have a stand-in by that of the stand-in."""
-    return paths_of(tuple(container['stand_ins'])).sub(
-        lambda found: f"{found[1]}{container['bin']}/{found[2]}", line)
+    return shell.lead(line, container['stand_ins'], container['bin'])
 
 
 def facts(machine, run, tmp=None, task_vars=None):

@@ -1,0 +1,41 @@
+"""Finds the commands that lines of shell call by their paths."""
+
+import functools
+import re
+
+BEFORE = r'(?:^|[;&|({\n]|\b(?:if|then|else|do|while|until|sudo|exec|nohup|time)\s|!\s)\s*'
+PATH = r'(?:/usr)?/s?bin/'
+
+# What a shell hands on as it is, and what may so be the text of a file: words
+# in quotes, comments, and the documents that commands are given to read.
+QUOTED = r'''\\[^\n]|'[^']*'|(?P<double>"(?:\\.|[^"\\])*")|(?<!\S)#[^\n]*'''
+DOCUMENT = (r'''(?<!<)<<-?[ \t]*['"\\]?(?P<tag>\w+)['"]?(?P<rest>[^\n]*)'''
+            r'(?P<body>\n(?:[^\n]*\n)*?[ \t]*(?P=tag)[ \t]*(?=\n|\Z))')
+
+
+@functools.lru_cache
+def patterns(names):
+    """Matches calls of commands, or text; and calls within double quotes."""
+    called = PATH + f'(?P<name>{"|".join(map(re.escape, names))})'
+    return (re.compile(f'{QUOTED}|{DOCUMENT}|(?P<before>{BEFORE}){called}' + r'(?=[\s;&|)]|$)', re.DOTALL),
+            re.compile(r'(?P<before>\$\(\s*)' + called + r'(?=[\s;&|)])'))
+
+
+def lead(line, names, folder):
+    """Has a line call the commands of these names in a folder, where it calls them by a standard path."""
+    called, substituted = patterns(tuple(names))
+
+    def put(found):
+        return f"{found['before']}{folder}/{found['name']}"
+
+    def changed(found):
+        if found['name']:
+            return put(found)
+        if found['double']:
+            return substituted.sub(put, found[0])
+        if found['body']:
+            begin = found[0][:found.start('rest') - found.start()]
+            return begin + lead(found['rest'], names, folder) + found['body']
+        return found[0]
+
+    return called.sub(changed, line)
