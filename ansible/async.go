@@ -1,6 +1,7 @@
 package ansible
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -17,10 +18,15 @@ import (
 const maxJob = 5 * time.Minute
 
 // finishJobs waits for the `async` tasks that still run when the playbook is
-// over, and reports those that do not end or end badly.
-func (r *record) finishJobs(ctx context.Context, targets []target) {
+// over, and reports those that do not end or end badly. Those that no_log hides
+// from the events are listed in a file.
+func (r *record) finishJobs(ctx context.Context, targets []target, hiddenFile string) {
+	hidden, err := readLines[event](hiddenFile)
+	if err != nil {
+		r.err = cmp.Or(r.err, fmt.Errorf("reading which jobs no_log hides: %w", err))
+	}
 	end := time.Now().Add(maxJob)
-	for _, job := range r.jobs {
+	for _, job := range slices.Concat(r.jobs, hidden) {
 		i := slices.IndexFunc(targets, func(t target) bool { return t.name == job.Host })
 		if i < 0 || job.Job == "" {
 			continue

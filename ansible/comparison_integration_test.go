@@ -109,6 +109,7 @@ func checkContents(t *testing.T, root string) {
 	t.Helper()
 	for path, want := range map[string]string{
 		"srv/left":                  "left\n",
+		"srv/hidden":                "hidden\n",
 		"home/sailor/left":          "left\n",
 		"srv/joined":                "joined\n",
 		"srv/synchronized/sub/t wo": "two\n",
@@ -179,9 +180,13 @@ func plainRun(t *testing.T, repository, root, tally string) {
 		t.Fatalf("plain ansible: %v\n%s", err, out)
 	}
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
-		_, errs := os.Stat(root + "/srv/left")
-		_, also := os.Stat(root + "/home/sailor/left")
-		if errs == nil && also == nil {
+		left := 0
+		for _, path := range []string{"/srv/left", "/srv/hidden", "/home/sailor/left"} {
+			if _, err := os.Stat(root + path); err != nil {
+				left++
+			}
+		}
+		if left == 0 {
 			return
 		}
 		if time.Now().After(deadline) {

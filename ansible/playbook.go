@@ -212,7 +212,7 @@ func (p *Playbook) ansible(ctx context.Context, c *workingCopy, s settings, g ga
 		events: record.read,
 	}.run(ctx)
 	if ctx.Err() == nil {
-		record.finishJobs(ctx, targets)
+		record.finishJobs(ctx, targets, files.description+".jobs")
 	}
 	if ctx.Err() != nil {
 		return outcome{}, errors.Join(context.Cause(ctx), record.close())

@@ -72,8 +72,10 @@ class Machine:
 
 
 def noted(machine, run, tmp=None, task_vars=None):
-    """Notes facts of the builder that are written."""
+    """Notes facts of the builder that are written, and jobs that are begun."""
     result = run(tmp, task_vars)
+    if machine.task.no_log and not machine.task.poll and result.get('results_file'):
+        machine.run.note_job(machine.task.delegate_to or machine.name, machine.task, result['results_file'])
     if machine.run.mitogen and machine.profile and result.get('changed'):
         # no shell reads it before the next task, and /run may want filling
         subprocess.run([*machine.enter, '/bin/sh', '-c', '. ' + shlex.quote(machine.profile)], check=False,

@@ -78,6 +78,13 @@ class Run:
         with open(container['passed'], 'a', encoding='utf-8') as file:
             file.write(f'{task}\t{what}\n')
 
+    def note_job(self, host, task, job):
+        """Writes down a job of `async` of which no_log lets no callback know."""
+        fields = {'host': host, 'task': task.get_name().strip(), 'path': task.get_path() or '', 'job': job, 'limit': task.async_val}
+        with open(self.path + '.jobs', 'a', encoding='utf-8') as file:
+            json.dump(fields, file)
+            file.write('\n')
+
 
 def load():
     """Reads the description that the environment names."""
