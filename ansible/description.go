@@ -47,6 +47,7 @@ type container struct {
 	Bin      string   `json:"bin"`
 	StandIns []string `json:"stand_ins"`
 	Busy     string   `json:"busy"`
+	Units    string   `json:"units"`
 }
 
 // keptVariables are those of the container that become methods must not drop.
@@ -103,7 +104,7 @@ func (p *Playbook) writeFiles(c *workingCopy, targets []target, mitogen bool) (r
 	for _, t := range targets {
 		d.Hosts[t.name] = t.variables()
 		if t.passed != "" {
-			d.Containers[t.name] = container{t.passed, layers.StandInPath, layers.StandIns(), layers.BusyPath}
+			d.Containers[t.name] = container{t.passed, layers.StandInPath, layers.StandIns(), layers.BusyPath, layers.UnitsPath}
 		}
 		names = append(names, t.name)
 	}

@@ -134,6 +134,23 @@ const running = `
       copy: {dest: /srv/facts, content: "{{ cores }} {{ ansible_memtotal_mb }} {{ ansible_distribution }}\n"}
       vars: {cores: "{{ ansible_facts.processor_cores }}"}
       when: ansible_swaptotal_mb >= 0
+    - name: "fine: a service that is started"
+      systemd: {name: canary, state: started, daemon_reload: true}
+    - copy: {dest: /etc/systemd/system/halted.service, content: "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n"}
+    - name: "fine: and one that is stopped"
+      service: {name: halted, state: stopped, enabled: true}
+    - name: "fine: services"
+      service_facts:
+    - name: "fine: are those that the machine will have"
+      assert:
+        that:
+          - services['canary.service'] == {'name':'canary.service', 'state':'running', 'status':'static', 'source':'systemd'}
+          - services['halted.service'].state == 'inactive' and services['halted.service'].status == 'enabled'
+          - services['systemd-journald.service'].state == 'running'
+          - services['systemd-modules-load.service'].state == 'stopped'
+          - services['getty@.service'].state == 'unknown'
+          - services['apt-daily.service'].state == 'inactive'
+          - "'procps' in services"
     - name: "fine: systemd knows of none either"
       command: systemd-detect-virt --container
       failed_when: false

@@ -25,6 +25,10 @@ const Profile = insideDir + "/profile"
 // StandInPath is the folder of the stand-ins.
 const StandInPath = insideDir + "/bin"
 
+// UnitsPath is a program inside that prints the services of systemd's that the
+// machine would have, and which of them would run, while no systemd does.
+const UnitsPath = insideDir + "/units"
+
 // BusyPath is a program inside that ends well when the container holds a
 // process besides process 1 and those that run the program.
 const BusyPath = insideDir + "/busy"

@@ -16,7 +16,7 @@ import subprocess
 
 from ansible.executor.task_executor import TaskExecutor
 
-from ansible_collections.vauban.build.plugins.plugin_utils import facts as builders, rsync, shell
+from ansible_collections.vauban.build.plugins.plugin_utils import facts as builders, rsync, services, shell
 
 COLLECTIONS = ('', 'ansible.builtin', 'ansible.legacy', 'ansible.posix', 'community.general')
 LOOPBACK = ('', '127.0.0.1', '0.0.0.0', '::', '::1', 'localhost', 'ip6-localhost')
@@ -210,6 +210,11 @@ ADAPTED = {
     'raw': commands,
     'setup': facts,
     'gather_facts': facts,
+    'service_facts': services.facts,
+    'service': services.changed,
+    'systemd': services.changed,
+    'systemd_service': services.changed,
+    'sysvinit': services.changed,
     'reboot': reboot,
     'shutdown': shutdown,
     'modprobe': modprobe,

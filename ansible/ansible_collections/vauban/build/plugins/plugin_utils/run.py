@@ -16,8 +16,8 @@ class Run:
 
     hosts: variables of each host that is built, by name
     containers: of each host, the file for notes of what a stage leaves out, the
-        folder inside (bin) of the commands that have stand_ins, and the program
-        that tells whether it is busy
+        folder inside (bin) of the commands that have stand_ins, and the programs
+        that tell whether it is busy and which units it has
     groups: groups of a built host that the inventory does not know
     independent: each host is to come out as if it were built alone
     mitogen: hosts are reached by way of Mitogen
