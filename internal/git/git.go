@@ -94,8 +94,12 @@ func (g Git) WithLogin(server *url.URL, username, password string) (Git, error) 
 		secret = username // a token may stand in the user's place
 	}
 	key := "credential." + server.Scheme + "://" + server.Host + ".helper"
-	// The empty helper takes away those of the user.
-	g = g.WithConfig([2]string{key, ""}, [2]string{key, helper})
+	if password != "" {
+		// The empty helper takes away those of the user. One of them may know
+		// the password of a name that comes without.
+		g = g.WithConfig([2]string{key, ""})
+	}
+	g = g.WithConfig([2]string{key, helper})
 	g = g.With("VAUBAN_GIT_USERNAME="+username, "VAUBAN_GIT_PASSWORD="+password)
 	g.secrets = slices.Concat(g.secrets, []string{secret, url.QueryEscape(secret)})
 	return g, nil

@@ -54,7 +54,8 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// The login reaches its server, and neither another one nor an error.
+// The login reaches its server, and neither another one nor an error. A helper
+// of the user's is asked where there is no password.
 func TestLogin(t *testing.T) {
 	var asked []string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
@@ -65,17 +66,23 @@ func TestLogin(t *testing.T) {
 		http.Error(w, "no", http.StatusUnauthorized)
 	}))
 	defer server.Close()
-	for _, test := range []struct{ server, user, password, want string }{
-		{server.URL, "robot", "hunter2", "robot:hunter2"},
-		{server.URL, "hunter2", "", "hunter2:"},
-		{"http://elsewhere.example.com", "robot", "hunter2", ""},
+	helper := [2]string{"credential.helper", `!f() { test "$1" != get || printf 'username=own\npassword=kept\n'; }; f`}
+	for _, test := range []struct {
+		git                          Git
+		server, user, password, want string
+	}{
+		{New(os.Environ()), server.URL, "robot", "hunter2", "robot:hunter2"},
+		{New(os.Environ()), server.URL, "hunter2", "", "hunter2:"},
+		{New(os.Environ()), "http://elsewhere.example.com", "robot", "hunter2", ""},
+		{New(os.Environ()).WithConfig(helper), server.URL, "robot", "hunter2", "robot:hunter2"},
+		{New(os.Environ()).WithConfig(helper), server.URL, "hunter2", "", "own:kept"},
 	} {
 		asked = nil
 		at, err := url.Parse(test.server)
 		if err != nil {
 			t.Fatal(err)
 		}
-		g, err := New(os.Environ()).WithLogin(at, test.user, test.password)
+		g, err := test.git.WithLogin(at, test.user, test.password)
 		if err != nil {
 			t.Fatal(err)
 		}
