@@ -93,7 +93,10 @@ func cgroupMountsIn(mountinfo string) (map[string]string, error) {
 		}
 		switch super[0] {
 		case "cgroup2":
-			found[""] = fields[4]
+			// Others mount it once more elsewhere, for their own use.
+			if found[""] != unifiedMount {
+				found[""] = fields[4]
+			}
 		case "cgroup":
 			// The controllers stand among the super options, in the
 			// order of /proc/PID/cgroup, after "rw".
