@@ -47,7 +47,9 @@ func (e *Engine) aptListsPool(key string) string { return filepath.Join(e.aptDir
 func (c *Container) aptDir(name string) string   { return filepath.Join(c.dir, "apt", name) }
 
 // fillApt gives the container packages and lists that were fetched before.
-func (c *Container) fillApt(ctx context.Context) error {
+// Nothing of the image runs yet: it could put a link to some place on the
+// builder where the packages go.
+func (c *Container) fillApt() error {
 	if !c.has("/usr/bin/apt-get") {
 		return nil
 	}
@@ -63,7 +65,13 @@ func (c *Container) fillApt(ctx context.Context) error {
 	if info, err := os.Stat(pool); err == nil && time.Since(info.ModTime()) < aptListsAge {
 		return linkFiles(pool, c.aptDir("lists"))
 	}
-	if !c.options.AptLists {
+	c.lacksLists = true
+	return nil
+}
+
+// fetchLists fetches the package lists that nobody had.
+func (c *Container) fetchLists(ctx context.Context) error {
+	if !c.lacksLists || !c.options.AptLists {
 		return nil
 	}
 	if _, err := c.output(ctx, "apt-get", "update", "-q"); err != nil {

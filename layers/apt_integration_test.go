@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -104,4 +105,24 @@ func TestAptListsOfOtherSourcesAreNotLent(t *testing.T) {
 			t.Errorf("lists of other sources are there: %s", said)
 		}
 	})
+}
+
+// What runs first in a container is the image's own: it may be from a step that
+// wants packages put where a link leads to on the builder.
+func TestAptPackagesFollowNoLink(t *testing.T) {
+	e, base := shared.use(t)
+	builders := t.TempDir()
+	trojan := applyOne(t, e, script(`echo evil >/var/cache/apt/archives/planted_1_all.deb
+		rm -f /usr/bin/systemd-tmpfiles
+		printf '#!/bin/sh\nrm -r /var/cache/apt/archives\nln -s `+builders+` /var/cache/apt/archives\n' >/usr/bin/systemd-tmpfiles
+		chmod 755 /usr/bin/systemd-tmpfiles`), target("planting", base))
+	if _, err := os.Stat(filepath.Join(shared.dir, "apt/archives/planted_1_all.deb")); err != nil {
+		t.Fatal(err)
+	}
+	live(t, e, target("planted", trojan), func(c *layers.Container) {
+		mustSh(t, c, `test -L /var/cache/apt/archives`)
+	})
+	if found, err := os.ReadDir(builders); err != nil || len(found) > 0 {
+		t.Errorf("a folder of the builder got %v, error %v", found, err)
+	}
 }

@@ -65,7 +65,8 @@ type Container struct {
 	ownedCgroup string   // made by us beside runc's
 	failedUnits []string // of systemd, those that were reported
 
-	lists string // key of apt's package lists
+	lists      string // key of apt's package lists
+	lacksLists bool   // none were known
 }
 
 // Name is the inventory's name of the machine this container stands for.
@@ -197,7 +198,10 @@ func (c *Container) furnish(ctx context.Context) error {
 		}
 		return errors.Join(c.lend(), c.lendApt())
 	})
-	if err != nil || !c.options.Systemd {
+	if err != nil {
+		return err
+	}
+	if err := c.fillApt(); err != nil || !c.options.Systemd {
 		return err
 	}
 	return c.prepareSystemd()
@@ -212,7 +216,7 @@ func (c *Container) settle(ctx context.Context) error {
 	if err := fill(ctx); err != nil {
 		return err
 	}
-	return c.fillApt(ctx)
+	return c.fetchLists(ctx)
 }
 
 // stop ends everything in the container, in order: TERM, ten seconds, KILL.
