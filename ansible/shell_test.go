@@ -21,6 +21,9 @@ func TestLeadToStandIns(t *testing.T) {
 		"true && /sbin/reboot; /bin/mount -a":                        "true && BIN/reboot; BIN/mount -a",
 		"if ! /sbin/reboot; then sudo /bin/mount -a; fi":             "if ! BIN/reboot; then sudo BIN/mount -a; fi",
 		"true &&\\\n  /sbin/reboot":                                  "true &&\\\n  BIN/reboot",
+		"true && \\\n\t/sbin/reboot":                                 "true && \\\n\tBIN/reboot",
+		"chmod u-s /usr/bin/at \\\n\t/bin/mount \\\n\t/usr/bin/su":   "chmod u-s /usr/bin/at \\\n\t/bin/mount \\\n\t/usr/bin/su",
+		"all=(/bin/mount\n/bin/umount); (/bin/mount -a)":             "all=(/bin/mount\n/bin/umount); (BIN/mount -a)",
 		"# don't\n/sbin/reboot # isn't\n(/bin/mount -a)":             "# don't\nBIN/reboot # isn't\n(BIN/mount -a)",
 		"x=$(/bin/mount | wc -l)":                                    "x=$(BIN/mount | wc -l)",
 		`x="$(/bin/mount | wc -l) $#" && /sbin/reboot`:               `x="$(BIN/mount | wc -l) $#" && BIN/reboot`,
@@ -43,7 +46,7 @@ func TestLeadToStandIns(t *testing.T) {
 	cmd := exec.Command(python, "-B", "-c", `import json, sys
 sys.path.insert(0, 'ansible_collections/vauban/build/plugins/plugin_utils')
 import shell
-names = ('mount', 'reboot', 'systemctl')
+names = ('mount', 'reboot', 'systemctl', 'umount')
 json.dump({line: shell.lead(line, names, 'BIN') for line in json.load(sys.stdin)}, sys.stdout)`)
 	cmd.Stdin = strings.NewReader(string(lines))
 	out, err := cmd.Output()

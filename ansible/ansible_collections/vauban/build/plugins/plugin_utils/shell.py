@@ -3,12 +3,14 @@
 import functools
 import re
 
-BEFORE = r'(?:^|[;&|({\n]|\b(?:if|then|else|do|while|until|sudo|exec|nohup|time)\s|!\s)\s*'
+# A line that ends with a backslash goes on in the next one.
+BEFORE = r'(?:^|[;&|({\n]|\b(?:if|then|else|do|while|until|sudo|exec|nohup|time)\s|!\s)(?:\s|\\\n)*'
 PATH = r'(?:/usr)?/s?bin/'
 
 # What a shell hands on as it is, and what may so be the text of a file: words
-# in quotes, comments, and the documents that commands are given to read.
-QUOTED = r'''\\[^\n]|'[^']*'|(?P<double>"(?:\\.|[^"\\])*")|(?<!\S)#[^\n]*'''
+# in quotes and in arrays, comments, and the documents that commands are given
+# to read.
+QUOTED = r'''\\.|'[^']*'|(?P<double>"(?:\\.|[^"\\])*")|(?<==)\([^()]*\)|(?<!\S)#[^\n]*'''
 DOCUMENT = (r'''(?<!<)<<-?[ \t]*['"\\]?(?P<tag>\w+)['"]?(?P<rest>[^\n]*)'''
             r'(?P<body>\n(?:[^\n]*\n)*?[ \t]*(?P=tag)[ \t]*(?=\n|\Z))')
 
