@@ -103,11 +103,12 @@ func (t *Tail) Write(b []byte) (int, error) {
 
 func (t *Tail) limit() int { return cmp.Or(t.Limit, 4096) }
 
-// String is the lines that were kept whole.
+// String is the lines that were kept whole, or the end of a line that is longer
+// than what is kept.
 func (t *Tail) String() string {
-	text := strings.ToValidUTF8(string(t.kept), "")
-	if len(t.kept) == t.limit() {
-		_, text, _ = strings.Cut(text, "\n") // the first line is not whole
+	text := strings.TrimRight(strings.ToValidUTF8(string(t.kept), ""), " \r\n")
+	if _, whole, ok := strings.Cut(text, "\n"); ok && len(t.kept) == t.limit() {
+		text = whole // without the first line, which is not
 	}
 	return strings.TrimSpace(text)
 }

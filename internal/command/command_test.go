@@ -65,13 +65,20 @@ func TestClosedOutputEndsTheProgram(t *testing.T) {
 }
 
 func TestTail(t *testing.T) {
-	said := &Tail{Limit: 10}
-	for _, text := range []string{"first line\n", "second\n", "3rd\n"} {
-		if n, err := said.Write([]byte(text)); n != len(text) || err != nil {
-			t.Fatal(n, err)
+	for want, texts := range map[string][]string{
+		"3rd":        {"first line\n", "second\n", "3rd\n"},
+		"short":      {"short\n"},
+		"f one line": {"the end of", " one line"},
+		"one line":   {"the end of one line\n"},
+	} {
+		said := &Tail{Limit: 10}
+		for _, text := range texts {
+			if n, err := said.Write([]byte(text)); n != len(text) || err != nil {
+				t.Fatal(n, err)
+			}
 		}
-	}
-	if got := said.String(); got != "3rd" {
-		t.Errorf("got %q, want the whole lines of the last 10 bytes", got)
+		if got := said.String(); got != want {
+			t.Errorf("of %q is kept %q, want %q: the whole lines of the last 10 bytes, or what there is of one", texts, got, want)
+		}
 	}
 }
