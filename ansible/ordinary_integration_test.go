@@ -151,6 +151,7 @@ const running = `
           - services['getty@.service'].state == 'unknown'
           - services['apt-daily.service'].state == 'inactive'
           - "'procps' in services"
+    - copy: {dest: /srv/passwords, mode: "0600", content: "{{ lookup('password', 'made/up') }} {{ lookup('password', 'kept') }} {{ lookup('password', '/dev/null') }}"}
     - name: "fine: systemd knows of none either"
       command: systemd-detect-virt --container
       failed_when: false
@@ -165,6 +166,7 @@ func TestRunningMachine(t *testing.T) {
 		"ansible.cfg": "[defaults]\ninventory = hosts\n",
 		"hosts":       "web1 ansible_host=192.0.2.1 ansible_processor_vcpus=77 ansible_processor_count='{{ one }}' ansible_kernel=own\nother\n",
 		"play.yml":    running,
+		"kept":        "of the repository\n",
 	})
 	r := open(t, Options{Repo: repository, Environ: os.Environ()})
 	e, base := engine(t)
@@ -202,8 +204,9 @@ func TestRunningMachine(t *testing.T) {
 			t.Errorf("nothing is noted of task %q", name)
 		}
 	}
-	if len(notices) != 1 || !strings.HasPrefix(notices[0], "web1: /srv/facts was written from ansible_processor_cores of the builder") {
-		t.Errorf("got notices %q, want one of /srv/facts", notices)
+	if len(notices) != 2 || !strings.HasPrefix(notices[0], "web1: /srv/facts was written from ansible_processor_cores of the builder") ||
+		!strings.HasPrefix(notices[1], ": lookup('password') made up made/up, for this run") {
+		t.Errorf("got notices %q, want one of /srv/facts and one of a password", notices)
 	}
 	var label []Passed
 	if err := json.Unmarshal([]byte(img.Config.Config.Labels[LabelPassed]), &label); err != nil || len(label) != len(told) {

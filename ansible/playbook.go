@@ -193,6 +193,11 @@ func (p *Playbook) apply(ctx context.Context, c *workingCopy, targets []target) 
 	return all, group.Wait()
 }
 
+// report gives the notices that the plugins left beside the description of a run.
+func (p *Playbook) report(c *workingCopy, description string) error {
+	return errors.Join(p.reportFacts(description+".facts"), p.reportAlone(c, description+".alone"), p.reportPasswords(description+".passwords"))
+}
+
 // ansible runs ansible-playbook on the targets.
 func (p *Playbook) ansible(ctx context.Context, c *workingCopy, s settings, g galaxy, targets []target) (outcome, error) {
 	files, err := p.writeFiles(c, targets, p.usesMitogen(s))
@@ -217,7 +222,7 @@ func (p *Playbook) ansible(ctx context.Context, c *workingCopy, s settings, g ga
 	if ctx.Err() != nil {
 		return outcome{}, errors.Join(context.Cause(ctx), record.close())
 	}
-	if err := errors.Join(p.reportFacts(files.description+".facts"), p.reportAlone(c, files.description+".alone")); err != nil {
+	if err := p.report(c, files.description); err != nil {
 		return outcome{}, errors.Join(err, record.close())
 	}
 	if err := errors.Join(record.close(), record.readNeighbours(files.description+".neighbours")); err != nil {

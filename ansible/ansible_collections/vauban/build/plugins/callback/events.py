@@ -21,7 +21,7 @@ from ansible.plugins.callback import CallbackBase
 from ansible.release import __version__
 from ansible.vars.manager import VariableManager
 
-from ansible_collections.vauban.build.plugins.plugin_utils import alone, facts, guard, mitogen, ordinary, run as vauban
+from ansible_collections.vauban.build.plugins.plugin_utils import alone, facts, guard, mitogen, ordinary, passwords, run as vauban
 
 MAX_NOTES = 1 << 20
 
@@ -47,6 +47,7 @@ class CallbackModule(CallbackBase):
         guard.install(self._run)
         self._attach('tasks that want a running machine, and synchronize, are not helped along', ordinary.install, self._run)
         self._attach('files that hold facts of the builder are not told of', facts.install)
+        self._attach('passwords that are made up are not told of', passwords.install, self._run)
         self._attach('tasks that look at other hosts are not told of', alone.install, self._run)
 
     def _attach(self, without, install, *args):
