@@ -53,6 +53,9 @@ type container struct {
 // keptVariables are those of the container that become methods must not drop.
 var keptVariables = []string{"SYSTEMD_OFFLINE", "container", "DEBIAN_FRONTEND", "PYTHONDONTWRITEBYTECODE", "LC_ALL"}
 
+// offline is in the environment where no systemd runs.
+const offline = "SYSTEMD_OFFLINE=1"
+
 // variables are those of a built host.
 func (t target) variables() map[string]any {
 	kept := []string{}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -57,6 +58,7 @@ type record struct {
 }
 
 type hostRecord struct {
+	idle    bool // no service runs
 	log     io.WriteCloser
 	task    string // header that stands in the log
 	played  bool
@@ -68,7 +70,7 @@ type hostRecord struct {
 func (p *Playbook) newRecord(c *workingCopy, targets []target) (*record, error) {
 	r := &record{playbook: p, copy: c, hosts: map[string]*hostRecord{}, shown: map[string]bool{}}
 	for _, t := range targets {
-		h := &hostRecord{}
+		h := &hostRecord{idle: slices.Contains(t.enter, offline)}
 		r.hosts[t.name] = h
 		if p.options.Output == nil {
 			continue
@@ -232,7 +234,7 @@ func (r *record) failure(name string, h *hostRecord) error {
 	}
 	return &TaskError{Task: oneLine(h.failure.Task), Place: h.failure.Path, Status: h.failure.Status,
 		Message: r.copy.relative(h.failure.Message) + hint(h.failure.Message, r.neighbours[name]) +
-			mitogenHint(h.failure, r.core, r.mitogen)}
+			mitogenHint(h.failure, r.core, r.mitogen) + serviceHint(h.failure, h.idle)}
 }
 
 // TaskError tells which task of a playbook failed on a host.
@@ -263,6 +265,20 @@ func hint(message string, neighbours []string) string {
 	}
 	return fmt.Sprintf("\nThis host reads hostvars of %s: hosts that are built side by side do not see each other's facts, "+
 		"unless config.yml says `ansible_run: together` for their master", strings.Join(neighbours, ", "))
+}
+
+// What clients say whose server does not run, and modules that are clients.
+var (
+	noServer = regexp.MustCompile(`(?i)connection refused|errno 111\b|can't connect to (local|mysql) |connection to server .*failed|could not connect to server|cannot connect to the docker daemon|fetching server api version|failed to connect to bus|has not been booted with systemd`)
+	clients  = regexp.MustCompile(`(^|\.)(mysql|postgresql|mongodb|rabbitmq|docker|podman|proxysql|influxdb|elastic|ldap)_`)
+)
+
+// serviceHint explains failures that come from services not running in a stage.
+func serviceHint(e *event, idle bool) string {
+	if !idle || !noServer.MatchString(e.Message) && !clients.MatchString(e.Action) {
+		return ""
+	}
+	return "\nNo service runs in this stage: if the task talks to one, write `init: systemd` for the master, or `init: systemd@` before the playbook"
 }
 
 // readNeighbours reads which hosts looked at which: see note_neighbour in

@@ -58,6 +58,27 @@ func TestHint(t *testing.T) {
 	}
 }
 
+func TestServiceHint(t *testing.T) {
+	for _, test := range []struct {
+		e    event
+		want bool
+	}{
+		{event{Action: "command", Message: "ERROR 2002 (HY000): Can't connect to local server through socket '/run/mysqld/mysqld.sock' (2)"}, true},
+		{event{Action: "uri", Message: "Status code was -1: Request failed: <urlopen error [Errno 111] Connection refused>"}, true},
+		{event{Action: "community.postgresql.postgresql_user", Message: "the output has been hidden"}, true},
+		{event{Action: "shell", Message: `psql: error: connection to server on socket "/var/run/postgresql/.s.PGSQL.5432" failed: No such file`}, true},
+		{event{Action: "shell", Message: "non-zero return code\nit broke"}, false},
+		{event{Action: "apt", Message: "No package matching 'mysql_client' is available"}, false},
+	} {
+		if got := serviceHint(&test.e, true); (got != "") != test.want {
+			t.Errorf("%+v: got %q", test.e, got)
+		}
+		if got := serviceHint(&test.e, false); got != "" {
+			t.Errorf("%+v under systemd: got %q", test.e, got)
+		}
+	}
+}
+
 // A stream that breaks off must not look like a run that went well.
 func TestBrokenRecord(t *testing.T) {
 	for _, broken := range []string{stream[:len(stream)-40], "", "not json\n" + stream} {
