@@ -139,6 +139,20 @@ const running = `
     - copy: {dest: /etc/systemd/system/halted.service, content: "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n"}
     - name: "fine: and one that is stopped"
       service: {name: halted, state: stopped, enabled: true}
+    - name: "fine: the first answers at once"
+      systemd: {name: canary}
+      register: asked
+      until: asked.status.ActiveState == 'active'
+      failed_when: asked.status.FragmentPath != '/etc/systemd/system/canary.service'
+      retries: 3
+      delay: 1
+    - name: "fine: and is stopped once"
+      service: {name: canary, state: stopped}
+      register: stopped
+      loop: [1, 2]
+      failed_when: stopped is changed != (item == 1)
+    - name: "fine: it starts again"
+      command: /bin/systemctl enable --now canary getty@tty5
     - name: "fine: services"
       service_facts:
     - name: "fine: are those that the machine will have"

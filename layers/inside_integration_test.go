@@ -13,6 +13,14 @@ import (
 // What a running machine would do passes with a note, and what is a file is
 // done; what only asks is the real command's.
 func TestStandIns(t *testing.T) {
+	const (
+		units = `cd /etc/systemd/system && printf '[Timer]\nOnCalendar=daily\n[Install]\nWantedBy=timers.target\n' >one.timer && echo '[Service]' >one.service &&
+			printf '[Service]\nUser=two\nEnvironment=A=b "C=d"\n[Install]\nWantedBy=multi-user.target\n' >two@.service && ln -s two@.service alias@.service &&
+			mkdir two@.service.d && printf '[Service]\nEnvironment=E=f\nExecReload=/bin/true\n' >two@.service.d/more.conf; `
+		script = `printf '#!/bin/sh\n[ "$1" != start ] || touch /srv/started\necho $1\n' >/etc/init.d/script; chmod +x /etc/init.d/script; `
+		users  = `install -d -o games /tmp/games /tmp/games/.config /tmp/games/.config/systemd /tmp/games/.config/systemd/user; usermod -d /tmp/games games
+			printf '[Service]\n[Install]\nWantedBy=default.target\n' | tee /tmp/games/.config/systemd/user/mine.service >/etc/systemd/user/three.service; `
+	)
 	e, base := shared.use(t)
 	live(t, e, target("standins", base), func(c *layers.Container) {
 		said := func(script string) (string, error) {
@@ -60,7 +68,32 @@ func TestStandIns(t *testing.T) {
 			{`systemctl stop getty@tty1 2>/dev/null; systemctl is-active getty@tty1; echo $?; systemctl is-failed getty@tty1; echo $?`,
 				"inactive\n3\ninactive\n1", ""},
 			{`systemctl restart getty@tty1 2>/dev/null; systemctl is-active getty@tty1 getty@tty2`, "active\ninactive", ""},
-			{`systemctl status nosuch; echo $?`, "Failed to status nosuch.service: Unit nosuch.service not found.\n4", ""},
+			{`systemctl status nosuch; echo $?`, "Unit nosuch.service could not be found.\n4", ""},
+			{`systemctl start getty@tty1 2>/dev/null; systemctl status getty@tty1 | sed '1d; s/^ *//'; systemctl stop getty@tty1 2>/dev/null; systemctl status -q getty@tty1; echo $?`,
+				"Loaded: loaded (/lib/systemd/system/getty@.service; enabled)\nActive: active (running)\n3", ""},
+			{units + `systemctl enable --now one.timer 2>/dev/null; echo $?; systemctl --now enable two@x 2>/dev/null; systemctl is-active one.timer two@x; systemctl is-enabled one.timer two@x`,
+				"0\nactive\nactive\nenabled\nenabled", ""},
+			{`systemctl disable --now one.timer 2>/dev/null; systemctl disable two@x 2>/dev/null; systemctl is-active one.timer two@x; systemctl is-enabled one.timer two@x`,
+				"inactive\nactive\ndisabled\ndisabled", ""},
+			{`systemctl enable --now nosuch 2>/dev/null; echo $?`, "1", ""},
+			{`systemctl show -p ActiveState,SubState --property LoadState getty@tty2; systemctl show --value -p ActiveState nosuch; systemctl show -P LoadState nosuch`,
+				"LoadState=loaded\nActiveState=inactive\nSubState=dead\ninactive\nnot-found", ""},
+			{`systemctl show alias@x -p Id,Names,FragmentPath,DropInPaths,User,Environment,UnitFileState,CanReload`,
+				"User=two\nEnvironment=A=b C=d E=f\nId=two@x.service\nNames=two@x.service alias@x.service\nFragmentPath=/etc/systemd/system/two@.service\n" +
+					"DropInPaths=/etc/systemd/system/two@.service.d/more.conf\nUnitFileState=disabled\nCanReload=yes", ""},
+			{`systemctl cat alias@x; systemctl cat nosuch; echo $?`, "# /etc/systemd/system/two@.service\n[Service]\nUser=two\nEnvironment=A=b \"C=d\"\n" +
+				"[Install]\nWantedBy=multi-user.target\n\n# /etc/systemd/system/two@.service.d/more.conf\n[Service]\nEnvironment=E=f\nExecReload=/bin/true\n\n" +
+				"No files found for nosuch.service.\n1", ""},
+			{`systemctl list-units --type=service --plain --no-legend 'two@*'; systemctl list-units --failed --no-legend; systemctl stop two@x 2>/dev/null; systemctl list-units | grep two@`,
+				"two@x.service loaded active running two@x.service", ""},
+			{`echo '/dev/sdx /srv/a-b ext4 defaults 0 0' >>/etc/fstab; systemctl start 'srv-a\x2db.mount' nosuch.timer 2>&1 | grep Failed`, "Failed to start nosuch.timer: Unit nosuch.timer not found.", ""},
+			{`systemctl set-property two@x CPUQuota=20% MemoryMax=1G; cat /etc/systemd/system.control/two@x.service.d/*.conf`, "[Service]\nCPUQuota=20%\n[Service]\nMemoryMax=1G", ""},
+			{`systemctl edit two@x`, "Cannot edit units if not on a tty.", ""},
+			{script + `systemctl start script 2>/dev/null; systemctl is-active script; systemctl show -p LoadState,UnitFileState script`,
+				"active\nLoadState=loaded\nUnitFileState=generated", ""},
+			{users + `systemctl --user -M games@ enable --now mine 2>/dev/null; ls -R /tmp/games/.config | tail -n 1; systemctl --user restart three; systemctl --user restart nosuch 2>/dev/null; echo $?`,
+				"mine.service\nRunning in chroot, ignoring command 'restart'\n5", ""},
+			{`runuser -u games -- systemctl --user enable --now three 2>&1 | grep -c -v '^Created'; runuser -u games -- systemctl is-active getty@tty1`, "0\ninactive", ""},
 			{`systemctl daemon-reload 2>/dev/null; systemctl list-unit-files --no-legend getty@.service | cut -d ' ' -f 1`, "getty@.service", ""},
 			{`systemctl is-enabled getty@.service`, "enabled", ""},
 			{`cd /etc/systemd/system && ln -s /lib/systemd/system/systemd-sysext.service alias.service && systemctl list-unit-files --no-legend alias | cut -d ' ' -f 1; rm alias.service`, "alias.service", ""},

@@ -10,7 +10,7 @@ VERBS = {'started': 'start', 'restarted': 'restart', 'stopped': 'stop'}
 
 
 def changed(machine, run, tmp=None, task_vars=None):
-    """Has it remembered which services a task started or stopped: the module itself asks nobody to."""
+    """Has it remembered which services a task started or stopped whose module runs init scripts."""
     result = run(tmp, task_vars)
     args = machine.task.args
     verb, name = VERBS.get(args.get('state')), args.get('name') or args.get('service') or args.get('unit')
