@@ -151,8 +151,12 @@ const running = `
       register: stopped
       loop: [1, 2]
       failed_when: stopped is changed != (item == 1)
-    - name: "fine: it starts again"
-      command: /bin/systemctl enable --now canary getty@tty5
+    - name: "fine: as in old playbooks"
+      command: "{{ item }}"
+      loop: [service canary restart, /etc/init.d/canary reload, invoke-rc.d halted stop, "/bin/systemctl enable --now getty@tty5"]
+    - command: {argv: [/etc/init.d/canary, status]}
+      register: asked
+      failed_when: "'active (running)' not in asked.stdout"
     - name: "fine: services"
       service_facts:
     - name: "fine: are those that the machine will have"

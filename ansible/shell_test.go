@@ -17,6 +17,9 @@ func TestLeadToStandIns(t *testing.T) {
 	// BIN stands where a path was replaced
 	tests := map[string]string{
 		"/sbin/reboot":                                               "BIN/reboot",
+		"/etc/init.d/ssh restart":                                    "BIN/service ssh restart",
+		"test -x /etc/init.d/x && /etc/init.d/x start":               "test -x /etc/init.d/x && BIN/service x start",
+		`s="$(/etc/init.d/x status)"`:                                `s="$(BIN/service x status)"`,
 		"/usr/bin/systemctl restart x":                               "BIN/systemctl restart x",
 		"true && /sbin/reboot; /bin/mount -a":                        "true && BIN/reboot; BIN/mount -a",
 		"if ! /sbin/reboot; then sudo /bin/mount -a; fi":             "if ! BIN/reboot; then sudo BIN/mount -a; fi",

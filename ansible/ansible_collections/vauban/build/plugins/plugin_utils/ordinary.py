@@ -91,7 +91,9 @@ def commands(machine, run, tmp=None, task_vars=None):
         if isinstance(args.get(name), str):
             args[name] = by_path(machine.container, args[name])
     if isinstance(args.get('argv'), list) and args['argv']:
-        args['argv'] = [by_path(machine.container, str(args['argv'][0])), *args['argv'][1:]]
+        first = str(args['argv'][0])
+        led = by_path(machine.container, first)
+        args['argv'] = [*([first] if led == first else led.split()), *args['argv'][1:]]
     return run(tmp, task_vars)
 
 

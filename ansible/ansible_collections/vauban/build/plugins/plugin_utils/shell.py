@@ -18,20 +18,24 @@ DOCUMENT = (r'''(?<!<)<<-?[ \t]*['"\\]?(?P<tag>\w+)['"]?(?P<rest>[^\n]*)'''
 @functools.lru_cache
 def patterns(names):
     """Matches calls of commands, or text; and calls within double quotes."""
-    called = PATH + f'(?P<name>{"|".join(map(re.escape, names))})'
+    called = f'(?:{PATH}(?P<name>{"|".join(map(re.escape, names))})|/etc/init\\.d/(?P<script>[\\w.@+-]+))'
     return (re.compile(f'{QUOTED}|{DOCUMENT}|(?P<before>{BEFORE}){called}' + r'(?=[\s;&|)]|$)', re.DOTALL),
             re.compile(r'(?P<before>\$\(\s*)' + called + r'(?=[\s;&|)])'))
 
 
 def lead(line, names, folder):
-    """Has a line call the commands of these names in a folder, where it calls them by a standard path."""
+    """Has a line call the commands of these names in a folder, where it calls them by a standard path.
+
+    Init scripts are called by the command service, as they do themselves where systemd runs.
+    """
     called, substituted = patterns(tuple(names))
 
     def put(found):
-        return f"{found['before']}{folder}/{found['name']}"
+        called = found['name'] or f"service {found['script']}"
+        return f"{found['before']}{folder}/{called}"
 
     def changed(found):
-        if found['name']:
+        if found['name'] or found['script']:
             return put(found)
         if found['double']:
             return substituted.sub(put, found[0])
