@@ -18,15 +18,15 @@ import (
 const maxJob = 5 * time.Minute
 
 // finishJobs waits for the `async` tasks that still run when the playbook is
-// over, and reports those that do not end or end badly. Those that no_log hides
-// from the events are listed in a file.
+// over, and reports those that do not end or end badly. What no_log hides from
+// the events is listed in a file.
 func (r *record) finishJobs(ctx context.Context, targets []target, hiddenFile string) {
 	hidden, err := readLines[event](hiddenFile)
 	if err != nil {
 		r.err = cmp.Or(r.err, fmt.Errorf("reading which jobs no_log hides: %w", err))
 	}
 	end := time.Now().Add(maxJob)
-	for _, job := range slices.Concat(r.jobs, hidden) {
+	for _, job := range leftJobs(slices.Concat(r.jobs, hidden)) {
 		i := slices.IndexFunc(targets, func(t target) bool { return t.name == job.Host })
 		if i < 0 || job.Job == "" {
 			continue
@@ -40,6 +40,15 @@ func (r *record) finishJobs(ctx context.Context, targets []target, hiddenFile st
 			r.pass(Passed{Host: job.Host, Task: oneLine(job.Task), Path: r.copy.relative(job.Path), What: what})
 		}
 	}
+}
+
+// leftJobs are the jobs that no task has waited for.
+func leftJobs(events []event) []event {
+	return slices.DeleteFunc(slices.Clone(events), func(job event) bool {
+		return job.Event == "joined" || slices.ContainsFunc(events, func(e event) bool {
+			return e.Event == "joined" && e.Host == job.Host && e.Job == fileName(job.Job)
+		})
+	})
 }
 
 // finishJob waits for one job and says what came of it, if that is not good.

@@ -72,6 +72,34 @@ const running = `
       shell: "sleep 1; reboot"
       async: 60
       poll: 0
+    - name: "fine: a secret job may end badly"
+      command: "false"
+      async: 60
+      poll: 0
+      no_log: true
+      register: secret
+    - name: "fine: where a task takes care of it"
+      async_status: {jid: "{{ secret.ansible_job_id }}"}
+      register: status
+      until: status.finished
+      retries: 60
+      delay: 1
+      failed_when: false
+    - name: "fine: and so may another"
+      command: "false"
+      async: 60
+      poll: 0
+      no_log: "{{ item == 1 }}"
+      loop: [1]
+      register: secret
+    - name: "fine: where that task is secret too"
+      async_status: {jid: "{{ secret.results[0].ansible_job_id }}"}
+      register: status
+      until: status.finished
+      retries: 60
+      delay: 1
+      failed_when: false
+      no_log: true
     - name: "reboot: raw"
       raw: /sbin/reboot
     - name: "swapon: with a PATH of its own"

@@ -52,7 +52,7 @@ type record struct {
 	finished      bool
 	err           error
 	passed        []Passed
-	jobs          []event // async
+	jobs          []event // async, joined
 	// neighbours each host read variables of
 	neighbours map[string][]string
 }
@@ -133,10 +133,8 @@ func (r *record) take(e event) {
 		}
 	case "passed":
 		r.pass(Passed{Host: e.Host, Task: oneLine(e.Task), Path: r.copy.relative(e.Path), What: oneLine(e.What)})
-	case "async":
+	case "async", "joined":
 		r.jobs = append(r.jobs, e)
-	case "joined":
-		r.jobs = slices.DeleteFunc(r.jobs, func(job event) bool { return job.Host == e.Host && fileName(job.Job) == e.Job })
 	case "stats":
 		for name, s := range e.Stats {
 			if h := r.hosts[name]; h != nil {

@@ -74,14 +74,25 @@ class Machine:
 def noted(machine, run, tmp=None, task_vars=None):
     """Notes facts of the builder that are written, and jobs that are begun."""
     result = run(tmp, task_vars)
-    if machine.task.no_log and not machine.task.poll and result.get('results_file'):
-        machine.run.note_job(machine.task.delegate_to or machine.name, machine.task, result['results_file'])
+    if machine.task.no_log:
+        hidden(machine, result)
     if machine.run.mitogen and machine.profile and result.get('changed'):
         # no shell reads it before the next task, and /run may want filling
         subprocess.run([*machine.enter, '/bin/sh', '-c', '. ' + shlex.quote(machine.profile)], check=False,
                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     builders.written(machine, result)
     return result
+
+
+def hidden(machine, result):
+    """Notes a job of `async` that no_log hides from the callback, begun or waited for."""
+    host = machine.task.delegate_to or machine.name
+    if machine.task.action.endswith('async_status'):
+        if result.get('finished'):
+            machine.run.note_job(event='joined', host=host, job=str(result.get('ansible_job_id')))
+    elif not machine.task.poll and result.get('results_file'):
+        machine.run.note_job(event='async', host=host, task=machine.task.get_name().strip(), path=machine.task.get_path() or '',
+                             job=result['results_file'], limit=machine.task.async_val)
 
 
 def commands(machine, run, tmp=None, task_vars=None):

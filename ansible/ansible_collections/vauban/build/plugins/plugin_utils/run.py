@@ -78,11 +78,10 @@ class Run:
         with open(container['passed'], 'a', encoding='utf-8') as file:
             file.write(f'{task}\t{what}\n')
 
-    def note_job(self, host, task, job):
-        """Writes down a job of `async` of which no_log lets no callback know."""
-        fields = {'host': host, 'task': task.get_name().strip(), 'path': task.get_path() or '', 'job': job, 'limit': task.async_val}
+    def note_job(self, **event):
+        """Writes down what no_log lets no callback tell of a job of `async`."""
         with open(self.path + '.jobs', 'a', encoding='utf-8') as file:
-            json.dump(fields, file)
+            json.dump(event, file)
             file.write('\n')
 
 
