@@ -46,6 +46,10 @@ const delegation = `
           {{ elsewhere.msg }}
           {{ address.results | default([address]) | map(attribute='msg') | join(' ') }}
           {{ local.msg }}
+    - shell: sleep 10; echo x >/etc/late
+      delegate_to: web2
+      async: 60
+      poll: 0
     - add_host: {name: newcomer, groups: newcomers, ansible_connection: local}
 - hosts: newcomers
   gather_facts: false
@@ -73,6 +77,9 @@ func TestDelegation(t *testing.T) {
 	}
 	if got := web2.read(t, "etc/from-web1"); got != "x\n" {
 		t.Errorf("the task for web2 did not run there: %q", got)
+	}
+	if got := web2.read(t, "etc/late"); got != "x\n" {
+		t.Errorf("the job in web2 was not waited for: %q", got)
 	}
 	refused := strings.Split(web1.read(t, "etc/refused"), "\n")
 	for i, want := range []string{"would reach elsewhere", "would reach 192.0.2.7", "would reach it by local"} {

@@ -179,13 +179,14 @@ class CallbackModule(CallbackBase):
     def _result(self, status, result, item=False):
         body, task = result._result, result._task
         delegated = body.get('_ansible_delegated_vars') or {}
-        for host in {result._host.get_name(), delegated.get('ansible_delegated_host')}:
+        there = task.delegate_to or result._host.get_name()
+        for host in {result._host.get_name(), there}:
             self._passed(host, task)
         if task.action.endswith('async_status'):
             if body.get('finished'):
-                self._emit('joined', host=result._host.get_name(), job=str(body.get('ansible_job_id')))
+                self._emit('joined', host=there, job=str(body.get('ansible_job_id')))
         elif body.get('results_file') and body.get('started') and not body.get('finished'):
-            self._emit('async', host=result._host.get_name(), task=task.get_name().strip(), path=task.get_path() or '',
+            self._emit('async', host=there, task=task.get_name().strip(), path=task.get_path() or '',
                        job=body['results_file'], limit=task.async_val)
         self._clean_results(body, task.action)
         self._emit(
