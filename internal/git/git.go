@@ -25,17 +25,17 @@ type Git struct {
 	secrets []string // never to be shown
 }
 
-// patience is how long git waits for a server over HTTP that sends nothing: the
-// user's own variables come after, and win. A server that works sends signs of
-// life every few seconds.
-var patience = []string{"GIT_HTTP_LOW_SPEED_LIMIT=1", "GIT_HTTP_LOW_SPEED_TIME=120"}
+// defaults lose to the user's own variables, which come after them: how long git
+// waits for a server over HTTP that sends nothing, where one that works sends
+// signs of life every few seconds; and that nobody is asked for a password, by
+// SSH_ASKPASS for instance. A job may have a program at GIT_ASKPASS that knows it.
+var defaults = []string{"GIT_HTTP_LOW_SPEED_LIMIT=1", "GIT_HTTP_LOW_SPEED_TIME=120", "GIT_ASKPASS="}
 
 // New returns a git with the variables of environ that are not [Untied], which
 // never asks on a terminal.
 func New(environ []string) Git {
-	// An empty GIT_ASKPASS keeps git from asking by SSH_ASKPASS.
-	return Git{environ: slices.Concat(patience, Untied(environ),
-		[]string{"LC_ALL=C.UTF-8", "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "SSH_ASKPASS_REQUIRE=never"})}
+	return Git{environ: slices.Concat(defaults, Untied(environ),
+		[]string{"LC_ALL=C.UTF-8", "GIT_TERMINAL_PROMPT=0", "SSH_ASKPASS_REQUIRE=never"})}
 }
 
 // Untied drops what would tie git to the repository that this program itself

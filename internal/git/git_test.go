@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +52,25 @@ func TestFailures(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	if _, err := New(nil).Run(t.Context(), t.TempDir(), "version"); err == nil || !strings.Contains(err.Error(), "apt install git") {
 		t.Errorf("got %v, want what to install", err)
+	}
+}
+
+// Nobody is asked by what a desktop has for that; what the environment names for
+// git is a job's way to log in.
+func TestAskpass(t *testing.T) {
+	for variable, want := range map[string]bool{"GIT_ASKPASS": true, "SSH_ASKPASS": false} {
+		asked := filepath.Join(t.TempDir(), "asked")
+		program := filepath.Join(t.TempDir(), "askpass")
+		if err := os.WriteFile(program, []byte("#!/bin/sh\ntouch "+asked+"\necho x\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		g := New(append(os.Environ(), variable+"="+program))
+		if _, err := g.Feed(t.Context(), t.TempDir(), "protocol=https\nhost=example.com\n\n", "credential", "fill"); (err == nil) != want {
+			t.Errorf("%s: got error %v", variable, err)
+		}
+		if _, err := os.Stat(asked); (err == nil) != want {
+			t.Errorf("%s was asked: %v, want %v", variable, err == nil, want)
+		}
 	}
 }
 
