@@ -156,8 +156,7 @@ func killIfMarked(pid int, mark string) bool {
 		return false
 	}
 	defer unix.Close(fd)
-	environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
-	if err != nil || !bytes.Contains(environ, []byte(mark)) {
+	if !bytes.Contains(environOf(pid), []byte(mark)) {
 		return false
 	}
 	if unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) != nil {
@@ -166,6 +165,23 @@ func killIfMarked(pid int, mark string) bool {
 	// readable once the process has ended
 	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(drainFor.Milliseconds()))
 	return n > 0 || err == unix.EINTR
+}
+
+// environOf reads the environment of a process. One that becomes another program
+// has none for a moment, which is waited for.
+func environOf(pid int) []byte {
+	dir := fmt.Sprintf("/proc/%d/", pid)
+	for range 50 {
+		environ, err := os.ReadFile(dir + "environ")
+		if err != nil || len(environ) > 0 {
+			return environ
+		}
+		if _, err := os.Readlink(dir + "exe"); err != nil {
+			return nil // the kernel's own, or a dead one
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return nil
 }
 
 // quiet runs a program of ansible's installation that reads only, and returns
