@@ -52,6 +52,12 @@ const running = `
       community.general.modprobe: {name: canary, params: "a=1 b=2", persistent: present}
     - name: "modprobe: by its short name"
       modprobe: {name: canary, state: absent}
+    - name: "firewalld: at once and for ever"
+      firewalld: {service: https, permanent: true, immediate: "yes", state: enabled}
+    - name: "firewalld: until it is restarted"
+      firewalld: {service: dns, state: enabled}
+    - name: "fine: for ever"
+      firewalld: {service: ntp, permanent: true, state: enabled}
     - name: "shutdown: action"
       community.general.shutdown:
     - name: "sysctl: a key that no kernel has"
@@ -205,14 +211,26 @@ const running = `
     - copy: {dest: /srv/virt, content: "{{ virt.stdout }}\n"}
 `
 
+// ofFirewalld does what the module of ansible.posix does where no firewalld runs.
+const ofFirewalld = `#!/usr/bin/python3
+from ansible.module_utils.basic import AnsibleModule
+module = AnsibleModule({'service': {}, 'state': {}, 'permanent': {'type': 'bool'}, 'immediate': {'type': 'bool'}})
+if module.params['immediate'] or not module.params['permanent']:
+    module.fail_json(msg='firewall is not currently running, unable to perform immediate actions without a running firewall daemon')
+with open('/srv/firewalld', 'a') as file:
+    file.write(module.params['service'] + '\n')
+module.exit_json(changed=True)
+`
+
 // Tasks that want a running machine pass, are listed, in the image too, and
 // --strict refuses them; the part of them that is a file is done.
 func TestRunningMachine(t *testing.T) {
 	repository := gitRepository(t, map[string]string{
-		"ansible.cfg": "[defaults]\ninventory = hosts\n",
-		"hosts":       "web1 ansible_host=192.0.2.1 ansible_processor_vcpus=77 ansible_processor_count='{{ one }}' ansible_kernel=own\nother\n",
-		"play.yml":    running,
-		"kept":        "of the repository\n",
+		"ansible.cfg":          "[defaults]\ninventory = hosts\n",
+		"hosts":                "web1 ansible_host=192.0.2.1 ansible_processor_vcpus=77 ansible_processor_count='{{ one }}' ansible_kernel=own\nother\n",
+		"play.yml":             running,
+		"library/firewalld.py": ofFirewalld,
+		"kept":                 "of the repository\n",
 	})
 	r := open(t, Options{Repo: repository, Environ: os.Environ()})
 	e, base := engine(t)
@@ -269,6 +287,7 @@ func TestRunningMachine(t *testing.T) {
 			"etc/modprobe.d/canary.conf":     "options canary a=1\noptions canary b=2\n",
 			"etc/modules-load.d/canary.conf": "canary\n",
 			"srv/defaults":                   "2 3 own\n",
+			"srv/firewalld":                  "https\nntp\n",
 		} {
 			data, err := os.ReadFile(filepath.Join(root, path))
 			if !strings.HasSuffix(string(data), want) {

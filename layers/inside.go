@@ -38,9 +38,10 @@ var insideFiles embed.FS
 
 // standIns are the commands that inside/stand-in stands in for.
 var standIns = []string{
-	"apparmor_parser", "auditctl", "halt", "hostname", "hostnamectl", "hwclock", "insmod", "invoke-rc.d", "localectl",
-	"loginctl", "modprobe", "mount", "netplan", "networkctl", "poweroff", "reboot", "resolvectl", "rmmod", "service",
-	"shutdown", "swapoff", "swapon", "sysctl", "systemctl", "telinit", "timedatectl", "udevadm", "umount",
+	"apparmor_parser", "auditctl", "firewall-cmd", "halt", "hostname", "hostnamectl", "hwclock", "insmod",
+	"invoke-rc.d", "localectl", "loginctl", "modprobe", "mount", "netplan", "networkctl", "poweroff", "reboot",
+	"resolvectl", "rmmod", "service", "shutdown", "swapoff", "swapon", "sysctl", "systemctl", "telinit",
+	"timedatectl", "udevadm", "umount",
 }
 
 // StandIns are the commands that have one in the folder StandInPath.

@@ -17,8 +17,9 @@ func TestStandIns(t *testing.T) {
 		units = `cd /etc/systemd/system && printf '[Timer]\nOnCalendar=daily\n[Install]\nWantedBy=timers.target\n' >one.timer && echo '[Service]' >one.service &&
 			printf '[Service]\nUser=two\nEnvironment=A=b "C=d"\n[Install]\nWantedBy=multi-user.target\n' >two@.service && ln -s two@.service alias@.service &&
 			mkdir two@.service.d && printf '[Service]\nEnvironment=E=f\nExecReload=/bin/true\n' >two@.service.d/more.conf; `
-		script = `printf '#!/bin/sh\n[ "$1" != start ] || touch /srv/started\necho $1\n' >/etc/init.d/script; chmod +x /etc/init.d/script; `
-		users  = `install -d -o games /tmp/games /tmp/games/.config /tmp/games/.config/systemd /tmp/games/.config/systemd/user; usermod -d /tmp/games games
+		firewall = `cd /usr/bin && printf '#!/bin/sh\necho real "$@"\n' >firewall-cmd && sed s/real/offline/ firewall-cmd >firewall-offline-cmd && chmod +x firewall-*; `
+		script   = `printf '#!/bin/sh\n[ "$1" != start ] || touch /srv/started\necho $1\n' >/etc/init.d/script; chmod +x /etc/init.d/script; `
+		users    = `install -d -o games /tmp/games /tmp/games/.config /tmp/games/.config/systemd /tmp/games/.config/systemd/user; usermod -d /tmp/games games
 			printf '[Service]\n[Install]\nWantedBy=default.target\n' | tee /tmp/games/.config/systemd/user/mine.service >/etc/systemd/user/three.service; `
 	)
 	e, base := shared.use(t)
@@ -107,6 +108,13 @@ func TestStandIns(t *testing.T) {
 			{`sysctl -p /nowhere || echo failed`, "*", ""},
 			{`setpriv --reuid 33 --clear-groups mount -t tmpfs none /mnt || echo failed`, "*", ""},
 			{`DPKG_MAINTSCRIPT_PACKAGE=x mount -t tmpfs none /mnt || echo failed`, "*", ""},
+			{firewall + `firewall-cmd --permanent --zone=public --add-service=http`, "offline --zone=public --add-service=http", ""},
+			{`firewall-cmd --zone public --add-service http`, "success", "firewall-cmd: no firewall runs in a stage, and this is not permanent"},
+			{`firewall-cmd --reload`, "success", "firewall-cmd --reload: no firewall runs in a stage"},
+			{`firewall-cmd --list-all; firewall-cmd --set-default-zone=internal; firewall-cmd --get-active-zones`,
+				"offline --list-all\noffline --set-default-zone=internal\nreal --get-active-zones", ""},
+			{`firewall-cmd --state; echo $?; echo '[Service]' >/etc/systemd/system/firewalld.service; systemctl start firewalld 2>/dev/null; firewall-cmd --state`,
+				"not running\n252\nrunning", ""},
 			{`auditctl -l`, "", "auditctl: a stage loads no rules"},
 			{`netplan generate || echo failed`, "netplan: command not found\nfailed", ""},
 		} {

@@ -15,6 +15,7 @@ import shlex
 import subprocess
 
 from ansible.executor.task_executor import TaskExecutor
+from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.vauban.build.plugins.plugin_utils import facts as builders, rsync, services, shell
 
@@ -167,6 +168,21 @@ def modprobe(machine, run, tmp=None, task_vars=None):
         key: args[key] for key in ('name', 'params', 'state') if key in args})
 
 
+def firewalld(machine, run, tmp=None, task_vars=None):
+    """Writes what is permanent, where a firewall is to be told at once as well."""
+    result = run(tmp, task_vars)
+    if not result.get('failed') or 'firewall is not currently running' not in str(result.get('msg', '')):
+        return result
+    args, what = machine.task.args, 'firewalld: no firewall runs in a stage'
+    if not boolean(args.get('permanent') or False):
+        return machine.passed(f'{what}, and this is not permanent', changed=False)
+    args['immediate'] = False
+    result = run(tmp, task_vars)
+    if not result.get('failed'):
+        machine.passed(f'{what}: it holds from the next boot on')
+    return result
+
+
 def wait_for_connection(machine, run, tmp=None, task_vars=None):
     """Waits for nobody who is away: there is a connection."""
     machine.task.args['delay'] = 0
@@ -228,6 +244,7 @@ ADAPTED = {
     'reboot': reboot,
     'shutdown': shutdown,
     'modprobe': modprobe,
+    'firewalld': firewalld,
     'wait_for': wait_for,
     'wait_for_connection': wait_for_connection,
     'synchronize': rsync.synchronize,
