@@ -128,7 +128,11 @@ const running = `
       loop: [sudo, su]
       register: kept
     - assert:
-        that: kept.results | map(attribute='stdout_lines') | unique == [['/run/vauban/bin/mount', '1']]
+        that: kept.results | map(attribute='stdout_lines') | unique == [['/usr/bin/mount', '1']]
+    - name: "fine: where commands are"
+      shell: which sysctl hostnamectl hostname; command -v nosuch netplan firewall-cmd
+      register: where
+      failed_when: where.stdout_lines != ['/usr/sbin/sysctl', '/usr/bin/hostnamectl', '/usr/bin/hostname']
     - name: "wait_for: port"
       wait_for: {port: 4711, timeout: 60, delay: 30}
     - name: "wait_for: port of another"

@@ -216,6 +216,9 @@ func (c *Container) settle(ctx context.Context) error {
 	if err := fill(ctx); err != nil {
 		return err
 	}
+	if _, err := c.output(ctx, insideDir+"/link"); err != nil {
+		return err
+	}
 	return c.fetchLists(ctx)
 }
 

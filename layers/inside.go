@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // insideDir is where a container finds what is ours: on a tmpfs, read-only, so
@@ -22,7 +23,7 @@ const initPath = insideDir + "/init"
 // its PATH, and /run filled again when units were installed.
 const Profile = insideDir + "/profile"
 
-// StandInPath is the folder of the stand-ins.
+// StandInPath is the folder of the stand-ins for the commands that the image has.
 const StandInPath = insideDir + "/bin"
 
 // UnitsPath is a program inside that prints the services of systemd's that the
@@ -44,7 +45,7 @@ var standIns = []string{
 	"timedatectl", "udevadm", "umount",
 }
 
-// StandIns are the commands that have one in the folder StandInPath.
+// StandIns are the commands that have one in the folder StandInPath, if the image has them.
 func StandIns() []string { return slices.Clone(standIns) }
 
 // writeInside makes in dir what is mounted at insideDir, and the file that
@@ -55,9 +56,8 @@ func (o ContainerOptions) writeInside(dir string) error {
 		return err
 	}
 	at := filepath.Join(dir, "inside")
-	bin := filepath.Join(at, "bin")
 	// whatever the umask, for every user inside
-	err = errors.Join(os.MkdirAll(bin, 0o755), os.Chmod(at, 0o755), os.Chmod(bin, 0o755))
+	err = errors.Join(os.MkdirAll(at, 0o755), os.Chmod(at, 0o755))
 	for _, file := range files {
 		content, readErr := insideFiles.ReadFile("inside/" + file.Name())
 		path := filepath.Join(at, file.Name())
@@ -66,9 +66,9 @@ func (o ContainerOptions) writeInside(dir string) error {
 	if o.Systemd {
 		err = errors.Join(err, os.Rename(filepath.Join(at, "init-systemd"), filepath.Join(at, "init")))
 	}
-	for _, name := range standIns {
-		err = errors.Join(err, os.Symlink("../stand-in", filepath.Join(bin, name)))
-	}
+	list := filepath.Join(at, "stand-ins")
+	err = errors.Join(err, os.WriteFile(list, []byte(strings.Join(standIns, "\n")+"\n"), 0o644), os.Chmod(list, 0o644),
+		os.Symlink("/run/.vauban-bin", filepath.Join(at, "bin")))
 	// the files that others are mounted over, and what they write to
 	for _, name := range []string{filepath.Base(userNamespacePath), filepath.Base(aptAuthAside), "passed", "../passed"} {
 		err = errors.Join(err, os.WriteFile(filepath.Join(at, name), nil, 0o600))

@@ -17,7 +17,7 @@ func TestStandIns(t *testing.T) {
 		units = `cd /etc/systemd/system && printf '[Timer]\nOnCalendar=daily\n[Install]\nWantedBy=timers.target\n' >one.timer && echo '[Service]' >one.service &&
 			printf '[Service]\nUser=two\nEnvironment=A=b "C=d"\n[Install]\nWantedBy=multi-user.target\n' >two@.service && ln -s two@.service alias@.service &&
 			mkdir two@.service.d && printf '[Service]\nEnvironment=E=f\nExecReload=/bin/true\n' >two@.service.d/more.conf; `
-		firewall = `cd /usr/bin && printf '#!/bin/sh\necho real "$@"\n' >firewall-cmd && sed s/real/offline/ firewall-cmd >firewall-offline-cmd && chmod +x firewall-*; `
+		firewall = `cd /usr/bin && printf '#!/bin/sh\necho real "$@"\n' >firewall-cmd && sed s/real/offline/ firewall-cmd >firewall-offline-cmd && chmod +x firewall-*; . ` + layers.Profile + `; `
 		script   = `printf '#!/bin/sh\n[ "$1" != start ] || touch /srv/started\necho $1\n' >/etc/init.d/script; chmod +x /etc/init.d/script; `
 		users    = `install -d -o games /tmp/games /tmp/games/.config /tmp/games/.config/systemd /tmp/games/.config/systemd/user; usermod -d /tmp/games games
 			printf '[Service]\n[Install]\nWantedBy=default.target\n' | tee /tmp/games/.config/systemd/user/mine.service >/etc/systemd/user/three.service; `
@@ -115,8 +115,10 @@ func TestStandIns(t *testing.T) {
 				"offline --list-all\noffline --set-default-zone=internal\nreal --get-active-zones", ""},
 			{`firewall-cmd --state; echo $?; echo '[Service]' >/etc/systemd/system/firewalld.service; systemctl start firewalld 2>/dev/null; firewall-cmd --state`,
 				"not running\n252\nrunning", ""},
-			{`auditctl -l`, "", "auditctl: a stage loads no rules"},
-			{`netplan generate || echo failed`, "netplan: command not found\nfailed", ""},
+			{`cp /usr/bin/firewall-cmd /usr/sbin/auditctl; . ` + layers.Profile + `; auditctl -l`, "", "auditctl: a stage loads no rules"},
+			{`command -v netplan; echo $?; cp /usr/bin/firewall-cmd /usr/sbin/netplan; . ` + layers.Profile + `; command -v netplan; netplan apply; netplan generate`,
+				"127\n/run/vauban/bin/netplan\nreal generate", "netplan apply: it is applied"},
+			{`rm /usr/sbin/netplan; . ` + layers.Profile + `; netplan generate 2>/dev/null || echo failed`, "failed", ""},
 		} {
 			if err := os.Truncate(c.PassedFile(), 0); err != nil {
 				t.Fatal(err)

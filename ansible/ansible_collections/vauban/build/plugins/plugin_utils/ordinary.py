@@ -11,6 +11,7 @@ takes an action's place stays in it.
 """
 
 import functools
+import re
 import shlex
 import subprocess
 
@@ -20,6 +21,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.vauban.build.plugins.plugin_utils import facts as builders, rsync, services, shell
 
 COLLECTIONS = ('', 'ansible.builtin', 'ansible.legacy', 'ansible.posix', 'community.general')
+FOLDERS = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 LOOPBACK = ('', '127.0.0.1', '0.0.0.0', '::', '::1', 'localhost', 'ip6-localhost')
 
 
@@ -106,7 +108,22 @@ def commands(machine, run, tmp=None, task_vars=None):
         first = str(args['argv'][0])
         led = by_path(machine.container, first)
         args['argv'] = [*([first] if led == first else led.split()), *args['argv'][1:]]
-    return run(tmp, task_vars)
+    return real_paths(machine, run(tmp, task_vars))
+
+
+def real_paths(machine, result):
+    """Has who asks where a command is hear of the one that the machine has."""
+    said = result.get('stdout')
+    stand_in = re.compile(re.escape(machine.container['bin']) + r'/([\w.-]+)')
+    if not isinstance(said, str) or not stand_in.search(said):
+        return result
+    names = ' '.join(sorted(set(stand_in.findall(said))))
+    found = machine.handler._low_level_execute_command(
+        f'PATH={FOLDERS}; for name in {names}; do command -v $name; done', sudoable=False)['stdout_lines']
+    paths = {path.rpartition('/')[2]: path for path in found}
+    result['stdout'] = stand_in.sub(lambda called: paths.get(called[1], called[0]), said)
+    result['stdout_lines'] = result['stdout'].splitlines()
+    return result
 
 
 def by_path(container, line):
