@@ -66,6 +66,9 @@ func (c *Container) clean() error {
 	if err := c.reclaim(); err != nil {
 		return err
 	}
+	if err := c.root.dropTmp(); err != nil {
+		return err
+	}
 	if c.options.Systemd {
 		if err := c.dropSystemdState(); err != nil {
 			return err

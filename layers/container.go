@@ -104,7 +104,7 @@ func (e *Engine) start(ctx context.Context, parent Image, o ContainerOptions) (_
 			err = errors.Join(fmt.Errorf("starting a container for %q: %w", o.Name, err), c.remove(ctx))
 		}
 	}()
-	if err := errors.Join(makeAptDirs(filepath.Join(c.dir, "apt")), makeTmpDir(c.dir)); err != nil {
+	if err := makeAptDirs(filepath.Join(c.dir, "apt")); err != nil {
 		return nil, err
 	}
 	if err := e.unpacked(ctx, parent); err != nil {
@@ -196,7 +196,7 @@ func (c *Container) furnish(ctx context.Context) error {
 		if err := mountSysctls(sysctls, c.options.Name); err != nil {
 			return err
 		}
-		return errors.Join(c.lend(), c.lendApt())
+		return errors.Join(c.lend(), c.lendApt(), makeTmp())
 	})
 	if err != nil {
 		return err

@@ -2,10 +2,7 @@ package layers
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -77,25 +74,11 @@ func (o ContainerOptions) initEnvironment() []string {
 
 func mounts(dir string) []specs.Mount {
 	return []specs.Mount{
-		bindMount(tmpDir(dir), "/tmp", "nosuid", "nodev"),
 		bindMount(filepath.Join(dir, "inside"), insideDir, "ro"),
 		bindMount(filepath.Join(dir, "passed"), insideDir+"/passed"),
 		bindMount(filepath.Join(dir, "apt", "cache"), aptCache),
 		bindMount(filepath.Join(dir, "apt", "lists"), aptLists),
 	}
-}
-
-// tmpDir is what a container sees as /tmp: a folder on the disk that its files
-// are on, not a tmpfs, as programs give what they move from /tmp to its place
-// the flags (chattr(1)) that are there, and a tmpfs knows few of them.
-func tmpDir(dir string) string { return filepath.Join(dir, "tmp") }
-
-func makeTmpDir(dir string) error {
-	// whatever the umask
-	if err := errors.Join(os.Mkdir(tmpDir(dir), 0o700), os.Chmod(tmpDir(dir), fs.ModeSticky|0o777)); err != nil {
-		return fmt.Errorf("making the container's /tmp: %w", err)
-	}
-	return nil
 }
 
 func bindMount(source, target string, options ...string) specs.Mount {
