@@ -48,6 +48,7 @@ func (o ContainerOptions) spec(ctx context.Context, id, dir string, ns *userName
 		oci.WithNamespacedCgroup(),
 		oci.WithMounts(append(mounts(dir), more...)),
 		withWritableSysctls,
+		withMachinesShm,
 	}
 	if o.HostNetwork {
 		opts = append(opts, oci.WithHostNamespace(specs.NetworkNamespace))
@@ -89,5 +90,16 @@ func bindMount(source, target string, options ...string) specs.Mount {
 // copy is mounted over it before anything runs.
 func withWritableSysctls(_ context.Context, _ oci.Client, _ *containers.Container, s *oci.Spec) error {
 	s.Linux.ReadonlyPaths = slices.DeleteFunc(s.Linux.ReadonlyPaths, func(p string) bool { return p == "/proc/sys" })
+	return nil
+}
+
+// withMachinesShm has /dev/shm mounted as systemd does it on a machine: what
+// hardens mounts writes those options to fstab that it finds to be missing.
+func withMachinesShm(_ context.Context, _ oci.Client, _ *containers.Container, s *oci.Spec) error {
+	for i, m := range s.Mounts {
+		if m.Destination == "/dev/shm" {
+			s.Mounts[i].Source, s.Mounts[i].Options = "tmpfs", []string{"nosuid", "nodev", "strictatime", "mode=1777"}
+		}
+	}
 	return nil
 }

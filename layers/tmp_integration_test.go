@@ -47,3 +47,15 @@ func TestNoTmp(t *testing.T) {
 		t.Errorf("the layer holds %v", held)
 	}
 }
+
+// What hardening looks at is as a machine's: options that a machine's /dev/shm
+// lacks are missing here too.
+func TestShmIsAMachines(t *testing.T) {
+	e, base := shared.use(t)
+	live(t, e, target("shm", base), func(c *layers.Container) {
+		line := strings.TrimSuffix(mustSh(t, c, `grep ' /dev/shm ' /proc/mounts`), ",inode64 0 0") // as the kernel was built
+		if line = strings.TrimSuffix(line, " 0 0"); line != "tmpfs /dev/shm tmpfs rw,nosuid,nodev" {
+			t.Errorf("/dev/shm is mounted as %q", line)
+		}
+	})
+}
