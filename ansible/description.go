@@ -48,6 +48,7 @@ type container struct {
 	StandIns []string `json:"stand_ins"`
 	Busy     string   `json:"busy"`
 	Units    string   `json:"units"`
+	Mounts   []string `json:"mounts"`
 }
 
 // keptVariables are those of the container that become methods must not drop.
@@ -107,7 +108,7 @@ func (p *Playbook) writeFiles(c *workingCopy, targets []target, mitogen bool) (r
 	for _, t := range targets {
 		d.Hosts[t.name] = t.variables()
 		if t.passed != "" {
-			d.Containers[t.name] = container{t.passed, layers.StandInPath, layers.StandIns(), layers.BusyPath, layers.UnitsPath}
+			d.Containers[t.name] = container{t.passed, layers.StandInPath, layers.StandIns(), layers.BusyPath, layers.UnitsPath, layers.MountPoints()}
 		}
 		names = append(names, t.name)
 	}

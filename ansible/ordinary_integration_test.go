@@ -166,6 +166,9 @@ const running = `
       failed_when: "'vauban' in ansible_env.PATH or 'VAUBAN_TASK' in ansible_env or ansible_env.HOME != '/root' or ansible_env.SHELL != '/bin/sh' or ansible_env.USER != ansible_env.LOGNAME"
     - name: "fine: no container"
       assert: {that: ["ansible_virtualization_type == 'NA'", "ansible_virtualization_role == 'NA'", "ansible_service_mgr == 'systemd'"]}
+    - name: "fine: no mounts of the container's"
+      assert:
+        that: ansible_mounts | selectattr('mount', 'match', '^(/tmp|/run|/var/cache/apt|/var/lib/apt)') | list == []
     - name: "fine: facts are the machine's to be"
       assert: {that: ["ansible_processor_vcpus == 77", "ansible_facts.processor_vcpus == 77", "ansible_memtotal_mb == 4321", "ansible_processor_count is number"]}
     - name: "fine: but here some are the builder's"

@@ -73,6 +73,10 @@ func (o ContainerOptions) initEnvironment() []string {
 	return slices.DeleteFunc(o.environment(), func(word string) bool { return strings.HasPrefix(word, "container=") })
 }
 
+// MountPoints are where something of the builder's is mounted inside, which a
+// machine has not. More may be mounted below them.
+func MountPoints() []string { return []string{insideDir, aptCache, aptLists} }
+
 func mounts(dir string) []specs.Mount {
 	return []specs.Mount{
 		bindMount(filepath.Join(dir, "inside"), insideDir, "ro"),

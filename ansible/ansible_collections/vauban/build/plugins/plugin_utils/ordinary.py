@@ -147,6 +147,9 @@ def facts(machine, run, tmp=None, task_vars=None):
         environment.pop('VAUBAN_TASK', None)
         path = environment.get('PATH', '').split(':')
         environment['PATH'] = ':'.join(folder for folder in path if folder != machine.container['bin'])
+    ours = tuple(folder + '/' for folder in machine.container['mounts'])
+    if 'ansible_mounts' in found:
+        found['ansible_mounts'] = [one for one in found['ansible_mounts'] if not (one['mount'] + '/').startswith(ours)]
     return result
 
 
