@@ -21,6 +21,8 @@ func TestStandIns(t *testing.T) {
 		script   = `printf '#!/bin/sh\n[ "$1" != start ] || touch /srv/started\necho $1\n' >/etc/init.d/script; chmod +x /etc/init.d/script; `
 		users    = `install -d -o games /tmp/games /tmp/games/.config /tmp/games/.config/systemd /tmp/games/.config/systemd/user; usermod -d /tmp/games games
 			printf '[Service]\n[Install]\nWantedBy=default.target\n' | tee /tmp/games/.config/systemd/user/mine.service >/etc/systemd/user/three.service; `
+		ntp = `mkdir -p /etc/systemd/ntp-units.d && echo canary.service >/etc/systemd/ntp-units.d/50-canary.list
+		printf '[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n' >/usr/lib/systemd/system/canary.service; `
 	)
 	e, base := shared.use(t)
 	live(t, e, target("standins", base), func(c *layers.Container) {
@@ -54,10 +56,16 @@ func TestStandIns(t *testing.T) {
 				"PRETTY_HOSTNAME=\"The Other\"\nCHASSIS=\"vm\"", "hostnamectl set-hostname: "},
 			{`hostnamectl --pretty --static set-hostname both; cat /etc/hostname`, "both", "hostnamectl set-hostname: "},
 			{`hostnamectl hostname again; hostname=$(cat /etc/hostname); echo $hostname`, "again", "hostnamectl set-hostname: "},
-			{`timedatectl set-timezone Europe/Berlin; readlink /etc/localtime; timedatectl | grep 'Time zone'; timedatectl show -p Timezone --value`,
-				"../usr/share/zoneinfo/Europe/Berlin\n                Time zone: Europe/Berlin (UTC, +0000)\nEurope/Berlin", "timedatectl set-timezone: "},
+			{`timedatectl set-timezone Asia/Tokyo; readlink /etc/localtime; timedatectl | grep 'Time zone'; timedatectl show -p Timezone --value`,
+				"../usr/share/zoneinfo/Asia/Tokyo\n                Time zone: Asia/Tokyo (JST, +0900)\nAsia/Tokyo", "timedatectl set-timezone: "},
 			{`timedatectl set-timezone Nowhere/City`, "Failed to set time zone: Invalid or not installed time zone 'Nowhere/City'", ""},
 			{`timedatectl set-local-rtc 1; tail -n 1 /etc/adjtime; timedatectl set-local-rtc no; tail -n 1 /etc/adjtime`, "LOCAL\nUTC", "timedatectl set-local-rtc: "},
+			{`timedatectl show -p NTP -p CanNTP; timedatectl | grep NTP; timedatectl set-ntp yes`, "CanNTP=no\nNTP=no\n              NTP service: n/a\nFailed to set ntp: NTP not supported", ""},
+			{ntp + `timedatectl set-ntp true 2>/dev/null; systemctl is-enabled canary; systemctl is-active canary; timedatectl show --property=NTP --value; timedatectl | sed -n 's/.*NTP service: //p'`,
+				"enabled\nactive\nyes\nactive", "timedatectl set-ntp: "},
+			{`rm -r /run/.vauban-units; timedatectl show -p NTP`, "NTP=yes", ""}, // for it is enabled
+			{`timedatectl set-ntp 0 2>/dev/null; systemctl is-enabled canary; systemctl is-active canary; timedatectl show -p NTPSynchronized -p NTP --value`,
+				"disabled\ninactive\nno\nno", "timedatectl set-ntp: "},
 			{`localectl set-locale LANG=de_DE.UTF-8 LC_TIME=C; localectl set-locale en_US.UTF-8; sort /etc/default/locale`,
 				"LANG=en_US.UTF-8\nLC_TIME=C", "localectl set-locale: "},
 			{`loginctl enable-linger www-data; ls /var/lib/systemd/linger`, "www-data", "loginctl enable-linger: "},
