@@ -45,8 +45,12 @@ var standIns = []string{
 	"timedatectl", "udevadm", "umount",
 }
 
+// alwaysStandIns are those that images have which start from a disk of their
+// own: playbooks call them on every machine.
+var alwaysStandIns = []string{"grub-install", "grub-mkconfig", "update-grub", "update-grub2", "update-initramfs"}
+
 // StandIns are the commands that have one in the folder StandInPath, if the image has them.
-func StandIns() []string { return slices.Clone(standIns) }
+func StandIns() []string { return slices.Concat(standIns, alwaysStandIns) }
 
 // writeInside makes in dir what is mounted at insideDir, and the file that
 // stand-ins write to.
@@ -67,7 +71,8 @@ func (o ContainerOptions) writeInside(dir string) error {
 		err = errors.Join(err, os.Rename(filepath.Join(at, "init-systemd"), filepath.Join(at, "init")))
 	}
 	list := filepath.Join(at, "stand-ins")
-	err = errors.Join(err, os.WriteFile(list, []byte(strings.Join(standIns, "\n")+"\n"), 0o644), os.Chmod(list, 0o644),
+	names := strings.Join(standIns, "\n") + "\n" + strings.Join(alwaysStandIns, " always\n") + " always\n"
+	err = errors.Join(err, os.WriteFile(list, []byte(names), 0o644), os.Chmod(list, 0o644),
 		os.Symlink("/run/.vauban-bin", filepath.Join(at, "bin")))
 	// the files that others are mounted over, and what they write to
 	for _, name := range []string{filepath.Base(userNamespacePath), filepath.Base(aptAuthAside), "passed", "../passed"} {
