@@ -169,6 +169,8 @@ const running = `
     - name: "fine: no mounts of the container's"
       assert:
         that: ansible_mounts | selectattr('mount', 'match', '^(/tmp|/run|/var/cache/apt|/var/lib/apt)') | list == []
+    - name: "fine: AppArmor is in the kernel of the machine to be"
+      assert: {that: ansible_apparmor.status == 'enabled'}
     - name: "fine: facts are the machine's to be"
       assert: {that: ["ansible_processor_vcpus == 77", "ansible_facts.processor_vcpus == 77", "ansible_memtotal_mb == 4321", "ansible_processor_count is number"]}
     - name: "fine: but here some are the builder's"

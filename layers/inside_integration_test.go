@@ -22,7 +22,12 @@ func TestStandIns(t *testing.T) {
 		users    = `install -d -o games /tmp/games /tmp/games/.config /tmp/games/.config/systemd /tmp/games/.config/systemd/user; usermod -d /tmp/games games
 			printf '[Service]\n[Install]\nWantedBy=default.target\n' | tee /tmp/games/.config/systemd/user/mine.service >/etc/systemd/user/three.service; `
 		ntp = `mkdir -p /etc/systemd/ntp-units.d && echo canary.service >/etc/systemd/ntp-units.d/50-canary.list
-		printf '[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n' >/usr/lib/systemd/system/canary.service; `
+			printf '[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n' >/usr/lib/systemd/system/canary.service; `
+		apparmor = `mkdir -p /etc/apparmor.d/disable; cd /etc/apparmor.d; touch disable/off
+			for name in one two off; do echo "profile $name flags=(attach_disconnected) {}" >$name; done; sed -i 's/_disc.*)/&x/; s/)x/,complain)/' two
+			printf '#!/bin/sh\nsed -n "s/^profile \\([^ ]*\\).*/\\1/p" "$2"\n' >/usr/sbin/apparmor_parser
+			printf '#!/bin/sh\necho "$@"\n' >/usr/sbin/aa-complain; chmod 755 /usr/sbin/apparmor_parser /usr/sbin/aa-complain
+			for name in aa-status aa-enabled apparmor_status; do install /usr/sbin/aa-complain /usr/sbin/$name; done; . ` + layers.Profile + `; `
 	)
 	e, base := shared.use(t)
 	live(t, e, target("standins", base), func(c *layers.Container) {
@@ -136,6 +141,10 @@ func TestStandIns(t *testing.T) {
 			{`DPKG_MAINTSCRIPT_PACKAGE=linux-image-canary update-grub && grep -c audit=1 /boot/grub/grub.cfg`, "2", ""},
 			{`grub-install /dev/sda`, "", "grub-install: "},
 			{`update-initramfs -u`, "", "update-initramfs: "},
+			{apparmor + `aa-status --enabled && aa-status --complaining; aa-status --enforced; aa-enabled`, "1\n1\nYes", "aa-status: it says what a boot loads"},
+			{`apparmor_status | grep profiles.are; aa-status --json`, "2 profiles are loaded.\n1 profiles are in enforce mode.\n1 profiles are in complain mode.\n" +
+				"0 profiles are in kill mode.\n0 profiles are in unconfined mode.\n" + `{"version": "2", "profiles": {"one": "enforce","two": "complain"}, "processes": {}}`, "apparmor_status: "},
+			{`aa-complain /etc/apparmor.d/two`, "/etc/apparmor.d/two --no-reload", "aa-complain: a stage loads no profile"},
 		} {
 			if err := os.Truncate(c.PassedFile(), 0); err != nil {
 				t.Fatal(err)

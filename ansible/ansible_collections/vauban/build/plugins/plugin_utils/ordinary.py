@@ -147,6 +147,8 @@ def facts(machine, run, tmp=None, task_vars=None):
         environment.pop('VAUBAN_TASK', None)
         path = environment.get('PATH', '').split(':')
         environment['PATH'] = ':'.join(folder for folder in path if folder != machine.container['bin'])
+    if 'ansible_apparmor' in found:
+        found['ansible_apparmor'] = {'status': 'enabled'}  # in kernels of Debian and Ubuntu
     ours = tuple(folder + '/' for folder in machine.container['mounts'])
     if 'ansible_mounts' in found:
         found['ansible_mounts'] = [one for one in found['ansible_mounts'] if not (one['mount'] + '/').startswith(ours)]
