@@ -213,6 +213,12 @@ const running = `
           - services['apt-daily.service'].state == 'inactive'
           - "'procps' in services"
     - copy: {dest: /srv/passwords, mode: "0600", content: "{{ lookup('password', 'made/up') }} {{ lookup('password', 'kept') }} {{ lookup('password', '/dev/null') }}"}
+    - name: "fine: nor of what is edited"
+      lineinfile: {path: /srv/edited, create: true, line: "{{ ansible_processor_cores }}"}
+    - name: "fine: a setting of the kernel"
+      ansible.posix.sysctl: {name: vm.swappiness, value: "{{ [ansible_processor_cores, 90] | min }}", sysctl_file: /srv/sysctl.conf}
+    - name: "fine: a mount"
+      mount: {path: /srv/sized, src: tmpfs, fstype: tmpfs, opts: "size={{ ansible_processor_cores }}m", state: present, fstab: /srv/fstab}
     - name: "fine: systemd knows of none either"
       command: systemd-detect-virt --container
       failed_when: false
@@ -277,9 +283,18 @@ func TestRunningMachine(t *testing.T) {
 			t.Errorf("nothing is noted of task %q", name)
 		}
 	}
-	if len(notices) != 2 || !strings.HasPrefix(notices[0], "web1: /srv/facts was written from ansible_processor_cores of the builder") ||
-		!strings.HasPrefix(notices[1], ": lookup('password') made up made/up, for this run") {
-		t.Errorf("got notices %q, want one of /srv/facts and one of a password", notices)
+	var want []string
+	for _, file := range []string{"facts", "edited", "sysctl.conf", "fstab"} {
+		want = append(want, "web1: /srv/"+file+" was written from ansible_processor_cores of the builder")
+	}
+	want = append(want, ": lookup('password') made up made/up, for this run")
+	if len(notices) != len(want) {
+		t.Errorf("got notices %q, want %d", notices, len(want))
+	}
+	for i, begin := range want[:min(len(want), len(notices))] {
+		if !strings.HasPrefix(notices[i], begin) {
+			t.Errorf("got notice %q, want %q", notices[i], begin)
+		}
 	}
 	var label []Passed
 	if err := json.Unmarshal([]byte(img.Config.Config.Labels[LabelPassed]), &label); err != nil || len(label) != len(told) {

@@ -7,10 +7,12 @@ wrong on the machine that it is for, and looks right.
 import collections
 import functools
 import json
+import re
 
 import jinja2.runtime
 
 from ansible.playbook.task import Task
+from ansible.template import Templar
 
 # What setup finds out about the machine that runs it. Names of interfaces are
 # left to the inventory of addresses that a layer is searched for.
@@ -21,12 +23,15 @@ BUILDERS = frozenset((
     'product_name', 'product_serial', 'product_uuid', 'product_version', 'swapfree_mb', 'swaptotal_mb', 'system_vendor',
 ))
 
+ALONE = re.compile(r'\{\{\s*ansible_(\w+)\s*\}\}')
+
 used = set()  # by the task of this process
 
 
 def install():
     """Watches the names that templates look up. It is called once."""
     resolve, post_validate = jinja2.runtime.Context.resolve_or_missing, Task.post_validate
+    template = Templar.template
 
     def resolved(self, key):
         value = resolve(self, key)
@@ -43,6 +48,14 @@ def install():
         used.clear()  # of conditions
         return post_validate(self, *args, **kwargs)
 
+    def templated(self, variable, *args, **kwargs):
+        # ansible itself takes a number that stands alone, without asking jinja
+        alone = ALONE.fullmatch(variable) if isinstance(variable, str) else None
+        if alone and alone[1] in BUILDERS and alone[1] in (self.available_variables.get('ansible_facts') or ()):
+            used.add(alone[1])
+        return template(self, variable, *args, **kwargs)
+
+    Templar.template = templated
     jinja2.runtime.Context.resolve_or_missing = resolved
     Task.post_validate = validated
 
@@ -93,11 +106,18 @@ class Facts(dict):
         return super().get(name, default)
 
 
+def file_of(result):
+    """Gives the file that a module wrote. Not all that edit one return which."""
+    args = (result.get('invocation') or {}).get('module_args') or {}
+    paths = [result.get(name) for name in ('dest', 'path', 'fstab')] + [args.get(name) for name in ('path', 'dest', 'sysctl_file')]
+    return next((path for path in paths if path and isinstance(path, str)), None)
+
+
 def written(machine, result):
     """Notes the file that a task wrote, if facts of the builder went into it."""
-    path = result.get('dest') or result.get('path')
+    path = file_of(result)
     names = used - machine.run.given.get(machine.name, set())
-    if machine.inside and names and result.get('changed') and isinstance(path, str):
+    if machine.inside and names and result.get('changed') and path:
         with open(machine.run.path + '.facts', 'a', encoding='utf-8') as file:
             json.dump({'host': machine.name, 'file': path, 'facts': sorted('ansible_' + name for name in names)}, file)
             file.write('\n')
