@@ -145,6 +145,8 @@ func TestStandIns(t *testing.T) {
 			{`apparmor_status | grep profiles.are; aa-status --json`, "2 profiles are loaded.\n1 profiles are in enforce mode.\n1 profiles are in complain mode.\n" +
 				"0 profiles are in kill mode.\n0 profiles are in unconfined mode.\n" + `{"version": "2", "profiles": {"one": "enforce","two": "complain"}, "processes": {}}`, "apparmor_status: "},
 			{`aa-complain /etc/apparmor.d/two`, "/etc/apparmor.d/two --no-reload", "aa-complain: a stage loads no profile"},
+			{`printf '#!/bin/sh\necho merged "$@"\n' >/usr/sbin/augenrules; chmod 755 /usr/sbin/augenrules; . ` + layers.Profile + `; augenrules --load`, "merged", "augenrules: a stage loads no rules"},
+			{`augenrules --check`, "merged --check", ""},
 		} {
 			if err := os.Truncate(c.PassedFile(), 0); err != nil {
 				t.Fatal(err)
