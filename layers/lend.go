@@ -63,7 +63,22 @@ func (c *Container) lendFiles() error {
 			return err
 		}
 	}
-	return c.lendHostKeys()
+	return errors.Join(lendResolved(resolv), c.lendHostKeys())
+}
+
+// lendResolved writes the files of systemd-resolved, which runs in no step: one
+// that links /etc/resolv.conf to them finds names from then on, as a machine does.
+func lendResolved(resolv []byte) error {
+	const dir = "/run/systemd/resolve"
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("lending the resolver: %w", err)
+	}
+	for _, name := range []string{"stub-resolv.conf", "resolv.conf"} {
+		if err := os.WriteFile(filepath.Join(dir, name), resolv, 0o644); err != nil {
+			return fmt.Errorf("lending the resolver: %w", err)
+		}
+	}
+	return nil
 }
 
 func (c *Container) lendOne(path string, content []byte, mode fs.FileMode) error {

@@ -83,6 +83,25 @@ func TestLentFiles(t *testing.T) {
 	}
 }
 
+// A playbook that hands names to systemd-resolved looks them up itself in the
+// tasks after it, though nothing makes that service's files in a stage.
+func TestNamesAreFoundByResolvedsLink(t *testing.T) {
+	e, base := shared.use(t)
+	for name, systemd := range map[string]bool{"default": false, "systemd": true} {
+		t.Run(name, func(t *testing.T) {
+			to := target("resolved", base)
+			to.Systemd = systemd
+			live(t, e, to, func(c *layers.Container) {
+				mustSh(t, c, `for file in stub-resolv.conf resolv.conf; do
+					cp /etc/resolv.conf /tmp/lent
+					ln -sf ../run/systemd/resolve/$file /etc/resolv.conf
+					diff /tmp/lent /etc/resolv.conf || exit
+				done`)
+			})
+		})
+	}
+}
+
 // Lending and taking back leaves no trace: dates of directories stay.
 func TestNothingChangedIsAnEmptyLayer(t *testing.T) {
 	e, base := shared.use(t)
