@@ -152,6 +152,9 @@ func TestStandIns(t *testing.T) {
 			{`aa-complain /etc/apparmor.d/two`, "/etc/apparmor.d/two --no-reload", "aa-complain: a stage loads no profile"},
 			{`printf '#!/bin/sh\necho merged "$@"\n' >/usr/sbin/augenrules; chmod 755 /usr/sbin/augenrules; . ` + layers.Profile + `; augenrules --load`, "merged", "augenrules: a stage loads no rules"},
 			{`augenrules --check`, "merged --check", ""},
+			{`printf '#!/bin/sh\nprintf "%%s\\n" "$@"\n' >/usr/local/bin/capsh; chmod +x /usr/local/bin/capsh; . ` + layers.Profile + `
+				capsh --caps='cap_dac_read_search,cap_audit_write+eip cap_setuid+ep' --addamb=cap_dac_read_search -- -c 'echo cap_dac_read_search'`,
+				"--caps=cap_dac_override,cap_audit_write+eip cap_setuid+ep\n--addamb=cap_dac_override\n--\n-c\necho cap_dac_read_search", ""},
 		} {
 			if err := os.Truncate(c.PassedFile(), 0); err != nil {
 				t.Fatal(err)
