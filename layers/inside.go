@@ -42,8 +42,8 @@ var standIns = []string{
 	"aa-audit", "aa-complain", "aa-disable", "aa-enabled", "aa-enforce", "aa-status", "apparmor_parser",
 	"apparmor_status", "auditctl", "augenrules", "capsh", "firewall-cmd", "halt", "hostname", "hostnamectl",
 	"hwclock", "init", "insmod", "invoke-rc.d", "localectl", "loginctl", "machinectl", "modprobe", "mount",
-	"netplan", "networkctl", "poweroff", "reboot", "resolvectl", "rmmod", "service", "shutdown", "sudo",
-	"swapoff", "swapon", "sysctl", "systemctl", "telinit", "timedatectl", "udevadm", "umount",
+	"netplan", "networkctl", "nmcli", "poweroff", "reboot", "resolvectl", "rmmod", "service", "shutdown",
+	"sudo", "swapoff", "swapon", "sysctl", "systemctl", "telinit", "timedatectl", "udevadm", "umount",
 }
 
 // alwaysStandIns are those that images have which start from a disk of their

@@ -136,6 +136,30 @@ func runsOnTheBuilder(cmdline string) bool {
 	return false
 }
 
+// NetworkManager keeps the profiles that tasks ask it for, and leaves the network
+// alone; its key is one machine's.
+func TestSystemdAndNetworkManager(t *testing.T) {
+	e, base := shared.use(t)
+	to := target("managed", base)
+	to.AptLists = true
+	img := applyOne(t, e, script(`apt-get install -qy --no-install-recommends network-manager dbus`), to)
+	img = applyOne(t, e, script(`. `+layers.Profile+`
+		network() { cat /etc/resolv.conf; ip -4 address show eth0; ip route; }
+		before=$(network)
+		systemctl is-active NetworkManager || exit
+		nmcli connection add con-name lan ifname eth1 type ethernet ipv4.method manual ipv4.addresses 192.0.2.7/24 &&
+			nmcli -w 5 connection up lan && nmcli connection reload && nmcli -g connection.id connection show lan || exit
+		nmcli -g GENERAL.STATE device show eth0 | grep unmanaged || exit
+		test "$before" = "$(network)"
+	`), withSystemd(target("managed", img)))
+	got := read(t, e, img, "etc/NetworkManager/system-connections/lan.nmconnection", "var/lib/NetworkManager/secret_key")
+	for path, content := range got {
+		if kept := strings.Contains(content, "192.0.2.7/24"); kept == strings.HasSuffix(path, "secret_key") || !kept && content != "missing" {
+			t.Errorf("%s holds %q", path, content)
+		}
+	}
+}
+
 // A unit that fails is told and is no failure of the step; what the step left
 // running is ended, and no control group stays behind.
 func TestSystemdFailedUnitsAndRemains(t *testing.T) {

@@ -21,6 +21,10 @@ var systemdState = []string{
 	"var/tmp/systemd-private-*",
 }
 
+// networkState is NetworkManager's: a key that is one machine's, and what it saw
+// of networks.
+var networkState = []string{"secret_key", "timestamps", "seen-bssids", "*.lease"}
+
 // dropSystemdState removes it from the upperdir.
 func (c *Container) dropSystemdState() error {
 	patterns := systemdState
@@ -35,7 +39,7 @@ func (c *Container) dropSystemdState() error {
 			return err
 		}
 	}
-	return nil
+	return c.root.dropFiles("var/lib/NetworkManager", networkState...)
 }
 
 // drop removes from the upperdir what a pattern matches in one directory, and
@@ -43,22 +47,8 @@ func (c *Container) dropSystemdState() error {
 // no link.
 func (o overlay) drop(pattern string) error {
 	dir := path.Dir(pattern)
-	info, found, _, err := lookup(o.upper, strings.Split(dir, "/"))
-	if err != nil || !found || !info.IsDir() {
+	if found, err := o.removeFiles(dir, path.Base(pattern)); err != nil || !found {
 		return err
-	}
-	entries, err := os.ReadDir(filepath.Join(o.upper, dir))
-	if err != nil {
-		return err
-	}
-	for _, entry := range entries {
-		if ok, err := path.Match(path.Base(pattern), entry.Name()); err != nil {
-			return err
-		} else if ok {
-			if err := os.RemoveAll(filepath.Join(o.upper, dir, entry.Name())); err != nil {
-				return err
-			}
-		}
 	}
 	for ; dir != "."; dir = path.Dir(dir) {
 		if dropped, err := o.dropDir(dir); err != nil || !dropped {
@@ -66,6 +56,48 @@ func (o overlay) drop(pattern string) error {
 		}
 	}
 	return nil
+}
+
+// dropFiles removes from the upperdir what patterns match in a directory that is
+// a package's: it stays where the parent has none.
+func (o overlay) dropFiles(dir string, patterns ...string) error {
+	found, err := o.removeFiles(dir, patterns...)
+	if err != nil || !found {
+		return err
+	}
+	if _, _, err := o.inLower(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	_, err = o.dropDir(dir)
+	return err
+}
+
+// removeFiles removes what patterns match in a directory of the upperdir. It
+// tells whether there is such a directory.
+func (o overlay) removeFiles(dir string, patterns ...string) (bool, error) {
+	info, found, _, err := lookup(o.upper, strings.Split(dir, "/"))
+	if err != nil || !found || !info.IsDir() {
+		return false, err
+	}
+	entries, err := os.ReadDir(filepath.Join(o.upper, dir))
+	if err != nil {
+		return false, err
+	}
+	for _, entry := range entries {
+		for _, pattern := range patterns {
+			if ok, err := path.Match(pattern, entry.Name()); err != nil {
+				return false, err
+			} else if !ok {
+				continue
+			}
+			if err := os.RemoveAll(filepath.Join(o.upper, dir, entry.Name())); err != nil {
+				return false, err
+			}
+		}
+	}
+	return true, nil
 }
 
 // dropDir removes a directory from the upperdir when that changes nothing but

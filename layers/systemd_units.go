@@ -15,7 +15,7 @@ var idleUnits = []string{
 
 	"systemd-networkd.service", "systemd-networkd.socket", "systemd-networkd-wait-online.service",
 	"systemd-resolved.service", "networking.service", "ifup@.service", "ifupdown-pre.service", "ifupdown-wait-online.service",
-	"NetworkManager.service", "NetworkManager-wait-online.service", "NetworkManager-dispatcher.service",
+	"NetworkManager-wait-online.service", "NetworkManager-dispatcher.service",
 	"dhcpcd.service", "connman.service", "wpa_supplicant.service", "ModemManager.service",
 	"cloud-init.service", "cloud-init-local.service", "cloud-config.service", "cloud-final.service",
 
@@ -45,6 +45,8 @@ var idleUnits = []string{
 var systemdRunFiles = map[string]string{
 	// The journal of a build is nobody's.
 	"/run/systemd/journald.conf.d/zz-vauban.conf": "[Journal]\nStorage=volatile\nForwardToSyslog=no\nForwardToConsole=no\n",
+	// NetworkManager keeps profiles, which tasks ask it to; the network is the container's.
+	"/run/NetworkManager/conf.d/zz-vauban.conf": "[main]\nrc-manager=unmanaged\n[keyfile]\nunmanaged-devices=interface-name:eth0\n",
 	// At boot, what is declared for other directories was made when its
 	// package was installed.
 	"/run/systemd/system/systemd-tmpfiles-setup.service.d/zz-vauban.conf": "[Service]\nExecStart=\nExecStart=-systemd-tmpfiles --create --boot --prefix=/run --prefix=/tmp\n",
