@@ -27,7 +27,7 @@ source "$conf/10-vauban.conf"
         fi
     done
     # It knows every form of ip=; newer releases of dracut do not ship it.
-    if [[ -d /usr/lib/dracut/modules.d/35network-legacy ]]; then
+    if [[ -d /usr/lib/dracut/modules.d/35network-legacy ]] && type dhclient arping > /dev/null 2>&1; then
         echo 'add_dracutmodules+=" network-legacy "'
     fi
     echo "vauban_require_digest=\"${REQUIRE_DIGEST:-no}\""
@@ -37,7 +37,7 @@ source "$conf/10-vauban.conf"
 log=$(mktemp)
 dracut --force --no-hostonly --kver "$version" --conf /dev/null --confdir "$conf" \
     /boot-out/initramfs.img 2>&1 | tee "$log"
-if grep -E 'FAILED|ERROR|cannot be found|could not be installed' "$log" >&2; then
+if grep -E 'FAILED|ERROR|cannot be (found|installed)|could not be installed' "$log" >&2; then
     fail "dracut has not found all of what it was told to install"
 fi
 list=$(lsinitrd /boot-out/initramfs.img)
