@@ -21,7 +21,7 @@ const running = `
   gather_facts: false
   tasks:
     - name: "fine: of the builder is nothing here"
-      copy: {dest: /srv/defaults, content: "{{ ansible_processor_cores | default(2) }} {{ ansible_facts.processor_cores | default(3) }} {{ ansible_kernel }}\n"}
+      copy: {dest: /srv/defaults, content: "{{ ansible_processor_cores | default(2) }} {{ ansible_facts.processor_cores | default(3) }} {{ ansible_system_vendor }}\n"}
 - hosts: all
   tasks:
     - name: "mount: mounted"
@@ -169,6 +169,11 @@ const running = `
     - name: "fine: no mounts of the container's"
       assert:
         that: ansible_mounts | selectattr('mount', 'match', '^(/tmp|/run|/var/cache/apt|/var/lib/apt)') | list == []
+    - name: "fine: a kernel comes with its modules"
+      file: {path: /lib/modules/6.1.0-9999-amd64, state: directory}
+    - setup: {gather_subset: "!all"}
+    - name: "fine: it is the one that the machine boots"
+      assert: {that: ansible_facts.kernel == '6.1.0-9999-amd64'}
     - name: "fine: AppArmor is in the kernel of the machine to be"
       assert: {that: ansible_apparmor.status == 'enabled'}
     - name: "fine: facts are the machine's to be"
@@ -242,7 +247,7 @@ module.exit_json(changed=True)
 func TestRunningMachine(t *testing.T) {
 	repository := gitRepository(t, map[string]string{
 		"ansible.cfg":          "[defaults]\ninventory = hosts\n",
-		"hosts":                "web1 ansible_host=192.0.2.1 ansible_processor_vcpus=77 ansible_processor_count='{{ one }}' ansible_kernel=own\nother\n",
+		"hosts":                "web1 ansible_host=192.0.2.1 ansible_processor_vcpus=77 ansible_processor_count='{{ one }}' ansible_system_vendor=own\nother\n",
 		"play.yml":             running,
 		"library/firewalld.py": ofFirewalld,
 		"kept":                 "of the repository\n",

@@ -40,10 +40,11 @@ var insideFiles embed.FS
 // standIns are the commands that inside/stand-in stands in for.
 var standIns = []string{
 	"aa-audit", "aa-complain", "aa-disable", "aa-enabled", "aa-enforce", "aa-status", "apparmor_parser",
-	"apparmor_status", "auditctl", "augenrules", "capsh", "firewall-cmd", "halt", "hostname", "hostnamectl",
-	"hwclock", "init", "insmod", "invoke-rc.d", "localectl", "loginctl", "machinectl", "modprobe", "mount",
-	"netplan", "networkctl", "nmcli", "poweroff", "reboot", "resolvectl", "rmmod", "service", "shutdown",
-	"sudo", "swapoff", "swapon", "sysctl", "systemctl", "telinit", "timedatectl", "udevadm", "umount",
+	"apparmor_status", "auditctl", "augenrules", "capsh", "depmod", "firewall-cmd", "halt", "hostname",
+	"hostnamectl", "hwclock", "init", "insmod", "invoke-rc.d", "localectl", "loginctl", "machinectl",
+	"modinfo", "modprobe", "mount", "netplan", "networkctl", "nmcli", "poweroff", "reboot", "resolvectl",
+	"rmmod", "service", "shutdown", "sudo", "swapoff", "swapon", "sysctl", "systemctl", "telinit",
+	"timedatectl", "udevadm", "umount", "uname",
 }
 
 // alwaysStandIns are those that images have which start from a disk of their

@@ -18,7 +18,7 @@ from ansible.template import Templar
 # left to the inventory of addresses that a layer is searched for.
 BUILDERS = frozenset((
     'all_ipv4_addresses', 'all_ipv6_addresses', 'bios_date', 'bios_version', 'board_name', 'board_serial', 'default_ipv4',
-    'default_ipv6', 'device_links', 'devices', 'kernel', 'kernel_version', 'memfree_mb', 'memory_mb', 'memtotal_mb', 'mounts',
+    'default_ipv6', 'device_links', 'devices', 'kernel_version', 'memfree_mb', 'memory_mb', 'memtotal_mb', 'mounts',
     'processor', 'processor_cores', 'processor_count', 'processor_nproc', 'processor_threads_per_core', 'processor_vcpus',
     'product_name', 'product_serial', 'product_uuid', 'product_version', 'swapfree_mb', 'swaptotal_mb', 'system_vendor',
 ))

@@ -147,6 +147,9 @@ def facts(machine, run, tmp=None, task_vars=None):
         environment.pop('VAUBAN_TASK', None)
         path = environment.get('PATH', '').split(':')
         environment['PATH'] = ':'.join(folder for folder in path if folder != machine.container['bin'])
+    if 'ansible_kernel' in found:
+        # its stand-in knows which one the machine boots
+        found['ansible_kernel'] = machine.handler._low_level_execute_command('uname -r', sudoable=False)['stdout'].strip()
     if 'ansible_apparmor' in found:
         found['ansible_apparmor'] = {'status': 'enabled'}  # in kernels of Debian and Ubuntu
     ours = tuple(folder + '/' for folder in machine.container['mounts'])

@@ -16,8 +16,9 @@ class Run:
 
     hosts: variables of each host that is built, by name
     containers: of each host, the file for notes of what a stage leaves out, the
-        folder inside (bin) of the commands that have stand_ins, and the programs
-        that tell whether it is busy and which units it has
+        folder inside (bin) of the commands that have stand_ins, the programs
+        that tell whether it is busy and which units it has, and the places of
+        mounts of ours
     groups: groups of a built host that the inventory does not know
     independent: each host is to come out as if it were built alone
     mitogen: hosts are reached by way of Mitogen
