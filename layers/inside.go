@@ -41,10 +41,10 @@ var insideFiles embed.FS
 var standIns = []string{
 	"aa-audit", "aa-complain", "aa-disable", "aa-enabled", "aa-enforce", "aa-status", "apparmor_parser",
 	"apparmor_status", "auditctl", "augenrules", "capsh", "depmod", "firewall-cmd", "halt", "hostname",
-	"hostnamectl", "hwclock", "init", "insmod", "invoke-rc.d", "localectl", "loginctl", "machinectl",
-	"modinfo", "modprobe", "mount", "netplan", "networkctl", "nmcli", "poweroff", "reboot", "resolvectl",
-	"rmmod", "service", "shutdown", "sudo", "swapoff", "swapon", "sysctl", "systemctl", "telinit",
-	"timedatectl", "udevadm", "umount", "uname",
+	"hostnamectl", "hwclock", "ifdown", "ifup", "init", "insmod", "invoke-rc.d", "localectl", "loginctl",
+	"machinectl", "modinfo", "modprobe", "mount", "netplan", "networkctl", "nmcli", "poweroff", "reboot",
+	"resolvectl", "rmmod", "service", "shutdown", "sudo", "swapoff", "swapon", "sysctl", "systemctl",
+	"telinit", "timedatectl", "udevadm", "umount", "uname",
 }
 
 // alwaysStandIns are those that images have which start from a disk of their

@@ -155,6 +155,8 @@ func TestStandIns(t *testing.T) {
 			{`printf '#!/bin/sh\nprintf "%%s\\n" "$@"\n' >/usr/local/bin/capsh; chmod +x /usr/local/bin/capsh; . ` + layers.Profile + `
 				capsh --caps='cap_dac_read_search,cap_audit_write+eip cap_setuid+ep' --addamb=cap_dac_read_search -- -c 'echo cap_dac_read_search'`,
 				"--caps=cap_dac_override,cap_audit_write+eip cap_setuid+ep\n--addamb=cap_dac_override\n--\n-c\necho cap_dac_read_search", ""},
+			{`for name in ifup ifdown; do cp /bin/false /usr/sbin/$name; done; . ` + layers.Profile + `; ifdown eth0; ifup --force eth0`, "", "ifup: nothing manages a stage's network"},
+			{`ifup --no-act eth0 || echo failed`, "failed", ""},
 			{`cp /bin/false /usr/bin/nmcli; . ` + layers.Profile + `; nmcli -w 5 con up lan`, "", "nmcli up: nothing manages a stage's network"},
 			{`nmcli connection reload`, "", "nmcli reload: it is applied at the next boot"},
 			{`nmcli -t -f NAME,UP connection show || echo failed; nmcli con delete up || echo failed`,
