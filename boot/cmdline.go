@@ -3,6 +3,7 @@ package boot
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -83,6 +84,29 @@ func (c CommandLine) parameters() ([]string, error) {
 		parameters = append(parameters, "console="+console)
 	}
 	return append(parameters, c.Extra...), nil
+}
+
+// ownParameters are an entry's to say.
+var ownParameters = []string{"root", "rootflags", "rootfstype", "live.updates", "ip", "rd.neednet", "initrd", "init"}
+
+// Extras returns those of the kernel parameters that playbooks want which an
+// entry may hold, and why it may not hold others. How the root is mounted in the
+// end is no parameter of a machine whose root is in memory.
+func Extras(parameters []string) (extras []string, refused []error) {
+	for _, p := range parameters {
+		name, _, _ := strings.Cut(p, "=")
+		err := checkParameter(p)
+		switch {
+		case p == "ro" || p == "rw" || name == "BOOT_IMAGE":
+		case slices.Contains(ownParameters, name) || strings.HasPrefix(name, "vauban."):
+			refused = append(refused, fmt.Errorf("kernel parameter %q is the entry's own to say", p))
+		case err != nil:
+			refused = append(refused, err)
+		default:
+			extras = append(extras, p)
+		}
+	}
+	return extras, refused
 }
 
 // checkURL accepts what the initramfs accepts.

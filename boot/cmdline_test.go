@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -99,5 +100,21 @@ func TestCommandLineLength(t *testing.T) {
 	line.Extra[0] += "x"
 	if _, err := line.Render(); err == nil {
 		t.Errorf("a line of %d bytes was rendered", maxCommandLine+1)
+	}
+}
+
+func TestExtras(t *testing.T) {
+	extras, refused := Extras([]string{"ro", "audit=1", "root=/dev/sda1", "quiet", "vauban.sums=sha256:0", "rd.shell", "dyndbg=$x", "rw", "BOOT_IMAGE=/vmlinuz"})
+	if diff := cmp.Diff([]string{"audit=1", "quiet"}, extras); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	var reasons []string
+	for _, err := range refused {
+		reasons = append(reasons, err.Error())
+	}
+	for i, want := range []string{`"root=/dev/sda1" is the entry's own`, `"vauban.sums=sha256:0" is the entry's own`, "open a root shell", "holds '$'"} {
+		if i >= len(reasons) || !strings.Contains(reasons[i], want) {
+			t.Errorf("got %q, want one with %q", reasons, want)
+		}
 	}
 }

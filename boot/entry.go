@@ -36,6 +36,7 @@ func NewEntry(r Release, host, base string) (Entry, error) {
 		CommandLine: CommandLine{
 			Rootfs: at(rootfsFile),
 			Sums:   r.Sums,
+			Extra:  r.Parameters,
 		},
 	}
 	if host != "" {

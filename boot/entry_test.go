@@ -21,6 +21,8 @@ func testRelease() Release {
 		Path:   "master-12-web/releases/2026-11-20T211348Z",
 		Sums:   digest.FromString("sums"),
 		Hosts:  []string{"web1.example.com", "web2.example.com"},
+
+		Parameters: []string{"audit=1", "cgroup_enable=memory"},
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -100,7 +101,7 @@ func newMachine(o Options, r Release, scratch string, port int) (machine, error)
 		return m, err
 	}
 	entry.CommandLine.Consoles = []string{"ttyS0,115200"}
-	entry.CommandLine.Extra = m.parameters(o.Extra)
+	entry.CommandLine.Extra = slices.Concat(entry.CommandLine.Extra, m.parameters(o.Extra))
 	if o.Wait {
 		if m.initramfs, err = appendProbe(m.initramfs, scratch, o.Probe); err != nil {
 			return m, err

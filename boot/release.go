@@ -3,6 +3,7 @@ package boot
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,6 +22,7 @@ const (
 	kernelFile    = "vmlinuz"
 	initramfsFile = "initramfs.img"
 	sumsFile      = "SHA256SUMS"
+	manifestFile  = "manifest.json"
 )
 
 func conffsFile(host string) string { return "conffs-" + host + ".tgz" }
@@ -35,6 +37,8 @@ type Release struct {
 	Sums digest.Digest
 	// Hosts are the machines that it has files for, sorted.
 	Hosts []string
+	// Parameters are what its playbooks want on the kernel's command line.
+	Parameters []string
 }
 
 // OpenRelease finds the release name of a master in the published tree; an
@@ -64,7 +68,27 @@ func OpenRelease(tree, master, name string) (Release, error) {
 	}
 	r.Sums = digest.FromBytes(sums)
 	r.Hosts = hostsOf(sums)
+	if r.Parameters, err = parametersOf(filepath.Join(tree, filepath.FromSlash(r.Path), manifestFile)); err != nil {
+		return r, fmt.Errorf("opening release %q of %q: %w", r.Name, master, err)
+	}
 	return r, nil
+}
+
+// parametersOf reads the kernel parameters in a manifest.json.
+func parametersOf(file string) ([]string, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	var manifest struct {
+		Rootfs struct {
+			Parameters []string `json:"parameters"`
+		} `json:"rootfs"`
+	}
+	if err := json.Unmarshal(data, &manifest); err != nil {
+		return nil, fmt.Errorf("reading %q: %w", file, err)
+	}
+	return manifest.Rootfs.Parameters, nil
 }
 
 // hostsOf returns the hosts whose conffs a SHA256SUMS lists.

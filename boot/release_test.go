@@ -23,7 +23,7 @@ func writeTree(t *testing.T) (tree, sums string) {
 		sums = "00  rootfs.squashfs\n11  conffs-b.example.com.tgz\n22 *conffs-a.tgz\n33  vmlinuz\n"
 		for name, content := range map[string]string{
 			sumsFile: sums, rootfsFile: "rootfs of " + release, "conffs-a.tgz": "a", "conffs-b.example.com.tgz": "b",
-			kernelFile: "kernel", initramfsFile: "initramfs",
+			kernelFile: "kernel", initramfsFile: "initramfs", manifestFile: `{"rootfs": {"parameters": ["audit=1", "quiet"]}}`,
 		} {
 			if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
 				t.Fatal(err)
@@ -49,6 +49,8 @@ func TestOpenRelease(t *testing.T) {
 			Path:   "web/releases/" + want,
 			Sums:   digest.FromString(sums),
 			Hosts:  []string{"a", "b.example.com"},
+
+			Parameters: []string{"audit=1", "quiet"},
 		}, got); diff != "" {
 			t.Errorf("release %q (-want +got):\n%s", name, diff)
 		}

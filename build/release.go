@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"vauban/boot"
 	"vauban/config"
 	"vauban/export"
 	"vauban/layers"
@@ -96,6 +97,13 @@ func (r *Runner) makeSquashfs(ctx context.Context, m *config.Master) (string, er
 	if len(report.LeftOut) > 0 {
 		r.say(ctx, "left out %s", strings.Join(report.LeftOut, " "))
 	}
+	var refused []error
+	if report.Parameters, refused = boot.Extras(report.Parameters); len(report.Parameters) > 0 {
+		r.say(ctx, "its boot entries have the kernel parameters %s", strings.Join(report.Parameters, " "))
+	}
+	for _, err := range refused {
+		r.notice(ctx, "", "left out of boot entries: %v", err)
+	}
 	for _, path := range report.ACLs {
 		r.notice(ctx, "", "the squashfs cannot keep the ACL of %s", path)
 	}
@@ -150,7 +158,7 @@ func (r *Runner) release(m *config.Master, p *parts, current *export.Published) 
 	release := export.Release{Master: m.Name, Timestamp: r.Tag, Seen: r.seen[m], Tool: "vauban " + r.Version,
 		Hosts: p.allHosts, Conffs: map[string]export.BuiltConffs{}}
 	if p.rootfs != "" {
-		release.Rootfs = &export.BuiltRootfs{Path: p.rootfs, Image: p.image.Digest(), Kernels: p.report.Kernels, Packing: p.packing}
+		release.Rootfs = &export.BuiltRootfs{Path: p.rootfs, Image: p.image.Digest(), Kernels: p.report.Kernels, Parameters: p.report.Parameters, Packing: p.packing}
 	}
 	if p.kernel != nil {
 		release.Kernel = &export.BuiltKernel{Version: p.kernel.version, Vmlinuz: p.kernel.vmlinuz, Initramfs: p.kernel.initramfs}

@@ -41,7 +41,9 @@ type BuiltRootfs struct {
 	Path    string
 	Image   digest.Digest // of the master's image it was packed from
 	Kernels []string      // of the RootfsReport
-	Packing digest.Digest // of the RootfsOptions
+	// Parameters are those of the RootfsReport that a boot entry may hold.
+	Parameters []string
+	Packing    digest.Digest // of the RootfsOptions
 }
 
 // A BuiltConffs is what Conffs made for one host.
@@ -169,7 +171,7 @@ func (d *draft) add(r Release) (err error) {
 		}
 	}
 	if b := r.Rootfs; b != nil {
-		d.Rootfs = RootfsEntry{Image: b.Image, Kernels: b.Kernels, Packing: b.Packing, Built: r.Timestamp}
+		d.Rootfs = RootfsEntry{Image: b.Image, Kernels: b.Kernels, Parameters: b.Parameters, Packing: b.Packing, Built: r.Timestamp}
 		if d.Rootfs.File, err = d.file(b.Path, rootfsName); err != nil {
 			return err
 		}

@@ -42,6 +42,8 @@ type RootfsEntry struct {
 	File
 	Image   digest.Digest `json:"image"`   // of the master's image it was packed from
 	Kernels []string      `json:"kernels"` // versions it has modules for
+	// Parameters are what playbooks want on the kernel's command line.
+	Parameters []string `json:"parameters,omitempty"`
 	// Built is the timestamp of the run that made it, which the release's own
 	// may be later than. "" in releases of before this was noted.
 	Built string `json:"built,omitempty"`
@@ -79,7 +81,7 @@ func (m *Manifest) same(other *Manifest) bool {
 	return m.Kernel.Version == other.Kernel.Version && m.Kernel.Vmlinuz == other.Kernel.Vmlinuz &&
 		m.Kernel.Initramfs == other.Kernel.Initramfs &&
 		m.Rootfs.File == other.Rootfs.File && m.Rootfs.Image == other.Rootfs.Image &&
-		slices.Equal(m.Rootfs.Kernels, other.Rootfs.Kernels) &&
+		slices.Equal(m.Rootfs.Kernels, other.Rootfs.Kernels) && slices.Equal(m.Rootfs.Parameters, other.Rootfs.Parameters) &&
 		maps.EqualFunc(m.Hosts, other.Hosts, sameConffs)
 }
 

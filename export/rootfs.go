@@ -69,6 +69,8 @@ type RootfsReport struct {
 	Size int64 // bytes of the file
 	// Kernels are the versions whose modules are in /usr/lib/modules, sorted.
 	Kernels []string
+	// Parameters are the kernel's, as playbooks want them.
+	Parameters []string
 	// LeftOut are the paths that Exclusions dropped, sorted; a directory
 	// stands for all below it.
 	LeftOut []string
@@ -107,6 +109,9 @@ func Rootfs(ctx context.Context, out string,
 // pack writes the tree at root to out and fills the report.
 func pack(ctx context.Context, root, out string, o RootfsOptions, report *RootfsReport) (err error) {
 	if report.Kernels, err = kernels(root); err != nil {
+		return err
+	}
+	if report.Parameters, err = parameters(root); err != nil {
 		return err
 	}
 	if report.LeftOut, err = append(DefaultExclusions(), o.Exclude...).find(root); err != nil {

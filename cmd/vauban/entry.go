@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -16,6 +17,7 @@ import (
 // entryFlags are what `entry` asks for.
 type entryFlags struct {
 	host, release, url, dir string
+	extra                   []string
 	format                  formatFlag
 }
 
@@ -28,7 +30,8 @@ func newEntry(a *app) *cobra.Command {
 that for each host of the release.
 
 An entry names the release itself and the digest of its files, never what is
-current: write it anew after each release, and after a rollback.`,
+current: write it anew after each release, and after a rollback. It holds the kernel
+parameters that the master's playbooks put into GRUB's settings.`,
 		Example: `  vauban entry master-12-web --host web01 --url http://pxe.example.com/vauban >web01.ipxe
   vauban entry master-12-web --url http://pxe.example.com/vauban --dir /srv/pxe/entries`,
 		Args: arguments(cobra.ExactArgs(1)),
@@ -57,6 +60,7 @@ current: write it anew after each release, and after a rollback.`,
 	flags.StringVar(&f.url, "url", "", "where machines find the published tree")
 	flags.StringVar(&f.dir, "dir", "", "write files instead, HOST.ipxe or HOST.cfg, for all hosts of the release (for a release without hosts, one of the master's name)")
 	flags.Var(&f.format, "format", "the boot loader: ipxe or grub")
+	flags.StringArrayVar(&f.extra, "append", nil, "a further kernel parameter; may be given again")
 	return cmd
 }
 
@@ -89,6 +93,7 @@ func (f *entryFlags) write(w io.Writer, r boot.Release, host string) error {
 	if err != nil {
 		return err
 	}
+	entry.CommandLine.Extra = slices.Concat(entry.CommandLine.Extra, f.extra)
 	if f.format.value == "grub" {
 		return entry.WriteGRUB(w)
 	}

@@ -55,7 +55,8 @@ func newWorld(t *testing.T) *world {
 }
 
 // ledger is a stage that needs its service running: what is written into it is
-// in memory until the service is stopped in its own way.
+// in memory until the service is stopped in its own way. It also wants a
+// parameter on the kernel's command line, in the way of machines with a disk.
 const ledger = `
 - name: Write a line into the ledger
   hosts: all
@@ -85,6 +86,12 @@ const ledger = `
         daemon_reload: true
     - name: The line
       ansible.builtin.shell: "[ -z \"$SYSTEMD_OFFLINE\" ] && echo {{ inventory_hostname }} >>/run/ledger/lines"
+    - name: A kernel parameter
+      ansible.builtin.lineinfile: {path: /etc/default/grub, regexp: ^GRUB_CMDLINE_LINUX=, line: 'GRUB_CMDLINE_LINUX="ledger.kept=yes"'}
+      notify: update-grub
+  handlers:
+    - name: update-grub
+      ansible.builtin.command: update-grub
 `
 
 // addLedger makes it the last stage of master-12-web.
@@ -393,6 +400,7 @@ say names "$(getent hosts localhost >/dev/null && echo localhost) $(getent hosts
 say renamed "$(python3 -c 'import os; os.rename("/usr/share/doc", "/usr/share/moved")' 2>&1)"
 say ledger "$(systemctl is-active ledger)"
 say ledger_lines "$(cat /run/ledger/lines)"
+say ledger_kept "$(grep -c ledger.kept=yes /proc/cmdline)"
 say release "$(cat /run/vauban/release.json)"
 `
 
@@ -411,7 +419,7 @@ func bootedGuest(t *testing.T, w *world) {
 	for name, want := range map[string]string{
 		"hostname": "web01", "etc_hostname": "web01", "root": "overlay", "nginx": "active",
 		"names": "localhost own", "renamed": "",
-		"ledger": "active", "ledger_lines": "master-12-web web01", // from two builds with init: systemd
+		"ledger": "active", "ledger_kept": "1", "ledger_lines": "master-12-web web01", // from two builds with init: systemd
 		"machine_id": strings.TrimSpace(w.command(t, "tar", "-xzOf", "pxe/master-12-web/conffs-web01.tgz", "etc/machine-id")),
 	} {
 		if got[name] != want {
