@@ -182,6 +182,11 @@ const running = `
       copy: {dest: /srv/facts, content: "{{ cores }} {{ ansible_memtotal_mb }} {{ ansible_distribution }}\n"}
       vars: {cores: "{{ ansible_facts.processor_cores }}"}
       when: ansible_swaptotal_mb >= 0
+    - name: "fine: a kernel of the image"
+      file: {path: /lib/modules/6.1.0-77/kernel, state: directory}
+    - setup: {gather_subset: [min], filter: ansible_kernel}
+    - name: "fine: the machine's, which nobody needs to give"
+      copy: {dest: /srv/kernel, content: "{{ ansible_facts.kernel }} {{ ansible_facts.kernel | default('x') }}\n"}
     - name: "fine: a service that is started"
       systemd: {name: canary, state: started, daemon_reload: true}
     - copy: {dest: /etc/systemd/system/halted.service, content: "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n"}
@@ -316,6 +321,7 @@ func TestRunningMachine(t *testing.T) {
 			"etc/modprobe.d/canary.conf":     "options canary a=1\noptions canary b=2\n",
 			"etc/modules-load.d/canary.conf": "canary\n",
 			"srv/defaults":                   "2 3 own\n",
+			"srv/kernel":                     "6.1.0-77 6.1.0-77\n",
 			"srv/firewalld":                  "https\nntp\n",
 		} {
 			data, err := os.ReadFile(filepath.Join(root, path))

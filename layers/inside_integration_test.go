@@ -162,7 +162,7 @@ func TestStandIns(t *testing.T) {
 			{`nmcli -t -f NAME,UP connection show || echo failed; nmcli con delete up || echo failed`,
 				"failed\nfailed", ""},
 			{`uname -r | grep -cx "$(cat /proc/sys/kernel/osrelease)"`, "1", ""},
-			{`mkdir -p /lib/modules/6.1.0-9-amd64 /lib/modules/6.1.0-25-amd64; uname -r; uname -sr; uname -m | grep -c 6.1; uname --nonsense >/dev/null 2>&1 || echo failed
+			{`mkdir -p /lib/modules/6.1.0-9-amd64/kernel /lib/modules/6.1.0-25-amd64/kernel; uname -r; uname -sr; uname -m | grep -c 6.1; uname --nonsense >/dev/null 2>&1 || echo failed
 				setpriv --reuid 33 --clear-groups uname -r`, "6.1.0-25-amd64\nLinux 6.1.0-25-amd64\n0\nfailed\n6.1.0-25-amd64", ""},
 			{`DPKG_MAINTSCRIPT_PACKAGE=x uname -r | grep -c 6.1.0-25`, "0", ""},
 			{`for name in modinfo modprobe depmod; do printf '#!/bin/sh\necho "$@"\n' >/usr/local/sbin/$name; chmod 755 /usr/local/sbin/$name; done

@@ -7,6 +7,7 @@ wrong on the machine that it is for, and looks right.
 import collections
 import functools
 import json
+import os
 import re
 
 import jinja2.runtime
@@ -18,7 +19,7 @@ from ansible.template import Templar
 # left to the inventory of addresses that a layer is searched for.
 BUILDERS = frozenset((
     'all_ipv4_addresses', 'all_ipv6_addresses', 'bios_date', 'bios_version', 'board_name', 'board_serial', 'default_ipv4',
-    'default_ipv6', 'device_links', 'devices', 'kernel_version', 'memfree_mb', 'memory_mb', 'memtotal_mb', 'mounts',
+    'default_ipv6', 'device_links', 'devices', 'kernel', 'kernel_version', 'memfree_mb', 'memory_mb', 'memtotal_mb', 'mounts',
     'processor', 'processor_cores', 'processor_count', 'processor_nproc', 'processor_threads_per_core', 'processor_vcpus',
     'product_name', 'product_serial', 'product_uuid', 'product_version', 'swapfree_mb', 'swaptotal_mb', 'system_vendor',
 ))
@@ -40,7 +41,7 @@ def install():
         if isinstance(key, str) and key.startswith('ansible_'):
             name = key[len('ansible_'):]
             # what was not gathered is a variable, or a default
-            if name in BUILDERS and name in (resolve(self, 'ansible_facts') or ()):
+            if of_builder(name, value) and name in (resolve(self, 'ansible_facts') or ()):
                 used.add(name)
         return value
 
@@ -51,8 +52,8 @@ def install():
     def templated(self, variable, *args, **kwargs):
         # ansible itself takes a number that stands alone, without asking jinja
         alone = ALONE.fullmatch(variable) if isinstance(variable, str) else None
-        if alone and alone[1] in BUILDERS and alone[1] in (self.available_variables.get('ansible_facts') or ()):
-            used.add(alone[1])
+        if alone:
+            note(self.available_variables.get('ansible_facts') or {}, alone[1])
         return template(self, variable, *args, **kwargs)
 
     Templar.template = templated
@@ -90,8 +91,13 @@ def noting(take):
 
 
 def note(facts, name):
-    if name in BUILDERS and name in facts:
+    if name in facts and of_builder(name, dict.get(facts, name)):
         used.add(name)
+
+
+def of_builder(name, value):
+    """Tells whether a fact is one of the builder. Of the image's kernel it is not."""
+    return name in BUILDERS and (name != 'kernel' or value == os.uname().release)
 
 
 class Facts(dict):

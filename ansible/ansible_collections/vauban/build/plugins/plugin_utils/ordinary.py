@@ -142,14 +142,14 @@ def facts(machine, run, tmp=None, task_vars=None):
     for name, value in (('type', 'NA'), ('role', 'NA'), ('tech_guest', []), ('tech_host', [])):
         if 'ansible_virtualization_' + name in found:
             found['ansible_virtualization_' + name] = value
+    if 'ansible_kernel' in found:
+        kernel = machine.handler._low_level_execute_command(f"{machine.container['bin']}/uname -r", sudoable=False)
+        found['ansible_kernel'] = kernel['stdout'].strip() or found['ansible_kernel']
     environment = found.get('ansible_env')
     if environment:
         environment.pop('VAUBAN_TASK', None)
         path = environment.get('PATH', '').split(':')
         environment['PATH'] = ':'.join(folder for folder in path if folder != machine.container['bin'])
-    if 'ansible_kernel' in found:
-        # its stand-in knows which one the machine boots
-        found['ansible_kernel'] = machine.handler._low_level_execute_command('uname -r', sudoable=False)['stdout'].strip()
     if 'ansible_apparmor' in found:
         found['ansible_apparmor'] = {'status': 'enabled'}  # in kernels of Debian and Ubuntu
     ours = tuple(folder + '/' for folder in machine.container['mounts'])
