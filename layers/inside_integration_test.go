@@ -44,7 +44,7 @@ func TestStandIns(t *testing.T) {
 		}{
 			{`mkdir -p /mnt/data && VAUBAN_TASK=one mount -t tmpfs -o password=canary none /mnt/data`, "", "one\tmount: a stage mounts nothing"},
 			{`mount -o remount,ro /; touch /srv/writable`, "", "\tmount: a stage mounts nothing"},
-			{`mount | grep -c ' / '`, "1", ""},
+			{`mount | grep -c ' / '; mount -t proc | grep -c '^proc on /proc '`, "1\n1", ""},
 			{`mount --version | grep -c util-linux`, "1", ""},
 			{`umount /mnt/data`, "", "umount: "},
 			{`swapon /srv/swap`, "", "swapon: a stage has no swap"},
@@ -63,6 +63,7 @@ func TestStandIns(t *testing.T) {
 			{`hostnamectl hostname again; hostname=$(cat /etc/hostname); echo $hostname`, "again", "hostnamectl set-hostname: "},
 			{`timedatectl set-timezone Asia/Tokyo; readlink /etc/localtime; timedatectl | grep 'Time zone'; timedatectl show -p Timezone --value`,
 				"../usr/share/zoneinfo/Asia/Tokyo\n                Time zone: Asia/Tokyo (JST, +0900)\nAsia/Tokyo", "timedatectl set-timezone: "},
+			{`timedatectl list-timezones | grep -x -e Europe/Berlin -e US/Central -e UTC; localectl list-locales`, "Europe/Berlin\nUS/Central\nUTC\nC.UTF-8", ""},
 			{`timedatectl set-timezone Nowhere/City`, "Failed to set time zone: Invalid or not installed time zone 'Nowhere/City'", ""},
 			{`timedatectl set-local-rtc 1; tail -n 1 /etc/adjtime; timedatectl set-local-rtc no; tail -n 1 /etc/adjtime`, "LOCAL\nUTC", "timedatectl set-local-rtc: "},
 			{`timedatectl show -p NTP -p CanNTP; timedatectl | grep NTP; timedatectl set-ntp yes`, "CanNTP=no\nNTP=no\n              NTP service: n/a\nFailed to set ntp: NTP not supported", ""},
