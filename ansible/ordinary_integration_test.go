@@ -142,6 +142,8 @@ const running = `
       delegate_to: localhost
     - name: "wait_for: socket"
       wait_for: {path: /run/canary.sock, timeout: 60}
+    - name: "wait_for: what a service logs"
+      wait_for: {path: /var/log/canary.log, search_regex: started, timeout: 60}
     - name: "fine: somebody opens this port in a moment"
       shell: |
         cat >/tmp/server <<'END'

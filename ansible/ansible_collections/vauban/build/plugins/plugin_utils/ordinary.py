@@ -240,7 +240,7 @@ def wait_for(machine, run, tmp=None, task_vars=None):
 
 def at_runtime(path):
     """Tells whether only a running service makes a file."""
-    return bool(path) and (path.startswith(('/run/', '/var/run/')) or path.endswith(('.sock', '.socket', '.pid')))
+    return bool(path) and (path.startswith(('/run/', '/var/run/', '/var/log/')) or path.endswith(('.sock', '.socket', '.pid')))
 
 
 def names(variables):
