@@ -2,6 +2,7 @@ package ansible
 
 import (
 	"os"
+	"os/user"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -9,7 +10,7 @@ import (
 
 // environ is what every program of ansible's gets in a working copy.
 func (r *Repository) environ(c *workingCopy) []string {
-	env := append(slices.Clone(r.options.Environ),
+	env := append(withLogin(r.options.Environ),
 		"LC_ALL=C.UTF-8", // ansible refuses others
 		"ANSIBLE_NOCOLOR=true", "ANSIBLE_FORCE_COLOR=false",
 		"ANSIBLE_LOCAL_TEMP="+filepath.Join(c.dir, "tmp"),
@@ -23,6 +24,22 @@ func (r *Repository) environ(c *workingCopy) []string {
 		// Named outright, because ansible passes over an ansible.cfg
 		// that it finds in a folder others may write to.
 		env = append(env, "ANSIBLE_CONFIG="+c.config())
+	}
+	return env
+}
+
+// withLogin adds the name of the user where a CI job's container does not say
+// it: defaults of roles look it up on the builder.
+func withLogin(environ []string) []string {
+	env := slices.Clone(environ)
+	who, err := user.Current()
+	if err != nil {
+		return env
+	}
+	for _, name := range []string{"USER", "LOGNAME"} {
+		if getenv(env, name) == "" {
+			env = append(env, name+"="+who.Username)
+		}
 	}
 	return env
 }

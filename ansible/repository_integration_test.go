@@ -85,6 +85,7 @@ func TestSurroundings(t *testing.T) {
   roles: [fetched]
   tasks:
     - copy: {dest: /etc/secret, content: "{{ secret }}\n"}
+    - copy: {dest: /etc/user, content: "{{ lookup('env', 'USER') }} {{ lookup('env', 'LOGNAME') }}\n"}
     - copy: {dest: /etc/facts, content: "{{ ansible_processor_vcpus }} {{ ansible_facts.processor_vcpus }} {{ ansible_facts.distribution }}\n"}
 `,
 	})
@@ -96,7 +97,7 @@ func TestSurroundings(t *testing.T) {
 	commit(t, repository, map[string]string{"group_vars/all.yml": encrypted})
 	state := t.TempDir()
 	r := open(t, Options{
-		Repo: repository, StateDir: state, Dir: user, Environ: append(os.Environ(), "OUT="+out),
+		Repo: repository, StateDir: state, Dir: user, Environ: append(os.Environ(), "OUT="+out, "USER=", "LOGNAME=builder"),
 		HookPre:  "echo web1 > generated\necho \"pre $VAUBAN_MASTER $VAUBAN_STAGE $VAUBAN_HOSTS\" >> \"$OUT\"",
 		HookPost: "test -f generated\necho post >> \"$OUT\"",
 	})
@@ -107,7 +108,7 @@ func TestSurroundings(t *testing.T) {
 			t.Fatal(failed)
 		}
 		for path, want := range map[string]string{
-			"etc/role": "from the role\n", "etc/secret": "treasure\n", "etc/facts": "77 77 Debian\n",
+			"etc/role": "from the role\n", "etc/secret": "treasure\n", "etc/user": "root builder\n", "etc/facts": "77 77 Debian\n",
 		} {
 			if got := b.read(t, path); got != want {
 				t.Errorf("%s: got %q, want %q", path, got, want)
