@@ -44,7 +44,7 @@ var standIns = []string{
 	"hostnamectl", "hwclock", "ifdown", "ifup", "init", "insmod", "invoke-rc.d", "localectl", "loginctl",
 	"machinectl", "modinfo", "modprobe", "mount", "netplan", "networkctl", "nmcli", "poweroff", "reboot",
 	"resolvectl", "rmmod", "service", "shutdown", "sudo", "swapoff", "swapon", "sysctl", "systemctl",
-	"telinit", "timedatectl", "udevadm", "umount", "uname",
+	"telinit", "timedatectl", "udevadm", "umount", "uname", "wg", "wg-quick",
 }
 
 // alwaysStandIns are those that images have which start from a disk of their

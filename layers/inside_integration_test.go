@@ -159,6 +159,8 @@ func TestStandIns(t *testing.T) {
 			{`for name in ifup ifdown; do cp /bin/false /usr/sbin/$name; done; . ` + layers.Profile + `; ifdown eth0; ifup --force eth0`, "", "ifup: nothing manages a stage's network"},
 			{`ifup --no-act eth0 || echo failed`, "failed", ""},
 			{`cp /bin/false /usr/bin/nmcli; . ` + layers.Profile + `; nmcli -w 5 con up lan`, "", "nmcli up: nothing manages a stage's network"},
+			{`for name in wg wg-quick; do cp /bin/false /usr/bin/$name; done; . ` + layers.Profile + `; wg syncconf wg0 /dev/null; wg-quick down wg0`, "", "wg syncconf: nothing manages a stage's network"},
+			{`wg-quick strip wg0 || echo failed`, "failed", ""},
 			{`nmcli connection reload`, "", "nmcli reload: it is applied at the next boot"},
 			{`nmcli -t -f NAME,UP connection show || echo failed; nmcli con delete up || echo failed`,
 				"failed\nfailed", ""},
