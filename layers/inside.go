@@ -39,12 +39,15 @@ var insideFiles embed.FS
 
 // standIns are the commands that inside/stand-in stands in for.
 var standIns = []string{
-	"aa-audit", "aa-complain", "aa-disable", "aa-enabled", "aa-enforce", "aa-status", "apparmor_parser",
-	"apparmor_status", "auditctl", "augenrules", "capsh", "depmod", "firewall-cmd", "halt", "hostname",
-	"hostnamectl", "hwclock", "ifdown", "ifup", "init", "insmod", "invoke-rc.d", "localectl", "loginctl",
-	"machinectl", "modinfo", "modprobe", "mount", "netplan", "networkctl", "nmcli", "poweroff", "reboot",
-	"resolvectl", "rmmod", "service", "shutdown", "sudo", "swapoff", "swapon", "sysctl", "systemctl",
-	"telinit", "timedatectl", "udevadm", "umount", "uname", "wg", "wg-quick",
+	"aa-audit", "aa-complain", "aa-disable", "aa-enabled", "aa-enforce", "aa-status", "apache2ctl",
+	"apachectl", "apparmor_parser", "apparmor_status", "auditctl", "augenrules", "capsh", "chronyc",
+	"depmod", "doveadm", "dovecot", "fail2ban-client", "firewall-cmd", "halt", "hostname", "hostnamectl",
+	"hwclock", "ifdown", "ifup", "init", "insmod", "invoke-rc.d", "killall", "localectl", "loginctl",
+	"machinectl", "modinfo", "modprobe", "monit", "mount", "netplan", "networkctl", "nginx", "nmcli",
+	"ntpdate", "pkill", "postfix", "poweroff", "rdate", "reboot", "resolvectl", "rmmod", "rndc",
+	"service", "shutdown", "squid", "sudo", "supervisorctl", "swapoff", "swapon", "sysctl", "systemctl",
+	"telinit", "timedatectl", "udevadm", "umount", "uname", "unbound-control",
+	"wg", "wg-quick",
 }
 
 // alwaysStandIns are those that images have which start from a disk of their

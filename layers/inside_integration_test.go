@@ -19,6 +19,7 @@ func TestStandIns(t *testing.T) {
 			mkdir two@.service.d && printf '[Service]\nEnvironment=E=f\nExecReload=/bin/true\n' >two@.service.d/more.conf; `
 		firewall = `cd /usr/bin && printf '#!/bin/sh\necho real "$@"\n' >firewall-cmd && sed s/real/offline/ firewall-cmd >firewall-offline-cmd && chmod +x firewall-*; . ` + layers.Profile + `; `
 		script   = `printf '#!/bin/sh\n[ "$1" != start ] || touch /srv/started\necho $1\n' >/etc/init.d/script; chmod +x /etc/init.d/script; `
+		nginx    = `cd /usr/sbin; printf '#!/bin/sh\necho "$@"; ! test -e /srv/broken\n' >nginx; for n in supervisorctl postfix chronyc; do cp nginx $n; done; chmod +x *; . ` + layers.Profile + `; `
 		users    = `install -d -o games /tmp/games /tmp/games/.config /tmp/games/.config/systemd /tmp/games/.config/systemd/user; usermod -d /tmp/games games
 			printf '[Service]\n[Install]\nWantedBy=default.target\n' | tee /tmp/games/.config/systemd/user/mine.service >/etc/systemd/user/three.service; `
 		ntp = `mkdir -p /etc/systemd/ntp-units.d && echo canary.service >/etc/systemd/ntp-units.d/50-canary.list
@@ -119,6 +120,11 @@ func TestStandIns(t *testing.T) {
 				"1\ngames\n/run/vauban/bin/sysctl\nd", "two\tsystemctl reboot: a stage does not reboot"},
 			{`sudo -i sh -c 'echo $SYSTEMD_OFFLINE'; sudo -u nosuch true 2>/dev/null || echo failed`, "failed", ""},
 			{`cp /bin/true /usr/bin/machinectl; . ` + layers.Profile + `; machinectl -q shell games@ /bin/sh -c 'id -un; echo $HOME $SYSTEMD_OFFLINE'; machinectl list`, "games\n/tmp/games 1", ""},
+			{nginx + `nginx -s reload; nginx -V`, "-t -q\n-V", "nginx: no such service runs in a stage"},
+			{`touch /srv/broken; nginx -s reload || echo failed`, "-t -q\nfailed", ""},
+			{`cp /bin/sleep /srv/nginx; /srv/nginx 60 & sleep 1; nginx -s reload; kill $!; supervisorctl update`, "-s reload", "supervisorctl: no such service runs"},
+			{`supervisorctl status; postfix check; chronyc makestep`, "status\ncheck", "chronyc: no such service runs"},
+			{`pkill -HUP nosuch; pkill nosuch || echo failed`, "failed", "pkill: no such service runs"},
 			{`init q; init 6`, "", "init: a stage does not reboot"},
 			{`sysctl -w vm.swappiness=12; sysctl -n vm.swappiness`, "vm.swappiness = 12\n12", ""},
 			{`sysctl -q -w net.bridge.canary=1`, "sysctl: cannot stat /proc/sys/net/bridge/canary: No such file or directory", "sysctl: the builder's kernel has no such key: net.bridge.canary"},
