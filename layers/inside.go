@@ -45,7 +45,7 @@ var standIns = []string{
 	"hwclock", "ifdown", "ifup", "init", "insmod", "invoke-rc.d", "killall", "localectl", "loginctl",
 	"machinectl", "modinfo", "modprobe", "monit", "mount", "netplan", "networkctl", "nginx", "nmcli",
 	"ntpdate", "pkill", "postfix", "poweroff", "rdate", "reboot", "resolvectl", "rmmod", "rndc",
-	"service", "shutdown", "squid", "sudo", "supervisorctl", "swapoff", "swapon", "sysctl", "systemctl",
+	"service", "shutdown", "squid", "sudo", "supervisorctl", "swapoff", "swapon", "sysctl", "systemctl", "systemd-detect-virt",
 	"telinit", "timedatectl", "udevadm", "umount", "uname", "unbound-control",
 	"wg", "wg-quick",
 }

@@ -124,6 +124,7 @@ func TestStandIns(t *testing.T) {
 			{`touch /srv/broken; nginx -s reload || echo failed`, "-t -q\nfailed", ""},
 			{`cp /bin/sleep /srv/nginx; /srv/nginx 60 & sleep 1; nginx -s reload; kill $!; supervisorctl update`, "-s reload", "supervisorctl: no such service runs"},
 			{`supervisorctl status; postfix check; chronyc makestep`, "status\ncheck", "chronyc: no such service runs"},
+			{`systemd-detect-virt; echo $?`, "none\n1", ""},
 			{`pkill -HUP nosuch; pkill nosuch || echo failed`, "failed", "pkill: no such service runs"},
 			{`init q; init 6`, "", "init: a stage does not reboot"},
 			{`sysctl -w vm.swappiness=12; sysctl -n vm.swappiness`, "vm.swappiness = 12\n12", ""},
