@@ -44,10 +44,10 @@ var standIns = []string{
 	"depmod", "doveadm", "dovecot", "fail2ban-client", "firewall-cmd", "halt", "hostname", "hostnamectl",
 	"hwclock", "ifdown", "ifup", "init", "insmod", "invoke-rc.d", "killall", "localectl", "loginctl",
 	"machinectl", "modinfo", "modprobe", "monit", "mount", "netplan", "networkctl", "nginx", "nmcli",
-	"ntpdate", "pkill", "postfix", "poweroff", "rdate", "reboot", "resolvectl", "rmmod", "rndc",
-	"service", "shutdown", "squid", "sudo", "supervisorctl", "swapoff", "swapon", "sysctl", "systemctl", "systemd-detect-virt",
-	"telinit", "timedatectl", "udevadm", "umount", "uname", "unbound-control",
-	"wg", "wg-quick",
+	"ntpdate", "pkill", "postfix", "poweroff", "rdate", "reboot", "resolvectl", "rmmod", "rndc", "service",
+	"shutdown", "squid", "sudo", "supervisorctl", "swapoff", "swapon", "sysctl", "systemctl",
+	"systemd-detect-virt", "telinit", "timedatectl", "udevadm", "umount", "uname", "unbound-control", "wg",
+	"wg-quick",
 }
 
 // alwaysStandIns are those that images have which start from a disk of their

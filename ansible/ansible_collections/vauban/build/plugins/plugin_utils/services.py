@@ -27,7 +27,7 @@ def facts(machine, run, tmp=None, task_vars=None):
     if result.get('failed') or any(service.get('source') == 'systemd' for service in found.values()):
         return result
     listed = machine.handler._low_level_execute_command(machine.container['units'], sudoable=False)['stdout']
-    units = dict(unit(*line.split()) for line in listed.splitlines() if len(line.split()) == 4)
+    units = dict(unit(*line.split()[:4]) for line in listed.splitlines() if len(line.split()) > 4)
     for name, script in found.items():
         if units.get(name + '.service', {}).get('state') == 'running':
             script['state'] = 'running'
