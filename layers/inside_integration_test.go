@@ -118,6 +118,8 @@ func TestStandIns(t *testing.T) {
 			{`systemctl list-unit-files nosuch >/dev/null; echo $?`, "1", ""},
 			{`VAUBAN_TASK=two sudo -n systemctl --force reboot; sudo -u games env A=b sh -c 'echo $SYSTEMD_OFFLINE; id -un; command -v sysctl'; sudo -H -u games C=d sh -c 'echo $C'`,
 				"1\ngames\n/run/vauban/bin/sysctl\nd", "two\tsystemctl reboot: a stage does not reboot"},
+			{`sudo -Hu games env | grep ^SYSTEMD_OFFLINE; sudo -nugames -- id -un; sudo -Hiu root env | grep ^HOME; sudo --user games -n id -un`,
+				"SYSTEMD_OFFLINE=1\ngames\nHOME=/root\ngames", ""},
 			{`sudo -i sh -c 'echo $SYSTEMD_OFFLINE'; sudo -u nosuch true 2>/dev/null || echo failed`, "failed", ""},
 			{`cp /bin/true /usr/bin/machinectl; . ` + layers.Profile + `; machinectl -q shell games@ /bin/sh -c 'id -un; echo $HOME $SYSTEMD_OFFLINE'; machinectl list`, "games\n/tmp/games 1", ""},
 			{nginx + `nginx -s reload; nginx -V`, "-t -q\n-V", "nginx: no such service runs in a stage"},
