@@ -188,6 +188,9 @@ func (c *Container) furnish(ctx context.Context) error {
 		if c.network, err = startNetwork(ctx, c.engine.tools.slirp, c.Pid()); err != nil {
 			return err
 		}
+		if err := c.allowMulticast(); err != nil {
+			return err
+		}
 	}
 	if err := c.forwardProxy(); err != nil {
 		return err

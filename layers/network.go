@@ -11,10 +11,15 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // nameserver is where slirp4netns answers DNS, the same on every builder.
 const nameserver = "10.0.2.3"
+
+// interfaceName is what a container's network card is called.
+const interfaceName = "eth0"
 
 // NetworkAddresses are those of a container's private network, the same on
 // every builder: its own, its router's and its name server's.
@@ -45,7 +50,7 @@ func startNetwork(ctx context.Context, slirp string, pid int) (_ *network, err e
 	// The exit descriptor rather than ctx or a parent death signal ends it:
 	// it follows this process, not one of its threads.
 	cmd := exec.Command(slirp, "--configure", "--mtu=65520", "--disable-host-loopback",
-		"--ready-fd=3", "--exit-fd=4", strconv.Itoa(pid), "eth0")
+		"--ready-fd=3", "--exit-fd=4", strconv.Itoa(pid), interfaceName)
 	cmd.ExtraFiles = []*os.File{readyW, lifeR}
 	cmd.Stderr = &said
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -76,4 +81,42 @@ func (n *network) stop() {
 	n.cmd.Wait()
 	done.Stop()
 	n.cmd = nil
+}
+
+// allowMulticast makes the interface one that programs multicast on, as they do
+// on any network card; slirp4netns takes the flag away. keepalived, for one,
+// finds its configuration wrong without.
+func (c *Container) allowMulticast() error {
+	return c.inNetwork(func() error {
+		socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(socket)
+		request, err := unix.NewIfreq(interfaceName)
+		if err != nil {
+			return err
+		}
+		if err := unix.IoctlIfreq(socket, unix.SIOCGIFFLAGS, request); err != nil {
+			return fmt.Errorf("reading the flags of %q: %w", interfaceName, err)
+		}
+		request.SetUint16(request.Uint16() | unix.IFF_MULTICAST)
+		if err := unix.IoctlIfreq(socket, unix.SIOCSIFFLAGS, request); err != nil {
+			return fmt.Errorf("setting the flags of %q: %w", interfaceName, err)
+		}
+		return nil
+	})
+}
+
+// inNetwork runs fn in the container's network namespace.
+func (c *Container) inNetwork(fn func() error) error {
+	done := make(chan error, 1)
+	go onThread(func() {
+		if err := unix.Setns(int(c.init.Fd()), unix.CLONE_NEWNET); err != nil {
+			done <- fmt.Errorf("entering the network namespace: %w", err)
+			return
+		}
+		done <- fn()
+	})
+	return <-done
 }

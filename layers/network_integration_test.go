@@ -22,6 +22,7 @@ func TestPrivateNetwork(t *testing.T) {
 			`cat /etc/resolv.conf`:                           "nameserver 10.0.2.3",
 			`ip -4 -o addr show eth0 | awk '{print $4}'`:     "10.0.2.100/24",
 			`ip route show default | awk '{print $3, $5}'`:   "10.0.2.2 eth0",
+			`ip -o link show eth0 | grep -o MULTICAST`:       "MULTICAST",
 			`ip -4 -o addr show lo | awk '{print $4}'`:       "127.0.0.1/8",
 			`ls /sys/class/net | sort | tr '\n' ' ' | xargs`: "eth0 lo",
 			`hostname; getent hosts private01 | xargs`:       "private01\n127.0.1.1 private01",

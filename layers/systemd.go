@@ -121,21 +121,15 @@ func (c *Container) ownCgroup() error {
 // and the container has not. It is set where it counts: what is at /proc/sys
 // inside is a copy.
 func (c *Container) allowNonlocalBind() error {
-	done := make(chan error, 1)
-	go onThread(func() {
-		if err := unix.Setns(int(c.init.Fd()), unix.CLONE_NEWNET); err != nil {
-			done <- fmt.Errorf("entering the network namespace: %w", err)
-			return
-		}
+	return c.inNetwork(func() error {
 		var errs []error
 		for _, path := range []string{"/proc/sys/net/ipv4/ip_nonlocal_bind", "/proc/sys/net/ipv6/ip_nonlocal_bind"} {
 			if err := os.WriteFile(path, []byte("1\n"), 0); err != nil && !errors.Is(err, os.ErrNotExist) {
 				errs = append(errs, err)
 			}
 		}
-		done <- errors.Join(errs...)
+		return errors.Join(errs...)
 	})
-	return <-done
 }
 
 // boot waits until systemd has started what the image wants started.
