@@ -130,6 +130,8 @@ func TestStandIns(t *testing.T) {
 			{`pkill -HUP nosuch; pkill nosuch || echo failed`, "failed", "pkill: no such service runs"},
 			{`init q; init 6`, "", "init: a stage does not reboot"},
 			{`sysctl -w vm.swappiness=12; sysctl -n vm.swappiness`, "vm.swappiness = 12\n12", ""},
+			{`sysctl -w kernel.random.write_wakeup_threshold=1024; cd /proc/sys/kernel/random; cat write_wakeup_threshold; [ "$(cat uuid)" = "$(cat uuid)" ] || echo new`,
+				"kernel.random.write_wakeup_threshold = 1024\n1024\nnew", ""},
 			{`sysctl -q -w net.bridge.canary=1`, "sysctl: cannot stat /proc/sys/net/bridge/canary: No such file or directory", "sysctl: the builder's kernel has no such key: net.bridge.canary"},
 			{`echo 'net.bridge.canary = 1' >/etc/sysctl.d/x.conf; sysctl -p /etc/sysctl.d/x.conf 2>/dev/null`, "", "has no such key: net.bridge.canary"},
 			{`sysctl -n net.bridge.canary || echo failed`, "sysctl: cannot stat /proc/sys/net/bridge/canary: No such file or directory\nfailed", ""},

@@ -52,7 +52,7 @@ var attempts = []attempt{
 	{`printf 'vm.dirty_ratio = 21\n' >/etc/sysctl.d/canary.conf && sysctl --system`, true, false},
 	{`sysctl -w kernel.hostname=canary kernel.domainname=canary`, true, false},
 	{`umount /proc/sys`, false, false},
-	{`umount -l /proc/sys/kernel/random`, false, false},
+	{`umount -l /proc/sys/kernel/random/uuid`, false, false},
 	{`mount -t proc proc /mnt`, false, false},
 	{`mount -o remount,rw /sys`, false, false},
 	{`unshare --net mount -t sysfs sysfs /mnt`, false, false},

@@ -49,9 +49,9 @@ func readSysctlsOnce() func() ([]sysctl, error) {
 // a sysctl task sets is read back, and nothing outside changes. It runs
 // inside the container.
 func mountSysctls(all []sysctl, hostname string) error {
-	const random, aside = "/proc/sys/kernel/random", "/run/.vauban-random"
-	// The random uuid is new at each reading only in the real one.
-	if err := bind(random, aside); err != nil {
+	const uuid, aside = "/proc/sys/kernel/random/uuid", "/run/.vauban-uuid"
+	// It is new at each reading only in the real file.
+	if err := bind(uuid, aside); err != nil {
 		return err
 	}
 	if err := unix.Mount("vauban-sysctl", "/proc/sys", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=555,size=16m"); err != nil {
@@ -72,12 +72,12 @@ func mountSysctls(all []sysctl, hostname string) error {
 			return err
 		}
 	}
-	if err := bind(aside, random); err != nil {
+	if err := bind(aside, uuid); err != nil {
 		return err
 	}
 	readOnly := uintptr(unix.MS_BIND | unix.MS_REMOUNT | unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC)
-	if err := unix.Mount("", random, "", readOnly, ""); err != nil {
-		return fmt.Errorf("making %q read-only: %w", random, err)
+	if err := unix.Mount("", uuid, "", readOnly, ""); err != nil {
+		return fmt.Errorf("making %q read-only: %w", uuid, err)
 	}
 	if err := unix.Unmount(aside, unix.MNT_DETACH); err != nil {
 		return err
@@ -85,10 +85,13 @@ func mountSysctls(all []sysctl, hostname string) error {
 	return os.Remove(aside)
 }
 
+// bind mounts a file over another, which it makes where there is none.
 func bind(source, target string) error {
-	if err := os.MkdirAll(target, 0o755); err != nil {
+	file, err := os.OpenFile(target, os.O_CREATE|os.O_RDONLY, 0o444)
+	if err != nil {
 		return err
 	}
+	file.Close()
 	if err := unix.Mount(source, target, "", unix.MS_BIND, ""); err != nil {
 		return fmt.Errorf("binding %q to %q: %w", source, target, err)
 	}
