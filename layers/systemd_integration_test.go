@@ -115,6 +115,7 @@ func TestSystemdThatHangs(t *testing.T) {
 		for ctx.Err() == nil && !runsOnTheBuilder("sleep\x008642") {
 			time.Sleep(50 * time.Millisecond)
 		}
+		time.Sleep(2 * time.Second) // journald takes what was printed when it comes to it
 		late(context.DeadlineExceeded)
 	}()
 	_, err := e.Apply(ctx, script(`true`), change, withSystemd(target("hangs", img)))
