@@ -142,6 +142,15 @@ const running = `
       delegate_to: localhost
     - name: "wait_for: socket"
       wait_for: {path: /run/canary.sock, timeout: 60}
+    - name: "uri: until a service answers"
+      uri: {url: "http://localhost:4711/health", status_code: [204, 200]}
+      register: health
+      until: health.status == 204
+      retries: 60
+    - name: "fine: who only asks is told"
+      uri: {url: "http://localhost:4711/health"}
+      register: health
+      failed_when: health.status != -1
     - name: "wait_for: what a service logs"
       wait_for: {path: /var/log/canary.log, search_regex: started, timeout: 60}
     - name: "fine: somebody opens this port in a moment"

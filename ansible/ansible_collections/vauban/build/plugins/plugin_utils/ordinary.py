@@ -14,6 +14,7 @@ import functools
 import re
 import shlex
 import subprocess
+import urllib.parse
 
 from ansible.executor.task_executor import TaskExecutor
 from ansible.module_utils.parsing.convert_bool import boolean
@@ -238,6 +239,20 @@ def wait_for(machine, run, tmp=None, task_vars=None):
     return machine.passed(f'wait_for: nothing in a stage brings about {what}', changed=False, elapsed=0)
 
 
+def uri(machine, run, tmp=None, task_vars=None):
+    """Asks once, where a task asks this machine until a service of it answers."""
+    result = run(tmp, task_vars)
+    args = machine.task.args
+    where = urllib.parse.urlsplit(str(args.get('url'))).hostname or ''
+    only_asks = str(args.get('method', 'GET')).upper() in ('GET', 'HEAD') and not args.get('dest')
+    refused = result.get('failed') and result.get('status') == -1
+    if not (machine.task.until and only_asks and refused and (where in LOOPBACK or where in names(task_vars))) or machine.busy():
+        return result
+    wanted = args.get('status_code', 200)
+    return machine.passed(f'uri: nothing in a stage answers at {where}', changed=False, elapsed=0,
+                          status=int(wanted[0] if isinstance(wanted, list) else str(wanted).split(',')[0]))
+
+
 def at_runtime(path):
     """Tells whether only a running service makes a file."""
     return bool(path) and (path.startswith(('/run/', '/var/run/', '/var/log/')) or path.endswith(('.sock', '.socket', '.pid')))
@@ -271,6 +286,7 @@ ADAPTED = {
     'modprobe': modprobe,
     'firewalld': firewalld,
     'wait_for': wait_for,
+    'uri': uri,
     'wait_for_connection': wait_for_connection,
     'synchronize': rsync.synchronize,
 }
