@@ -143,6 +143,8 @@ func TestStandIns(t *testing.T) {
 			{`firewall-cmd --reload`, "success", "firewall-cmd --reload: no firewall runs in a stage"},
 			{`firewall-cmd --list-all; firewall-cmd --set-default-zone=internal; firewall-cmd --get-active-zones`,
 				"offline --list-all\noffline --set-default-zone=internal\nreal --get-active-zones", ""},
+			{`echo exit 16 >>/usr/bin/firewall-offline-cmd; firewall-cmd --set-default-zone=internal; echo $?; firewall-cmd --query-service=x >/dev/null; echo $?`,
+				"offline --set-default-zone=internal\n0\n16", ""},
 			{`firewall-cmd --state; echo $?; echo '[Service]' >/etc/systemd/system/firewalld.service; systemctl start firewalld 2>/dev/null; firewall-cmd --state`,
 				"not running\n252\nrunning", ""},
 			{`cp /usr/bin/firewall-cmd /usr/sbin/auditctl; . ` + layers.Profile + `; auditctl -l`, "", "auditctl: a stage loads no rules"},
