@@ -142,6 +142,20 @@ const running = `
       delegate_to: localhost
     - name: "wait_for: socket"
       wait_for: {path: /run/canary.sock, timeout: 60}
+    - name: "shell: settings of the kernel"
+      shell: |
+        set -e
+        for name in enabled defrag; do
+          if [ -e /sys/kernel/mm/transparent_hugepage/$name ]; then echo never >/sys/kernel/mm/transparent_hugepage/$name; fi
+        done
+      register: huge
+      failed_when: huge.rc != 0
+    - name: "shell: by another command"
+      shell: {cmd: echo never | tee /sys/kernel/mm/transparent_hugepage/enabled, executable: /bin/bash}
+    - name: "fine: but not with others"
+      shell: echo never >/sys/kernel/mm/transparent_hugepage/enabled && touch /srv/after
+      register: huge
+      failed_when: huge.rc == 0
     - name: "uri: until a service answers"
       uri: {url: "http://localhost:4711/health", status_code: [204, 200]}
       register: health

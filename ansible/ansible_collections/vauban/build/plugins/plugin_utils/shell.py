@@ -15,6 +15,11 @@ DOCUMENT = (r'''(?<!<)<<-?[ \t]*['"\\]?(?P<tag>\w+)['"]?(?P<rest>[^\n]*)'''
             r'(?P<body>\n(?:[^\n]*\n)*?[ \t]*(?P=tag)[ \t]*(?=\n|\Z))')
 
 
+STATEMENTS = re.compile(r'[;\n]|&&|\|\||\b(?:then|do|else)\b')
+OF_SYS = re.compile(r'.*/sys/|\s*(?:$|\[|(?:if|elif|for|while|fi|done|set|test|true)\b)')
+REFUSED = re.compile(r'.*/sys/\S*: Read-only file system$')
+
+
 @functools.lru_cache
 def patterns(names):
     """Matches calls of commands, or text; and calls within double quotes."""
@@ -45,3 +50,9 @@ def lead(line, names, folder):
         return found[0]
 
     return called.sub(changed, line)
+
+
+def only_sets_sys(line, errors):
+    """Tells whether a line is there for settings of the kernel below /sys, and failed for no other reason."""
+    lines = errors.splitlines()
+    return bool(lines) and all(map(REFUSED.match, lines)) and all(map(OF_SYS.match, STATEMENTS.split(line)))
