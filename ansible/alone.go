@@ -25,7 +25,7 @@ func (p *Playbook) reportAlone(c *workingCopy, path string) error {
 	var told []string
 	for _, t := range tasks {
 		text := fmt.Sprintf("task %q (%s) %s: each host is built as if it were alone, and its play is for %d: "+
-			"if they are to know of each other, write `ansible_run: together` for their master", oneLine(t.Task), c.relative(t.Path), t.What, t.Hosts)
+			"if they are to know of each other, write `ansible_run: together` for their master", oneLine(c.relative(t.Task)), c.relative(t.Path), t.What, t.Hosts)
 		if !slices.Contains(told, text) {
 			told = append(told, text)
 			p.notice("", text)

@@ -109,6 +109,7 @@ func (r *record) read(stream io.Reader) {
 }
 
 func (r *record) take(e event) {
+	e.Task = r.copy.relative(e.Task) // a role that was included by its path is named by it
 	switch e.Event {
 	case "start":
 		r.started = true

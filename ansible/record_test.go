@@ -43,6 +43,28 @@ func TestRecord(t *testing.T) {
 	}
 }
 
+// A role that is included by its path is named by it: where it lies in a run's
+// own copy must be in no message, and in no image's label.
+func TestRoleNamedByItsPath(t *testing.T) {
+	r := newTestRecord(t)
+	r.read(strings.NewReader(`{"event": "start", "version": "2.14.18"}
+{"event": "play", "pattern": "web", "hosts": ["web1"]}
+{"event": "passed", "host": "web1", "task": "/w/repository/roles/a/roles/b : one", "path": "/w/repository/roles/a/roles/b/tasks/main.yml:2", "what": "reboot: so"}
+{"event": "async", "host": "web1", "task": "/w/repository/roles/a/roles/b : two", "path": "/w/repository/play.yml:2"}
+{"event": "result", "host": "web1", "status": "failed", "task": "/w/repository/roles/a/roles/b : three", "path": "/w/repository/play.yml:3", "message": "it broke"}
+{"event": "stats", "stats": {"web1": {"failures": 1}}}
+`))
+	if got, want := r.passed[0].String(), `"roles/a/roles/b : one" (roles/a/roles/b/tasks/main.yml:2): reboot: so`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if got, want := r.jobs[0].Task, "roles/a/roles/b : two"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got, want := r.failed()["web1"].Error(), `task "roles/a/roles/b : three" (play.yml:3) failed: it broke`; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestHint(t *testing.T) {
 	for message, want := range map[string]string{
 		"MODULE FAILURE\n/bin/sh: 1: /usr/bin/python3: not found": "no python3",
