@@ -175,13 +175,17 @@ func decodeBase64(text string) (string, error) {
 	return string(decoded), err
 }
 
+// stagesPath names the trace of a script that asked where a command is.
+const stagesPath = "a command's path that only a stage has, below " + layers.StandInPath
+
 // ordinaryNames are those of many machines: one in a file tells nothing.
 var ordinaryNames = []string{"localhost", "localdomain", "debian", "ubuntu", "build", "builder", "runner", "server", "docker", "host", "linux", "root", "test", "vauban", "buildd", "container"}
 
 // builderTraces are what a playbook may have taken for the host's: the
-// builder's addresses and name, and the addresses of the build's network.
+// builder's addresses and name, the addresses of the build's network, and
+// paths of stand-ins.
 func builderTraces() []scan.Needle {
-	var needles []scan.Needle
+	needles := []scan.Needle{{Name: stagesPath, Text: layers.StandInPath + "/"}}
 	add := func(name, text string) { needles = append(needles, scan.Needle{Name: name, Text: text, Word: true}) }
 	for _, address := range layers.NetworkAddresses() {
 		add("the build network's address "+address, address)
@@ -236,10 +240,24 @@ func (g *gate) inspect(own func(container string) []scan.Needle, notice func(con
 		labels := map[string]string{labelTraces: ""}
 		if len(traces) > 0 {
 			labels[labelTraces] = named(traces)
-			notice(container, named(traces)+"; a template wrote what it should have asked of the host: set `facts:` or a variable")
+			notice(container, named(traces)+"; "+advice(traces))
 		}
 		return labels, nil
 	}
+}
+
+// advice says what to do about traces.
+func advice(traces []scan.Finding) string {
+	asked := slices.ContainsFunc(traces, func(f scan.Finding) bool { return f.Name == stagesPath })
+	other := slices.ContainsFunc(traces, func(f scan.Finding) bool { return f.Name != stagesPath })
+	var words []string
+	if other {
+		words = append(words, "a template wrote what it should have asked of the host: set `facts:` or a variable")
+	}
+	if asked {
+		words = append(words, "a script wrote down where a command is: have it write the command's name, or run it with a PATH without that folder")
+	}
+	return strings.Join(words, "; ")
 }
 
 func (g *gate) isTrace(name string) bool {

@@ -13,6 +13,7 @@ func TestGate(t *testing.T) {
 	g := newGate(scan.Secret("REGISTRY_PASSWORD", "correct horse"), []scan.Needle{
 		{Name: "the builder's address 192.0.2.7", Text: "192.0.2.7", Word: true},
 		{Name: "the builder's host name ci-17", Text: "ci-17", Word: true},
+		{Name: stagesPath, Text: "/run/vauban/bin/"},
 	})
 	own := func(container string) []scan.Needle {
 		return scan.Key("the private key of "+container, "-----BEGIN KEY-----\n"+strings.Repeat(container, 8)+"\n-----END KEY-----\n")
@@ -31,6 +32,7 @@ func TestGate(t *testing.T) {
 		"an address in a manual": {path: "usr/share/doc/app/README", content: "listen 192.0.2.7;"},
 		"an address in a log":    {path: "var/log/dpkg.log", content: "192.0.2.7"},
 		"the builder's name":     {path: "etc/hosts", content: "127.0.1.1 ci-17\n", notice: "/etc/hosts (the builder's host name ci-17)"},
+		"a stage's path":         {path: "etc/app.service", content: "ExecStop=/run/vauban/bin/pkill app", notice: "/etc/app.service (a command's path that only a stage has"},
 		"the container's name":   {path: "etc/hosts", content: "127.0.1.1 ci-17\n", container: "ci-17"},
 	} {
 		if tt.container == "" {
