@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// A stage that calls update-grub writes this menu (layers/inside/stand-in): its
+// A stage that calls update-grub writes this menu (layers/inside/kernel): its
 // first line, and what begins the one that has the kernel's parameters.
 const (
 	grubMenu       = "boot/grub/grub.cfg"

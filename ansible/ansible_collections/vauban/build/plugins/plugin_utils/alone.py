@@ -4,8 +4,6 @@ They get an answer, of the host alone, which may be wrong without an error: a
 cluster's configuration with one member, say.
 """
 
-import json
-
 import jinja2.runtime
 
 from ansible import constants as C
@@ -65,8 +63,5 @@ def is_fact(name):
 
 
 def note(run, host, task, hosts, what):
-    """Writes down what a task asked for. Any worker may, so it goes to a file that all append to."""
-    fields = {'host': host, 'task': task.get_name().strip(), 'path': task.get_path() or '', 'what': what, 'hosts': hosts}
-    with open(run.path + '.alone', 'a', encoding='utf-8') as file:
-        json.dump(fields, file)
-        file.write('\n')
+    """Writes down what a task asked for."""
+    run.note('alone', host=host, task=task.get_name().strip(), path=task.get_path() or '', what=what, hosts=hosts)

@@ -6,7 +6,6 @@ wrong on the machine that it is for, and looks right.
 
 import collections
 import functools
-import json
 import os
 import re
 
@@ -124,6 +123,4 @@ def written(machine, result):
     path = file_of(result)
     names = used - machine.run.given.get(machine.name, set())
     if machine.inside and names and result.get('changed') and path:
-        with open(machine.run.path + '.facts', 'a', encoding='utf-8') as file:
-            json.dump({'host': machine.name, 'file': path, 'facts': sorted('ansible_' + name for name in names)}, file)
-            file.write('\n')
+        machine.run.note('facts', host=machine.name, file=path, facts=sorted('ansible_' + name for name in names))

@@ -4,7 +4,6 @@ It writes them to files of the repository, whose working copy ends with the run.
 """
 
 import functools
-import json
 import os
 
 from ansible.plugins.lookup import password
@@ -18,9 +17,7 @@ def install(run):
     def noted(path, *args, **kwargs):
         name = os.path.relpath(os.fsdecode(path), run.tree)
         if run.tree and not name.startswith('..') and not os.path.exists(path):
-            with open(run.path + '.passwords', 'a', encoding='utf-8') as file:
-                json.dump({'file': name}, file)
-                file.write('\n')
+            run.note('passwords', file=name)
         return write(path, *args, **kwargs)
 
     password._write_password_file = noted

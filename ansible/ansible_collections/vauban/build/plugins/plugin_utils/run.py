@@ -79,11 +79,15 @@ class Run:
         with open(container['passed'], 'a', encoding='utf-8') as file:
             file.write(f'{task}\t{what}\n')
 
+    def note(self, kind, **fields):
+        """Writes down what a task did. Any worker may, so it goes to a file that all append to."""
+        with open(f'{self.path}.{kind}', 'a', encoding='utf-8') as file:
+            json.dump(fields, file)
+            file.write('\n')
+
     def note_job(self, **event):
         """Writes down what no_log lets no callback tell of a job of `async`."""
-        with open(self.path + '.jobs', 'a', encoding='utf-8') as file:
-            json.dump(event, file)
-            file.write('\n')
+        self.note('jobs', **event)
 
 
 def load():
