@@ -32,6 +32,7 @@ var allowed = map[string][]string{
 	"build":             {"Dockerfiles", "ansible", "boot", "config", "download", "export", "internal/command", "internal/durable", "internal/filelock", "layers", "layers/diff", "progress", "registry", "scan", "vault"},
 	"internal/testenv":  {"internal/filelock", "layers", "layers/daemon"},
 	"internal/treecmp":  {},
+	"internal/beneath":  {},
 	"internal/imports":  {},
 	"internal/near":     {},
 	"internal/command":  {},

@@ -1,0 +1,252 @@
+package beneath
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// plain files of an image that the hostile ones stand in for.
+var names = []string{
+	"etc/hosts", "etc/hostname", "etc/machine-id", "etc/passwd", "etc/group", "etc/os-release", "imginfo", "packages",
+	"var/lib/dpkg/status", "etc/apt/sources.list", "boot/grub/grub.cfg", "etc/default/grub",
+}
+
+// hostile are things that an image can have in the place of a file, and what
+// the error says.
+var hostile = map[string]struct {
+	make func(t *testing.T, path string) error
+	says string
+}{
+	"block device": {node(unix.S_IFBLK, 7, 250), "is a block device, not a regular file"},
+	"memory":       {node(unix.S_IFCHR, 1, 5), "is a character device, not a regular file"},
+	"null":         {node(unix.S_IFCHR, 1, 3), "is a character device, not a regular file"},
+	"pipe":         {node(unix.S_IFIFO, 0, 0), "is a named pipe, not a regular file"},
+	"socket":       {socket, "is a socket, not a regular file"},
+	"directory":    {func(_ *testing.T, path string) error { return os.Mkdir(path, 0o755) }, "is a directory, not a regular file"},
+	"sparse file":  {sparse, "is larger than 1048576 bytes, the most that is read"},
+	"loop":         {loop, "is a loop of links, or a link of /proc"},
+	"link to zero": {link("/dev/zero"), "no such file"}, // the image has no /dev
+	"link out":     {link("../../../../../../../../../../secret"), "no such file"},
+	"link to own":  {link("/fifo"), "is a named pipe, not a regular file"},
+}
+
+func node(kind uint32, major, minor uint32) func(*testing.T, string) error {
+	return func(_ *testing.T, path string) error {
+		return unix.Mknod(path, kind|0o666, int(unix.Mkdev(major, minor)))
+	}
+}
+
+func link(target string) func(*testing.T, string) error {
+	return func(_ *testing.T, path string) error { return os.Symlink(target, path) }
+}
+
+func loop(_ *testing.T, path string) error { return os.Symlink(filepath.Base(path), path) }
+
+func socket(t *testing.T, path string) error {
+	// The name of a socket may be 108 bytes long at most.
+	dir, err := os.OpenFile(filepath.Dir(path), unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(path))})
+	if err != nil {
+		return err
+	}
+	l.SetUnlinkOnClose(false)
+	return l.Close()
+}
+
+func sparse(_ *testing.T, path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Truncate(10<<30), f.Close())
+}
+
+// TestHostile reads each name, and each way of making it hostile.
+func TestHostile(t *testing.T) {
+	top := t.TempDir()
+	if err := os.WriteFile(filepath.Join(top, "secret"), []byte("the builder's"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	tried := 0
+	for kind, h := range hostile {
+		root := filepath.Join(top, strings.ReplaceAll(kind, " ", "-"))
+		for _, name := range names {
+			path := filepath.Join(root, name)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), h.make(t, path)); err != nil {
+				t.Fatalf("%s at %s: %v", kind, name, err)
+			}
+		}
+		if err := unix.Mkfifo(filepath.Join(root, "fifo"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			tried++
+			content, err := ReadFile(t.Context(), root, name, 1<<20)
+			if err == nil {
+				t.Errorf("%s at %s: it was read, %d bytes", kind, name, len(content))
+			} else if !strings.Contains(err.Error(), h.says) || !strings.Contains(err.Error(), name) {
+				t.Errorf("%s at %s: %q does not say %q", kind, name, err, h.says)
+			}
+			if !errors.Is(err, ErrRefused) && !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%s at %s: %v is of no kind", kind, name, err)
+			}
+		}
+	}
+	t.Logf("hostile files: %d kinds, %d reads, none read", len(hostile), tried)
+}
+
+func TestLinks(t *testing.T) {
+	root := t.TempDir()
+	write(t, root, "usr/lib/os-release", "ID=debian\n")
+	for name, target := range map[string]string{
+		"etc/os-release": "../usr/lib/os-release",
+		"etc/absolute":   "/usr/lib/os-release",
+		"etc/above":      "../../../../usr/lib/os-release",
+		"etc/twice":      "/etc/absolute",
+		"lib":            "/usr/lib",
+	} {
+		symlink(t, root, name, target)
+	}
+	for _, name := range []string{"etc/os-release", "/etc/absolute", "etc/above", "etc/twice", "lib/os-release", "../lib/os-release"} {
+		content, err := ReadFile(t.Context(), root, name, 10)
+		if err != nil || string(content) != "ID=debian\n" {
+			t.Errorf("%s: %q, %v", name, content, err)
+		}
+	}
+	r := open(t, root)
+	if info, err := r.Lstat(t.Context(), "etc/absolute"); err != nil || info.Mode().Type() != fs.ModeSymlink {
+		t.Errorf("Lstat: %v, %v", info, err)
+	}
+	if info, err := r.Stat(t.Context(), "etc/absolute"); err != nil || !info.Mode().IsRegular() || info.Size() != 10 {
+		t.Errorf("Stat: %v, %v", info, err)
+	}
+	if target, err := r.Readlink(t.Context(), "etc/above"); err != nil || target != "../../../../usr/lib/os-release" {
+		t.Errorf("Readlink: %q, %v", target, err)
+	}
+}
+
+// TestMounts refuses what is mounted over an image: /proc would answer with
+// the builder's rights.
+func TestMounts(t *testing.T) {
+	for _, name := range []string{"/proc/kallsyms", "/proc/self/exe", "/proc/self/root/etc/hostname", "/sys/kernel/notes", "/dev/zero"} {
+		if content, err := ReadFile(t.Context(), "/", name, 1<<30); !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrRefused) {
+			t.Errorf("%s: %d bytes, %v", name, len(content), err)
+		}
+	}
+	root := t.TempDir()
+	symlink(t, root, "link", "/proc/self/environ")
+	if _, err := ReadFile(t.Context(), "/proc/self", "environ", 1<<20); err != nil {
+		t.Errorf("a root of any kind: %v", err)
+	}
+	if _, err := ReadFile(t.Context(), "/proc/self", "root/etc/hostname", 1<<20); !errors.Is(err, ErrRefused) {
+		t.Errorf("a magic link: %v", err)
+	}
+}
+
+func TestDirectories(t *testing.T) {
+	root := t.TempDir()
+	for _, name := range []string{"etc/a.list", "etc/b.list", "etc/c.sources", "var/x/y.list"} {
+		write(t, root, name, name)
+	}
+	symlink(t, root, "abs", "/etc")
+	symlink(t, root, "out", "../../../../../../..")
+	if err := unix.Mkfifo(filepath.Join(root, "var/fifo"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	r := open(t, root)
+	for pattern, want := range map[string][]string{
+		"/etc/*.list":      {"/etc/a.list", "/etc/b.list"},
+		"abs/*.list":       {"/abs/a.list", "/abs/b.list"},
+		"out/e*":           {"/out/etc"},
+		"var/*/*.list":     {"/var/x/y.list"},
+		"out/out/*/a.list": {"/out/out/abs/a.list", "/out/out/etc/a.list"},
+		"none/*":           nil,
+		"var/fifo/*":       nil,
+		"etc/c*":           {"/etc/c.sources"},
+		"etc/a.list":       {"/etc/a.list"},
+	} {
+		if got, err := r.Glob(t.Context(), pattern, 12); err != nil || !slices.Equal(got, want) {
+			t.Errorf("Glob %s: %q, want %q, %v", pattern, got, want, err)
+		}
+	}
+	if got, err := r.ReadDir(t.Context(), "abs", 3); err != nil || len(got) != 3 {
+		t.Errorf("ReadDir: %q, %v", got, err)
+	}
+	if _, err := r.ReadDir(t.Context(), "abs", 2); !errors.Is(err, ErrRefused) {
+		t.Errorf("a directory with more entries than the limit: %v", err)
+	}
+	if _, err := r.Glob(t.Context(), "etc/[", 10); err == nil {
+		t.Error("a bad pattern was taken")
+	}
+}
+
+func TestLimit(t *testing.T) {
+	root := t.TempDir()
+	write(t, root, "file", "12345")
+	if content, err := ReadFile(t.Context(), root, "file", 5); err != nil || string(content) != "12345" {
+		t.Errorf("%q, %v", content, err)
+	}
+	if _, err := ReadFile(t.Context(), root, "file", 4); !errors.Is(err, ErrRefused) {
+		t.Errorf("one byte too many: %v", err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := ReadFile(ended, root, "file", 5); !errors.Is(err, context.Canceled) {
+		t.Errorf("after its context: %v", err)
+	}
+}
+
+func TestRegular(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "file", "text")
+	symlink(t, dir, "link", filepath.Join(dir, "file"))
+	if content, err := ReadRegular(t.Context(), filepath.Join(dir, "link"), 4); err != nil || string(content) != "text" {
+		t.Errorf("%q, %v", content, err)
+	}
+	pipe := filepath.Join(dir, "pipe")
+	if err := unix.Mkfifo(pipe, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{pipe, "/dev/zero", dir} {
+		if _, err := ReadRegular(t.Context(), name, 4); !errors.Is(err, ErrRefused) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func open(t *testing.T, dir string) *Root {
+	r, err := OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	return r
+}
+
+func write(t *testing.T, root, name, content string) {
+	path := filepath.Join(root, name)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(content), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func symlink(t *testing.T, root, name, target string) {
+	path := filepath.Join(root, name)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.Symlink(target, path)); err != nil {
+		t.Fatal(err)
+	}
+}
