@@ -6,7 +6,7 @@ export PATH := $(PATH):/usr/local/go/bin
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup build demo test unit integration e2e bench lint clean
+.PHONY: help setup build program demo test unit integration e2e bench lint clean
 
 help: ## show this
 	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand --tabs=14
@@ -14,19 +14,23 @@ help: ## show this
 setup: ## install what is missing on a Debian 12 (as root), and build
 	scripts/setup
 
-build: ## build the static binary, bin/vauban
+build: program ## build the static binary, bin/vauban
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false \
 		-ldflags '-s -w -X main.version=$(VERSION)' -o bin/vauban ./cmd/vauban
+
+# what enters containers, embedded in the binary and in tests
+program:
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w' -o layers/built/enter ./cmd/vauban-enter
 
 demo: setup ## build, publish and boot config.yml and examples/ (as root)
 	scripts/demo
 
 test: setup lint unit integration e2e ## everything that CI runs (as root)
 
-unit: ## tests that need nothing but Go
+unit: program ## tests that need nothing but Go
 	go test -timeout 5m ./...
 
-integration: ## tests with a real containerd, registry and ansible (as root)
+integration: program ## tests with a real containerd, registry and ansible (as root)
 	@shared=$$(mktemp -d) && trap 'rm -rf "$$shared"' EXIT && set -x && \
 		VAUBAN_TEST_DIR=$$shared go test -tags integration -p 2 -count 1 -timeout 25m ./...
 
@@ -42,4 +46,4 @@ lint: ## gofmt and go vet, of the tagged files too
 	go vet -tags 'integration e2e' ./...
 
 clean: ## remove what build and demo made
-	rm -rf --one-file-system bin .demo
+	rm -rf --one-file-system bin layers/built/enter .demo

@@ -135,10 +135,12 @@ func newBox(t *testing.T, name string) box {
 	if err != nil {
 		t.Fatal(err)
 	}
-	enter := []string{"env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "USER=root", "LC_ALL=C.UTF-8",
-		"SYSTEMD_OFFLINE=1", "container=vauban", "DEBIAN_FRONTEND=noninteractive", "PYTHONDONTWRITEBYTECODE=1",
-		"nsenter", "--target", strconv.Itoa(pid), "--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd", "--"}
-	return box{target{name: name, enter: enter}, filepath.Join(dir, "upper")}
+	environment := []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "USER=root", "LC_ALL=C.UTF-8",
+		"SYSTEMD_OFFLINE=1", "container=vauban", "DEBIAN_FRONTEND=noninteractive", "PYTHONDONTWRITEBYTECODE=1"}
+	const options = `while [ "$1" = -e ]; do export "$2"; shift 2; done; pid=$0
+exec nsenter --target "$pid" --mount --uts --ipc --net --pid --root --wd -- "$@"`
+	enter := append(append([]string{"env", "-i"}, environment...), "sh", "-c", options, strconv.Itoa(pid))
+	return box{target{name: name, enter: enter, environment: environment}, filepath.Join(dir, "upper")}
 }
 
 // read returns a file that was written inside.

@@ -15,13 +15,15 @@ import (
 type target struct {
 	name  string
 	enter []string // argv prefix of a command inside
+	// environment is that of a command inside, NAME=value.
+	environment []string
 	// passed is the file that the stand-ins write to; "" where the
 	// container has none.
 	passed string
 }
 
 func newTarget(c *layers.Container) target {
-	return target{name: c.Name(), enter: c.Enter(), passed: c.PassedFile()}
+	return target{name: c.Name(), enter: c.Enter(), environment: c.Environment(), passed: c.PassedFile()}
 }
 
 // description tells the plugins what this run is about; see
@@ -60,7 +62,7 @@ const offline = "SYSTEMD_OFFLINE=1"
 // variables are those of a built host.
 func (t target) variables() map[string]any {
 	kept := []string{}
-	for _, word := range t.enter {
+	for _, word := range t.environment {
 		name, value, ok := strings.Cut(word, "=")
 		if ok && slices.Contains(keptVariables, name) && isPlain(value) {
 			kept = append(kept, word)

@@ -4,10 +4,11 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 
 	"github.com/moby/sys/user"
+
+	"vauban/layers/enter"
 )
 
 // fillRun makes /run what it would be after a boot. What the script says is
@@ -24,10 +25,10 @@ func (c *Container) has(path string) bool {
 	return c.Inside(func() error { _, err := os.Stat(path); return err }) == nil
 }
 
-// user gives the command that becomes who, as the image's files know him.
-func (c *Container) user(who string) ([]string, error) {
+// becomes sets whom a command runs as, as the image's files know him.
+func (c *Container) becomes(o *enter.Options, who string) error {
 	if who == "" || who == "root" || who == "0" {
-		return nil, nil
+		return nil
 	}
 	var found *user.ExecUser
 	err := c.Inside(func() (err error) {
@@ -35,16 +36,12 @@ func (c *Container) user(who string) ([]string, error) {
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("looking for user %q: %w", who, err)
+		return fmt.Errorf("looking for user %q: %w", who, err)
 	}
-	groups := []string{"--clear-groups"}
-	if len(found.Sgids) > 0 {
-		ids := make([]string, len(found.Sgids))
-		for i, id := range found.Sgids {
-			ids[i] = strconv.Itoa(id)
-		}
-		groups = []string{"--groups", strings.Join(ids, ",")}
+	o.User = &enter.User{UID: uint32(found.Uid), GID: uint32(found.Gid)}
+	for _, id := range found.Sgids {
+		o.User.Groups = append(o.User.Groups, uint32(id))
 	}
-	argv := append([]string{"setpriv", "--reuid", strconv.Itoa(found.Uid), "--regid", strconv.Itoa(found.Gid)}, groups...)
-	return append(argv, "env", "HOME="+found.Home), nil
+	o.Env = append([]string{"HOME=" + found.Home}, o.Env...)
+	return nil
 }

@@ -18,6 +18,8 @@ import (
 	"github.com/containerd/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
+
+	"vauban/layers/enter"
 )
 
 const (
@@ -61,7 +63,9 @@ type Container struct {
 	cgroups []string
 	lent    []lentFile
 
-	nsenter     *os.File // a sealed copy, for systemd
+	started  uint64 // when process 1 was, see enter.Spec
+	entrance entrance
+
 	ownedCgroup string   // made by us beside runc's
 	failedUnits []string // of systemd, those that were reported
 
@@ -175,6 +179,10 @@ func (c *Container) create(ctx context.Context) error {
 	if c.cgroups, err = cgroupProcs(c.Pid()); err != nil {
 		return err
 	}
+	if c.started, err = enter.StartTime(c.Pid()); err != nil {
+		return err
+	}
+	c.entrance.dir = c.dir
 	return c.root.dateRoot()
 }
 
@@ -263,10 +271,8 @@ func (c *Container) remove(ctx context.Context) error {
 		errs = append(errs, removeCgroup(ctx, c.ownedCgroup))
 	}
 	errs = append(errs, c.forward.stop())
-	for _, file := range []*os.File{c.init, c.nsenter} {
-		if file != nil {
-			file.Close()
-		}
+	if c.init != nil {
+		c.init.Close()
 	}
 	if err := c.engine.snapshots().Remove(ctx, c.id); err != nil && !errdefs.IsNotFound(err) {
 		errs = append(errs, fmt.Errorf("removing the snapshot of %q: %w", c.Name(), err))

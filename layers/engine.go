@@ -66,6 +66,7 @@ type Engine struct {
 	run      *run
 	turn     *os.File // see alone.go
 	tools    tools
+	entering *os.File // the program that enters containers, in memory
 	sysctls  func() ([]sysctl, error)
 	hostKeys func() ([]hostKey, error)
 	// resolvConf is the builder's, for containers that share its network.
@@ -93,6 +94,9 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 		return nil, err
 	}
 	if e.tools, err = findTools(); err != nil {
+		return nil, err
+	}
+	if e.entering, err = sealEnterProgram(); err != nil {
 		return nil, err
 	}
 	if err := e.connect(ctx, o); err != nil {
@@ -195,8 +199,10 @@ func (e *Engine) Close() error {
 	if e.run != nil {
 		errs = append(errs, e.endRun())
 	}
-	if e.turn != nil {
-		errs = append(errs, e.turn.Close())
+	for _, file := range []*os.File{e.turn, e.entering} {
+		if file != nil {
+			errs = append(errs, file.Close())
+		}
 	}
 	if e.client != nil {
 		errs = append(errs, e.client.Close())

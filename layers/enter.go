@@ -5,10 +5,9 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"runtime"
-	"strconv"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -16,31 +15,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vauban/internal/command"
+	"vauban/layers/enter"
 )
 
 const rootPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-// joinScript makes the shell that runs it a member of the container's
-// cgroups, so that the device rules hold for whoever enters and nothing
-// outlives the container, and becomes the given command. It does so only
-// while process 1 is in the last of them: else its pid may be another
-// process's by now, and the command would run on the builder.
-const joinScript = `umask 022
-ulimit -n 65536 2>/dev/null || ulimit -n "$(ulimit -Hn)"
-init=$1
-n=$2
-shift 2
-while [ "$n" -gt 0 ]; do
-	procs=$1
-	echo 0 >"$procs" || exit 125
-	shift
-	n=$((n - 1))
-done
-while read -r pid <&3; do
-	[ "$pid" != "$init" ] || exec "$@" 3<&-
-done 3<"$procs"
-echo "process 1 of the container has ended" >&2
-exit 125`
 
 // environment is what every command inside sees, through become too.
 func (o ContainerOptions) environment() []string {
@@ -58,24 +36,24 @@ func (o ContainerOptions) environment() []string {
 	return env
 }
 
+// Environment is that of every command inside, NAME=value.
+func (c *Container) Environment() []string { return c.options.environment() }
+
 // Enter returns the start of a command line on the builder that runs the rest
 // of it inside, as root with the container's own capabilities and environment
 // and nothing of the caller's: append a program and its arguments, unquoted.
+// Options of [enter.Options] may come before them.
 func (c *Container) Enter() []string {
-	pid := strconv.Itoa(c.Pid())
-	argv := append([]string{c.engine.tools.env, "-i"}, c.options.environment()...)
-	cgroups := c.joinedCgroups()
-	argv = append(argv, c.engine.tools.sh, "-c", joinScript, "enter", pid, strconv.Itoa(len(cgroups)))
-	argv = append(argv, cgroups...)
-	nsenter := []string{c.engine.tools.nsenter, "--target", pid,
-		"--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd"}
-	if c.options.Systemd {
-		// In there every capability is one over the container alone.
-		nsenter[0] = fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), c.nsenter.Fd())
-		return append(append(argv, nsenter...), "--user", "--")
+	return []string{c.engine.enterProgram(), c.entrance.file(c.entry())}
+}
+
+// entry describes the container to the program that enters it.
+func (c *Container) entry() enter.Spec {
+	return enter.Spec{
+		Init: c.Pid(), Started: c.started, Cgroups: c.joinedCgroups(),
+		UserNamespace: c.options.Systemd, Capabilities: capabilityBits(c.options.capabilities()),
+		OpenFiles: openFiles, Env: c.options.environment(),
 	}
-	argv = append(append(argv, nsenter...), "--")
-	return append(argv, c.dropCapabilities()...)
 }
 
 // joinedCgroups are those of process 1; systemd moves itself to one that it
@@ -89,15 +67,8 @@ func (c *Container) joinedCgroups() []string {
 	return c.cgroups
 }
 
-// dropCapabilities is run inside: whoever enters a namespace keeps what he
-// came with, SYS_ADMIN among it.
-func (c *Container) dropCapabilities() []string {
-	keep := "-all"
-	for _, name := range c.options.capabilities() {
-		keep += ",+" + strings.ToLower(strings.TrimPrefix(name, "CAP_"))
-	}
-	return []string{"setpriv", "--bounding-set", keep, "--inh-caps", "-all"}
-}
+// openFiles is the limit of a process inside.
+const openFiles = 65536
 
 // Process is one command to run inside.
 type Process struct {
@@ -107,39 +78,38 @@ type Process struct {
 	// Dir is the working directory inside. Empty: /.
 	Dir string
 	// User is "NAME|UID[:GROUP|GID]" as the image knows them. Empty: root.
-	User           string
-	Stdin          io.Reader
-	Stdout, Stderr io.Writer
+	User string
+	// NoNewPrivileges keeps setuid programs, as su and sudo, from working.
+	NoNewPrivileges bool
+	Stdin           io.Reader
+	Stdout, Stderr  io.Writer
 }
 
 // Exec runs a command inside and waits for it. When ctx ends, the command and
 // its children are killed.
 func (c *Container) Exec(ctx context.Context, p Process) error {
-	argv := c.Enter()
-	user, err := c.user(p.User)
-	if err != nil {
+	o := enter.Options{Env: p.Env, Dir: p.Dir, NoNewPrivileges: p.NoNewPrivileges, Group: true}
+	if err := c.becomes(&o, p.User); err != nil {
 		return err
 	}
-	argv = append(argv, user...)
-	argv = append(argv, "env")
-	if p.Dir != "" {
-		argv = append(argv, "--chdir="+p.Dir)
-	}
-	argv = append(argv, p.Env...)
-	argv = append(argv, p.Args...)
+	argv := slices.Concat(c.Enter(), o.Words(), p.Args)
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = p.Stdin, p.Stdout, p.Stderr
+	cmd.Env = []string{}
 	command.Group(cmd, syscall.SIGKILL, 5*time.Second)
+	// A session is a group too, and has no terminal that the image could read
+	// or write.
+	cmd.SysProcAttr.Setpgid, cmd.SysProcAttr.Setsid = false, true
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("running %q in the container of %q: %w", p.Args[0], c.Name(), err)
 	}
 	return nil
 }
 
-// output runs a command inside and returns what it printed, both streams.
+// output runs a command of ours inside and returns what it printed, both streams.
 func (c *Container) output(ctx context.Context, args ...string) (string, error) {
 	var out bytes.Buffer
-	err := c.Exec(ctx, Process{Args: args, Stdout: &out, Stderr: &out})
+	err := c.Exec(ctx, Process{Args: args, Stdout: &out, Stderr: &out, NoNewPrivileges: true})
 	if err != nil {
 		return out.String(), fmt.Errorf("%w: %s", err, lastLines(out.String(), 5))
 	}

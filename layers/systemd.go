@@ -63,12 +63,9 @@ func withSystemd(ns *userNamespace) oci.SpecOpts {
 }
 
 // userNamespace is nil for a container without systemd.
-func (c *Container) userNamespace() (_ *userNamespace, err error) {
+func (c *Container) userNamespace() (*userNamespace, error) {
 	if !c.options.Systemd {
 		return nil, nil
-	}
-	if c.nsenter, err = seal(c.engine.tools.nsenter); err != nil {
-		return nil, err
 	}
 	return newUserNamespace()
 }
@@ -137,11 +134,14 @@ func (c *Container) boot(ctx context.Context) error {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, bootTimeout)
 	defer cancel()
+	state := ""
 	for {
 		if c.exited(0) {
 			return fmt.Errorf("systemd ended at once: %s", c.consoleTail())
 		}
-		state := c.systemdState(ctx)
+		if now := c.systemdState(ctx); now != "" { // the last question may be cut off
+			state = now
+		}
 		switch state {
 		case "running":
 			return nil

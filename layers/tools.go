@@ -7,7 +7,7 @@ import (
 
 // tools are the builder's programs that a container's life needs.
 type tools struct {
-	sh, env, nsenter, slirp string
+	slirp string
 }
 
 func findTools() (tools, error) {
@@ -17,9 +17,6 @@ func findTools() (tools, error) {
 		program string
 		from    string
 	}{
-		{&t.sh, "sh", "dash"},
-		{&t.env, "env", "coreutils"},
-		{&t.nsenter, "nsenter", "util-linux"},
 		{&t.slirp, "slirp4netns", "slirp4netns"},
 		{new(string), "runc", "runc"},
 	} {

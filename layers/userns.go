@@ -134,33 +134,29 @@ func canEnterOthers(status string) (bool, error) {
 	return effective&(1<<unix.CAP_SYS_PTRACE) != 0, nil
 }
 
-// seal copies a program to memory that nobody can write to any more. A program
-// of the builder that enters a user namespace is for an instant a process that
-// root inside may look at, and through /proc/PID/exe at its file.
-func seal(program string) (_ *os.File, err error) {
+// seal keeps a program in memory that nothing can write to any more. A program
+// of the builder that enters a container is for an instant a process there,
+// which root inside may look at, and through /proc/PID/exe at its file.
+func seal(name string, content []byte) (_ *os.File, err error) {
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("keeping a copy of %q in memory: %w", program, err)
+			err = fmt.Errorf("keeping a copy of %q in memory: %w", name, err)
 		}
 	}()
 	const flags = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
-	fd, err := unix.MemfdCreate("nsenter", flags|unix.MFD_EXEC)
+	fd, err := unix.MemfdCreate(name, flags|unix.MFD_EXEC)
 	if errors.Is(err, unix.EINVAL) { // before Linux 6.3 all were executable
-		fd, err = unix.MemfdCreate("nsenter", flags)
+		fd, err = unix.MemfdCreate(name, flags)
 	}
 	if err != nil {
 		return nil, err
 	}
-	file := os.NewFile(uintptr(fd), "nsenter")
+	file := os.NewFile(uintptr(fd), name)
 	defer func() {
 		if err != nil {
 			file.Close()
 		}
 	}()
-	content, err := os.ReadFile(program)
-	if err != nil {
-		return nil, err
-	}
 	if _, err := file.Write(content); err != nil {
 		return nil, err
 	}

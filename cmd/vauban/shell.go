@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"vauban/config"
 	"vauban/internal/command"
 	"vauban/layers"
+	"vauban/layers/enter"
 )
 
 func newShell(a *app) *cobra.Command {
@@ -69,11 +71,11 @@ func (terminal) Key(context.Context, string) (digest.Digest, error) {
 // Run runs the command in the first container. The command's process group
 // gets the terminal, so that keys reach it and not this program.
 func (t terminal) Run(ctx context.Context, containers []*layers.Container) error {
-	argv := append(containers[0].Enter(), "env")
+	o := enter.Options{Group: true}
 	if term := os.Getenv("TERM"); term != "" {
-		argv = append(argv, "TERM="+term)
+		o.Env = []string{"TERM=" + term}
 	}
-	argv = append(argv, t.args...)
+	argv := slices.Concat(containers[0].Enter(), o.Words(), t.args)
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = t.in, t.out, t.err
 	cmd.Env = config.WithoutSecrets(os.Environ())

@@ -63,8 +63,10 @@ class Connection(ansible_mitogen.connection.Connection):
         if self.get_option('path'):
             environment.append(f"PATH={self.get_option('path')}:{PATH}")
         # As for a program of this machine, with a command line that leads
-        # inside; mitogen_via and the like are about the real machine.
-        stack = ({'method': 'local', 'kwargs': {'python_path': [*enter, 'env', *environment, *python]}},)
+        # inside; mitogen_via and the like are about the real machine. Nothing
+        # of the image runs before the interpreter.
+        options = [word for setting in environment for word in ('-e', setting)]
+        stack = ({'method': 'local', 'kwargs': {'python_path': [*enter, *options, *python]}},)
         if spec.become() and spec.become_user() != self.get_option('remote_user'):
             user = ansible_mitogen.connection.CONNECTION_METHOD[spec.become_method()](spec)
             user['kwargs']['python_path'] = ['env', *environment, *self.get_option('environment'), *python]
