@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"os"
 	"regexp"
 	"strconv"
 
@@ -15,13 +13,14 @@ import (
 
 	dockerfiles "vauban/Dockerfiles"
 	"vauban/config"
+	"vauban/internal/beneath"
 	"vauban/layers"
 )
 
 // makeBase imports a base untouched and prepares it with Dockerfile.base.
 func (r *Runner) makeBase(ctx context.Context, b *config.Base) (string, error) {
 	// Digested before they are used: what changes meanwhile counts as changed.
-	files, err := r.records.contents().of(r.Config, b)
+	files, err := r.records.contents().of(ctx, r.Config, b)
 	if err != nil {
 		return "", fmt.Errorf("%s: base %q: %w", place(r.Config, b.Pos), b.Name, err)
 	}
@@ -87,7 +86,7 @@ func (r *Runner) importBase(ctx context.Context, b *config.Base) (img layers.Ima
 		img, from, err = r.importRoot(ctx, b)
 	}
 	if err == nil {
-		err = r.Engine.Mount(ctx, img, checkSystem)
+		err = r.Engine.Mount(ctx, img, func(root string) error { return checkSystem(ctx, root) })
 	}
 	if err != nil {
 		return layers.Image{}, "", err
@@ -118,17 +117,17 @@ func (r *Runner) importRoot(ctx context.Context, b *config.Base) (layers.Image, 
 
 // checkSystem tells early what Dockerfile.base and the record of packages would
 // stumble over.
-func checkSystem(root string) error {
-	fsys, err := os.OpenRoot(root)
+func checkSystem(ctx context.Context, root string) error {
+	fsys, err := beneath.OpenRoot(root)
 	if err != nil {
 		return err
 	}
 	defer fsys.Close()
-	for _, program := range []string{"usr/bin/dpkg", "usr/bin/apt-get"} {
+	for _, program := range []string{"bin/sh", "usr/bin/dpkg", "usr/bin/apt-get"} {
 		if _, err := fsys.Lstat(program); err == nil {
 			continue
 		}
-		return fmt.Errorf("%s has no /%s: vauban builds on Debian, on Ubuntu, and on what is made of them", systemName(fsys), program)
+		return fmt.Errorf("%s has no /%s: vauban builds on Debian, on Ubuntu, and on what is made of them", systemName(ctx, fsys), program)
 	}
 	return nil
 }
@@ -137,14 +136,9 @@ var prettyName = regexp.MustCompile(`(?m)^PRETTY_NAME=["']?([^"'\n]*)`)
 
 // systemName is what a system calls itself.
 // Source: os-release(5)
-func systemName(root *os.Root) string {
+func systemName(ctx context.Context, root *beneath.Root) string {
 	for _, path := range []string{"etc/os-release", "usr/lib/os-release"} {
-		f, err := root.Open(path)
-		if err != nil {
-			continue
-		}
-		text, err := io.ReadAll(io.LimitReader(f, 64<<10))
-		f.Close()
+		text, err := root.ReadFile(ctx, path, 64<<10)
 		if found := prettyName.FindSubmatch(text); err == nil && found != nil {
 			return string(found[1])
 		}

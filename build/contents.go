@@ -1,6 +1,7 @@
 package build
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 
 	"vauban/ansible"
 	"vauban/config"
+	"vauban/internal/beneath"
 	"vauban/internal/durable"
 )
 
@@ -37,8 +39,8 @@ type digested struct {
 // settled is how old a change must be for the next one to have another time.
 const settled = time.Second
 
-func (c contents) digest(path string) (d digest.Digest, err error) {
-	f, err := os.Open(path)
+func (c contents) digest(ctx context.Context, path string) (d digest.Digest, err error) {
+	f, err := beneath.OpenRegular(path)
 	if err != nil {
 		return "", err
 	}
@@ -53,7 +55,7 @@ func (c contents) digest(path string) (d digest.Digest, err error) {
 		return kept.Digest, nil
 	}
 	start := time.Now()
-	if d, err = digest.FromReader(f); err != nil {
+	if d, err = digest.FromReader(beneath.Reader(ctx, f)); err != nil {
 		return "", err
 	}
 	after, err := identify(f)
@@ -91,10 +93,10 @@ func keepDigest(path string, d digested) error {
 
 // of digests the files that config.yml names for a base and says nothing more
 // of.
-func (c contents) of(cfg *config.Config, b *config.Base) (ansible.Inputs, error) {
+func (c contents) of(ctx context.Context, cfg *config.Config, b *config.Base) (ansible.Inputs, error) {
 	inputs := ansible.Inputs{}
 	for name, path := range baseFiles(b) {
-		d, err := c.digest(cfg.Resolve(path))
+		d, err := c.digest(ctx, cfg.Resolve(path))
 		if err != nil {
 			return nil, fmt.Errorf("digesting %s: %w", name, err)
 		}

@@ -34,7 +34,7 @@ func TestContents(t *testing.T) {
 	b := &config.Base{Source: config.Source{Kind: config.File, Value: "root.raw"}, Keyring: "keys.gpg"}
 	put("root.raw", "one")
 	put("keys.gpg", "key")
-	before, err := c.of(cfg, b)
+	before, err := c.of(t.Context(), cfg, b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func TestContents(t *testing.T) {
 		if tt.file != "" {
 			put(tt.file, tt.text)
 		}
-		now, err := c.of(cfg, b)
+		now, err := c.of(t.Context(), cfg, b)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -57,7 +57,7 @@ func TestContents(t *testing.T) {
 		before = now
 	}
 	b.SHA256 = "config.yml says it"
-	if now, err := c.of(cfg, b); err != nil || len(now) != 1 {
+	if now, err := c.of(t.Context(), cfg, b); err != nil || len(now) != 1 {
 		t.Errorf("with `sha256:`: %v, %v", now, err)
 	}
 }
@@ -72,7 +72,7 @@ func TestContentsAreReadOnce(t *testing.T) {
 	}
 	kept := func() int {
 		t.Helper()
-		if _, err := c.digest(path); err != nil {
+		if _, err := c.digest(t.Context(), path); err != nil {
 			t.Fatal(err)
 		}
 		entries, err := os.ReadDir(c.dir)
@@ -94,15 +94,15 @@ func TestContentsAreReadOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	of, _ := c.digest(path)
+	of, _ := c.digest(t.Context(), path)
 	other := "sha256:" + strings.Repeat("0", 64)
 	if err := os.WriteFile(copyOf, []byte(strings.Replace(string(data), of.String(), other, 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := c.digest(path); err != nil || got.String() != other {
+	if got, err := c.digest(t.Context(), path); err != nil || got.String() != other {
 		t.Errorf("the file was read again: %s, %v", got, err)
 	}
-	if _, err := c.digest(t.TempDir()); err == nil {
+	if _, err := c.digest(t.Context(), t.TempDir()); err == nil {
 		t.Error("a folder has a digest")
 	}
 }
@@ -113,7 +113,7 @@ func TestContentsElsewhere(t *testing.T) {
 	j := &Judge{Config: &config.Config{Dir: t.TempDir()}, Records: &Records{dir: t.TempDir(), log: slog.New(slog.NewTextHandler(&log, nil))}}
 	b := &config.Base{Name: "debian/iso", Source: config.Source{Kind: config.File, Value: "root.raw"}}
 	before := ansible.Inputs{"the content of `file:`": "1234", "arch": "amd64"}
-	if now := j.contents(b, before); len(now) != 1 || now["the content of `file:`"] != "1234" {
+	if now := j.contents(t.Context(), b, before); len(now) != 1 || now["the content of `file:`"] != "1234" {
 		t.Errorf("inputs: %v", now)
 	}
 	if !strings.Contains(log.String(), "cannot be told") {
@@ -122,7 +122,7 @@ func TestContentsElsewhere(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(j.Config.Dir, "root.raw"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if now := j.contents(b, before); now["the content of `file:`"] == "1234" {
+	if now := j.contents(t.Context(), b, before); now["the content of `file:`"] == "1234" {
 		t.Error("a file that is here counts as it was")
 	}
 }

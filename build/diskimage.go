@@ -32,8 +32,8 @@ const (
 // tarOfPartition mounts a filesystem read-only where nobody else sees it, and
 // the kernel takes it away with the process, however that ends. A journal that
 // was not written back makes ext refuse to be mounted so, unless it is told.
-const tarOfPartition = `mount -o "ro,loop,offset=$2,sizelimit=$3" "$1" "$4" 2>/dev/null ||
-	mount -o "ro,noload,loop,offset=$2,sizelimit=$3" "$1" "$4" || {
+const tarOfPartition = `mount -o "ro,nodev,nosuid,noexec,loop,offset=$2,sizelimit=$3" "$1" "$4" 2>/dev/null ||
+	mount -o "ro,nodev,nosuid,noexec,noload,loop,offset=$2,sizelimit=$3" "$1" "$4" || {
 	echo "it is no tar, and no disk image whose file system this machine mounts" >&2
 	exit 1
 }

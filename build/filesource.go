@@ -23,16 +23,17 @@ import (
 
 	"vauban/config"
 	"vauban/download"
+	"vauban/internal/beneath"
 )
 
 // file gives the root filesystem in a file here, once it has the digest that it
 // must have.
 func (r *Runner) file(ctx context.Context, b *config.Base, digests []digest.Digest) (io.ReadCloser, error) {
-	f, err := os.Open(r.Config.Resolve(b.Source.Value))
+	f, err := beneath.OpenRegular(r.Config.Resolve(b.Source.Value))
 	if err != nil {
 		return nil, err
 	}
-	if err := verify(f, digests); err != nil {
+	if err := verify(ctx, f, digests); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return r.rootIn(ctx, f)
@@ -58,7 +59,7 @@ func (c *closingToo) Close() error { return errors.Join(c.ReadCloser.Close(), c.
 // openRoot knows tars and disk images by how they begin, plain or compressed,
 // and Debian's tars of a disk image.
 func (r *Runner) openRoot(ctx context.Context, f *os.File) (io.ReadCloser, error) {
-	in, isCompressed, err := decompressed(f)
+	in, isCompressed, err := decompressed(beneath.Reader(ctx, f))
 	if err != nil {
 		return nil, err
 	}
@@ -80,10 +81,10 @@ func (r *Runner) openRoot(ctx context.Context, f *os.File) (io.ReadCloser, error
 }
 
 // verify compares a file with digests and goes back to its beginning.
-func verify(f *os.File, digests []digest.Digest) error {
+func verify(ctx context.Context, f *os.File, digests []digest.Digest) error {
 	for _, want := range digests {
 		digester := want.Algorithm().Digester()
-		if _, err := io.Copy(digester.Hash(), f); err != nil {
+		if _, err := io.Copy(digester.Hash(), beneath.Reader(ctx, f)); err != nil {
 			return err
 		}
 		if got := digester.Digest(); got != want {
@@ -137,12 +138,7 @@ func sumsFile(ctx context.Context, cfg *config.Config, c download.Client, from s
 	if strings.HasPrefix(from, "http://") || strings.HasPrefix(from, "https://") {
 		return c.Text(ctx, from, maxSums)
 	}
-	f, err := os.Open(cfg.Resolve(from))
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, maxSums))
+	return beneath.ReadRegular(ctx, cfg.Resolve(from), maxSums)
 }
 
 // findSum returns the digest that a SHA512SUMS file has for a name.

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 
+	"vauban/internal/beneath"
 	"vauban/layers"
 )
 
@@ -14,7 +14,7 @@ import (
 // their text in its labels.
 func HistoryOf(ctx context.Context, engine *layers.Engine, img layers.Image) (h History, err error) {
 	err = engine.Mount(ctx, img, func(root string) (err error) {
-		h, err = HistoryIn(root)
+		h, err = HistoryIn(ctx, root)
 		return err
 	})
 	if errors.Is(err, fs.ErrNotExist) {
@@ -37,17 +37,17 @@ func HistoryTold(labels map[string]string) (h History, ok bool, err error) {
 
 // HistoryIn reads the history of the root filesystem at dir, as / is in a
 // booted machine. The error is [fs.ErrNotExist] where there is no /imginfo.
-func HistoryIn(dir string) (History, error) {
-	root, err := os.OpenRoot(dir)
+func HistoryIn(ctx context.Context, dir string) (History, error) {
+	root, err := beneath.OpenRoot(dir)
 	if err != nil {
 		return History{}, err
 	}
 	defer root.Close()
-	imginfo, err := fs.ReadFile(root.FS(), string(imginfoList[1:]))
+	imginfo, err := root.ReadFile(ctx, string(imginfoList), maxTrace)
 	if err != nil {
 		return History{}, fmt.Errorf("reading how it was made, which images of other tools do not tell: %w", err)
 	}
-	packages, err := fs.ReadFile(root.FS(), string(packagesList[1:]))
+	packages, err := root.ReadFile(ctx, string(packagesList), maxTrace)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return History{}, err
 	}

@@ -101,7 +101,7 @@ func (j *Judge) Base(ctx context.Context, b *config.Base) (Verdict, error) {
 		return Verdict{}, err
 	}
 	now := baseInputs(b, recipe)
-	maps.Copy(now, j.contents(b, record.Inputs))
+	maps.Copy(now, j.contents(ctx, b, record.Inputs))
 	changed := changedInputs("", record.Inputs, now)
 	if len(changed) == 0 {
 		changed = j.moved(ctx, b, record.From)
@@ -113,8 +113,8 @@ func (j *Judge) Base(ctx context.Context, b *config.Base) (Verdict, error) {
 
 // contents are those of the files that a base is made of. A machine that does
 // not have them cannot tell: then they are as before.
-func (j *Judge) contents(b *config.Base, before ansible.Inputs) ansible.Inputs {
-	now, err := j.Records.contents().of(j.Config, b)
+func (j *Judge) contents(ctx context.Context, b *config.Base, before ansible.Inputs) ansible.Inputs {
+	now, err := j.Records.contents().of(ctx, j.Config, b)
 	if err == nil {
 		return now
 	}

@@ -20,6 +20,7 @@ import (
 	dockerfiles "vauban/Dockerfiles"
 	"vauban/boot"
 	"vauban/config"
+	"vauban/internal/beneath"
 	"vauban/internal/durable"
 	"vauban/internal/filelock"
 	"vauban/layers"
@@ -113,16 +114,19 @@ func (r *Runner) kernelVersion(ctx context.Context, m *config.Master, img layers
 	return want, nil
 }
 
+// maxKernels bounds how many directories of modules an image may have.
+const maxKernels = 1000
+
 // kernelsOf lists the kernels of an image, oldest first.
 func (r *Runner) kernelsOf(ctx context.Context, img layers.Image) (versions []string, err error) {
 	err = r.Engine.Mount(ctx, img, func(root string) error {
 		// A link of the image must not lead to the builder's own modules.
-		inside, err := os.OpenRoot(root)
+		inside, err := beneath.OpenRoot(root)
 		if err != nil {
 			return err
 		}
 		defer inside.Close()
-		found, err := fs.Glob(inside.FS(), "usr/lib/modules/*/kernel")
+		found, err := inside.Glob("usr/lib/modules/*/kernel", maxKernels)
 		for _, path := range found {
 			versions = append(versions, filepath.Base(filepath.Dir(path)))
 		}

@@ -3,6 +3,7 @@ package build
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +11,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"vauban/internal/beneath"
 )
 
 // Where dpkg and apt keep what is installed, and what of it was only pulled
@@ -37,10 +40,10 @@ func (p debPackage) String() string {
 
 // readPackages reads what is installed in the system whose root is this
 // thread's. A system without dpkg has no packages.
-func readPackages() ([]debPackage, error) {
+func readPackages(ctx context.Context) ([]debPackage, error) {
 	var files [2][]byte
 	for i, path := range []string{dpkgStatus, aptExtendedStates} {
-		content, err := readPlain(path)
+		content, err := beneath.ReadFile(ctx, "/", path, maxStatus)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("listing the installed packages: %w", err)
 		}

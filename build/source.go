@@ -14,6 +14,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"vauban/config"
+	"vauban/internal/beneath"
 	"vauban/internal/command"
 )
 
@@ -41,7 +42,7 @@ func (r *Runner) open(ctx context.Context, b *config.Base) (root io.ReadCloser, 
 
 // bootstrap makes a minimal system of a suite's packages with mmdebstrap(1).
 func (r *Runner) bootstrap(ctx context.Context, b *config.Base) (io.ReadCloser, error) {
-	keyring, err := r.keyring(b)
+	keyring, err := r.keyring(ctx, b)
 	if err != nil {
 		return nil, err
 	}
@@ -55,13 +56,16 @@ func (r *Runner) bootstrap(ctx context.Context, b *config.Base) (io.ReadCloser, 
 	return &removing{root, filepath.Dir(keyring)}, nil
 }
 
+// maxKeyring bounds a base's keys, in bytes. Debian's have some 60 KiB.
+const maxKeyring = 16 << 20
+
 // keyring is a copy of the base's keys, alone in its folder: apt reads them as a
 // user of its own, who may not come to where config.yml is. "" for no keys.
-func (r *Runner) keyring(b *config.Base) (path string, err error) {
+func (r *Runner) keyring(ctx context.Context, b *config.Base) (path string, err error) {
 	if b.Keyring == "" {
 		return "", nil
 	}
-	keys, err := os.ReadFile(r.Config.Resolve(b.Keyring))
+	keys, err := beneath.ReadRegular(ctx, r.Config.Resolve(b.Keyring), maxKeyring)
 	if err != nil {
 		return "", fmt.Errorf("reading `keyring`: %w", err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -12,19 +11,27 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sys/unix"
 
 	"vauban/ansible"
 	"vauban/config"
+	"vauban/internal/beneath"
 	"vauban/layers"
 )
 
 // traceFormat changes when the same step would leave other entries.
 const traceFormat = "1"
 
-// maxPlainFile bounds what is read of a container. dpkg's status file has some
-// 2 KiB for each package.
-const maxPlainFile = 64 << 20
+const (
+	// maxStatus bounds what is read of dpkg's status file, in bytes: it has
+	// some 2 KiB for each package.
+	maxStatus = 64 << 20
+	// maxTrace bounds /imginfo and /packages, which have some 100 bytes for
+	// each package that a stage changed.
+	maxTrace = 16 << 20
+	// maxLabel bounds what is kept of them in the image's labels: registries
+	// take manifests of 4 MiB at most, and keep them in memory.
+	maxLabel = 1 << 20
+)
 
 // traced is a step that leaves an entry of itself in /imginfo, and one of the
 // packages that it changed in /packages.
@@ -69,7 +76,7 @@ func (t *traced) Run(ctx context.Context, containers []*layers.Container) error 
 	var sound []*layers.Container
 	for _, c := range containers {
 		err := c.Inside(func() (err error) {
-			before[c], err = readPackages()
+			before[c], err = readPackages(ctx)
 			return err
 		})
 		if err != nil {
@@ -92,7 +99,7 @@ func (t *traced) Run(ctx context.Context, containers []*layers.Container) error 
 	}
 	for _, c := range sound {
 		if failed[c.Name()] == nil {
-			if err := t.trace(c, before[c]); err != nil {
+			if err := t.trace(ctx, c, before[c]); err != nil {
 				failed[c.Name()] = fmt.Errorf("recording the stage: %w", err)
 			}
 		}
@@ -104,24 +111,24 @@ func (t *traced) Run(ctx context.Context, containers []*layers.Container) error 
 }
 
 // trace adds the entries to the files, and their text to the image's labels.
-func (t *traced) trace(c *layers.Container, before []debPackage) error {
+func (t *traced) trace(ctx context.Context, c *layers.Container, before []debPackage) error {
 	stage := t.stage
 	stage.Hostname, stage.Source, stage.SourceDigest = c.Name(), t.source(c.Name()), c.Parent().Digest().String()
 	changes := PackageChanges{Playbook: stage.Playbook, Hostname: stage.Hostname}
 	var imginfo, packages []byte
 	err := c.Inside(func() error {
-		after, err := readPackages()
+		after, err := readPackages(ctx)
 		if err != nil {
 			return err
 		}
 		for _, line := range packageChanges(before, after) {
 			changes.Packages += line + "\n"
 		}
-		imginfo, err = t.extendFile(imginfoList, imginfoHead(t.iso, t.date), stage.lines())
+		imginfo, err = t.extendFile(ctx, imginfoList, imginfoHead(t.iso, t.date), stage.lines())
 		if err != nil {
 			return err
 		}
-		packages, err = t.extendFile(packagesList, packagesHead, changes.lines())
+		packages, err = t.extendFile(ctx, packagesList, packagesHead, changes.lines())
 		return err
 	})
 	if err != nil {
@@ -142,14 +149,18 @@ func (t *traced) label(c *layers.Container, imginfo, packages []byte) {
 		delete(labels, labelCommit)
 		delete(labels, labelBranch)
 	}
-	labels[labelImginfo], labels[labelPackages] = string(imginfo), string(packages)
+	delete(labels, labelImginfo)
+	delete(labels, labelPackages)
+	if len(imginfo)+len(packages) <= maxLabel { // else they are read in the image
+		labels[labelImginfo], labels[labelPackages] = string(imginfo), string(packages)
+	}
 	c.ImageConfig().Labels = labels
 }
 
 // extendFile adds an entry to a file of the system whose root is this
 // thread's, and returns the file's new text.
-func (t *traced) extendFile(list traceList, head string, lines []string) ([]byte, error) {
-	text, err := readPlain(string(list))
+func (t *traced) extendFile(ctx context.Context, list traceList, head string, lines []string) ([]byte, error) {
+	text, err := beneath.ReadFile(ctx, "/", string(list), maxTrace)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -184,22 +195,4 @@ func replaceFile(path string, text []byte, date time.Time) (err error) {
 		return err
 	}
 	return os.Rename(f.Name(), path)
-}
-
-// readPlain reads a regular file that a stage may have made what it is: a
-// pipe would keep us waiting, and a link is none of ours.
-func readPlain(path string) (_ []byte, err error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxPlainFile {
-		return nil, fmt.Errorf("%s is no plain file of less than %d MiB", path, maxPlainFile>>20)
-	}
-	return io.ReadAll(io.LimitReader(f, maxPlainFile))
 }

@@ -2,16 +2,11 @@ package build
 
 import (
 	"bytes"
-	"errors"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"golang.org/x/sys/unix"
 )
 
 const statusText = `Package: libc6
@@ -234,28 +229,6 @@ func TestListsThatCannotGrow(t *testing.T) {
 	} {
 		if got, err := imginfoList.extend([]byte(text), "", aStage.lines()); err == nil {
 			t.Errorf("%s: got %s, want an error", name, got)
-		}
-	}
-}
-
-func TestReadPlain(t *testing.T) {
-	dir := t.TempDir()
-	path := func(name string) string { return filepath.Join(dir, name) }
-	if err := os.WriteFile(path("plain"), []byte("text"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := readPlain(path("plain")); err != nil || string(got) != "text" {
-		t.Errorf("a plain file: %q, %v", got, err)
-	}
-	if _, err := readPlain(path("absent")); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("an absent file: %v", err)
-	}
-	if err := errors.Join(os.Symlink("plain", path("link")), unix.Mkfifo(path("pipe"), 0o600)); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"link", "pipe", "."} {
-		if got, err := readPlain(path(name)); err == nil {
-			t.Errorf("%s: read %q, want an error", name, got)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package drift
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +19,7 @@ import (
 	"github.com/aymanbagabas/go-udiff"
 	"golang.org/x/sys/unix"
 
+	"vauban/internal/beneath"
 	"vauban/layers/diff"
 )
 
@@ -50,12 +52,12 @@ type Options struct {
 // Compare reads the tar of an upper directory and tells what it changes in the
 // tree below root, in the tar's order. What only has another date is no
 // change.
-func Compare(root *os.Root, upper io.Reader, o Options) ([]Change, error) {
+func Compare(ctx context.Context, root *beneath.Root, upper io.Reader, o Options) ([]Change, error) {
 	exclude, err := diff.ParseGlobs(append(DefaultExcludes(), o.Exclude...))
 	if err != nil {
 		return nil, err
 	}
-	c := comparison{root: root, options: o, exclude: exclude, changes: []Change{}, seen: map[string]bool{}, moved: map[string]string{}}
+	c := comparison{ctx: ctx, root: root, options: o, exclude: exclude, changes: []Change{}, seen: map[string]bool{}, moved: map[string]string{}}
 	entries := tar.NewReader(&limited{upper, maxBytes})
 	for {
 		h, err := entries.Next()
@@ -87,7 +89,8 @@ func (l *limited) Read(p []byte) (int, error) {
 }
 
 type comparison struct {
-	root    *os.Root
+	ctx     context.Context
+	root    *beneath.Root
 	options Options
 	exclude diff.Globs
 	changes []Change
@@ -162,7 +165,7 @@ func (c *comparison) judge(h *tar.Header, name string, content io.Reader) (kind,
 	if from := h.PAXRecords[redirect]; from != "" && h.Typeflag == tar.TypeDir {
 		return Moved, "", errors.Join(c.move(name, from), c.archive(h, name))
 	}
-	before, err := Lstat(c.root, c.before(name))
+	before, err := c.root.LstatUnlinked(c.before(name))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", "", err
 	}
@@ -276,7 +279,7 @@ func (c *comparison) text(name string, before fs.FileInfo, after []byte) (string
 			return "", nil
 		}
 		var err error
-		if old, err = c.root.ReadFile(c.before(name)); err != nil {
+		if old, err = c.root.ReadFile(c.ctx, c.before(name), maxText); err != nil {
 			return "", err
 		}
 		from = "release/" + c.before(name)
@@ -295,7 +298,7 @@ func isText(b []byte) bool { return utf8.Valid(b) && bytes.IndexByte(b, 0) < 0 }
 
 // readable tells whether everybody may read a file, before and now: others are
 // keys, and are not shown.
-func readable(root *os.Root, h *tar.Header, name string, before fs.FileInfo) bool {
+func readable(root *beneath.Root, h *tar.Header, name string, before fs.FileInfo) bool {
 	if h.Mode&0o004 == 0 || before != nil && before.Mode()&0o004 == 0 {
 		return false
 	}
@@ -334,13 +337,17 @@ func (c *comparison) sameMetadata(before fs.FileInfo, h *tar.Header, name string
 			now[strings.TrimPrefix(record, attr)] = value
 		}
 	}
-	then, err := xattrs(c.root, c.before(name))
+	then, err := xattrs(c.root, c.before(name), h.Typeflag == tar.TypeDir)
 	return err == nil && maps.Equal(now, then)
 }
 
 // xattrs reads a file's extended attributes through its open file.
-func xattrs(root *os.Root, name string) (map[string]string, error) {
-	f, err := root.Open(name)
+func xattrs(root *beneath.Root, name string, isDir bool) (map[string]string, error) {
+	open := root.Open
+	if isDir {
+		open = root.OpenDir
+	}
+	f, err := open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -365,22 +372,6 @@ func xattrs(root *os.Root, name string) (map[string]string, error) {
 		found[key] = string(value[:m])
 	}
 	return found, nil
-}
-
-// Lstat is that of name below root. It follows no link on the way there either:
-// behind one is nothing, fs.ErrNotExist.
-func Lstat(root *os.Root, name string) (fs.FileInfo, error) {
-	for i, c := range name {
-		if c != '/' {
-			continue
-		}
-		if info, err := root.Lstat(name[:i]); err != nil {
-			return nil, err
-		} else if !info.IsDir() {
-			return nil, fs.ErrNotExist
-		}
-	}
-	return root.Lstat(name)
 }
 
 // clean makes an entry's name a path relative to the root, "" for the root.

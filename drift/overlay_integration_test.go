@@ -23,6 +23,7 @@ import (
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/sys/unix"
 
+	"vauban/internal/beneath"
 	"vauban/vault"
 )
 
@@ -84,10 +85,10 @@ func compare(t *testing.T, m machine, s Source, archive *tar.Writer) map[string]
 	s.Exclude = DefaultExcludes()
 	upper, err := s.Open(t.Context())
 	must(t, err)
-	root, err := os.OpenRoot(m.lower)
+	root, err := beneath.OpenRoot(m.lower)
 	must(t, err)
 	defer root.Close()
-	changes, err := Compare(root, upper, Options{Archive: archive})
+	changes, err := Compare(t.Context(), root, upper, Options{Archive: archive})
 	must(t, errors.Join(err, upper.Close()))
 	kinds := map[string]string{}
 	for _, c := range changes {
@@ -128,10 +129,10 @@ func compareError(t *testing.T, m machine, s Source) ([]Change, error) {
 		return nil, err
 	}
 	defer upper.Close()
-	root, err := os.OpenRoot(m.lower)
+	root, err := beneath.OpenRoot(m.lower)
 	must(t, err)
 	defer root.Close()
-	return Compare(root, upper, Options{})
+	return Compare(t.Context(), root, upper, Options{})
 }
 
 // sshServer runs a real one on a loopback address, with the host keys of an

@@ -2,11 +2,14 @@ package export
 
 import (
 	"bufio"
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
+
+	"vauban/internal/beneath"
 )
 
 // A stage that calls update-grub writes this menu (layers/inside/kernel): its
@@ -15,24 +18,20 @@ const (
 	grubMenu       = "boot/grub/grub.cfg"
 	grubMenuMark   = "# A machine that boots from the network does not read this:"
 	grubParameters = "# kernel parameters:"
+	// maxMenu bounds the menu, in bytes. GRUB's own has some 1 KiB for each kernel.
+	maxMenu = 4 << 20
 )
 
 // parameters returns the kernel parameters that playbooks put into GRUB's
 // settings, none where no stage wrote the menu. No link leads out of root.
-func parameters(root string) ([]string, error) {
-	dir, err := os.OpenRoot(root)
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	menu, err := dir.Open(grubMenu)
+func parameters(ctx context.Context, root string) ([]string, error) {
+	menu, err := beneath.ReadFile(ctx, root, grubMenu, maxMenu)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	} else if err != nil {
 		return nil, fmt.Errorf("reading the kernel parameters: %w", err)
 	}
-	defer menu.Close()
-	lines := bufio.NewScanner(menu)
+	lines := bufio.NewScanner(bytes.NewReader(menu))
 	if !lines.Scan() || !strings.HasPrefix(lines.Text(), grubMenuMark) || !lines.Scan() {
 		return nil, nil // GRUB's own, of a machine with a disk
 	}

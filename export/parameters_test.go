@@ -1,10 +1,15 @@
 package export
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"vauban/internal/beneath"
 )
 
 func TestParameters(t *testing.T) {
@@ -23,11 +28,11 @@ func TestParameters(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(root, grubMenu), []byte(menu), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := parameters(root); err != nil || !slices.Equal(got, want) {
+		if got, err := parameters(t.Context(), root); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%q: got %q, want %q, error %v", menu, got, want, err)
 		}
 	}
-	if got, err := parameters(t.TempDir()); got != nil || err != nil {
+	if got, err := parameters(t.Context(), t.TempDir()); got != nil || err != nil {
 		t.Errorf("without a menu: got %q, error %v", got, err)
 	}
 	// the builder's own is none of an image's
@@ -41,7 +46,18 @@ func TestParameters(t *testing.T) {
 	if err := os.Symlink(outside, filepath.Join(root, "boot")); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := parameters(root); len(got) > 0 || err == nil {
+	if got, err := parameters(t.Context(), root); len(got) > 0 || err != nil {
 		t.Errorf("through a link: got %q, error %v", got, err)
+	}
+	// nor does it wait for the writer of a pipe
+	pipe := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(pipe, "boot/grub"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mkfifo(filepath.Join(pipe, grubMenu), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := parameters(t.Context(), pipe); !errors.Is(err, beneath.ErrRefused) {
+		t.Errorf("of a pipe: got %q, error %v", got, err)
 	}
 }

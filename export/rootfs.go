@@ -111,7 +111,7 @@ func pack(ctx context.Context, root, out string, o RootfsOptions, report *Rootfs
 	if report.Kernels, err = kernels(root); err != nil {
 		return err
 	}
-	if report.Parameters, err = parameters(root); err != nil {
+	if report.Parameters, err = parameters(ctx, root); err != nil {
 		return err
 	}
 	if report.LeftOut, err = append(DefaultExclusions(), o.Exclude...).find(root); err != nil {

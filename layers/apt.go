@@ -2,6 +2,7 @@ package layers
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -16,6 +17,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
+
+	"vauban/internal/beneath"
 )
 
 // Where apt keeps what it can fetch again: private mounts, in no layer.
@@ -32,6 +35,11 @@ const (
 	aptPoolSize = 4 << 30
 	// dpkgStatus is where dpkg says what is installed.
 	dpkgStatus = "var/lib/dpkg/status"
+	// maxStatus and maxSources bound what is read of it and of a list of
+	// sources, in bytes. dpkg writes some 2 KiB for each package.
+	maxStatus, maxSources = 64 << 20, 1 << 20
+	// maxEntries bounds the directories of an image that are read.
+	maxEntries = 10_000
 )
 
 // One apt locks its directories, so each container has its own; they are
@@ -49,14 +57,14 @@ func (c *Container) aptDir(name string) string   { return filepath.Join(c.dir, "
 // fillApt gives the container packages and lists that were fetched before.
 // Nothing of the image runs yet: it could put a link to some place on the
 // builder where the packages go.
-func (c *Container) fillApt() error {
+func (c *Container) fillApt(ctx context.Context) error {
 	if !c.has("/usr/bin/apt-get") {
 		return nil
 	}
 	if err := linkFiles(c.engine.aptPool(), c.aptDir("cache/archives")); err != nil {
 		return fmt.Errorf("lending apt its packages: %w", err)
 	}
-	key, err := c.aptSources()
+	key, err := c.aptSources(ctx)
 	if err != nil || key == "" {
 		return err
 	}
@@ -82,28 +90,40 @@ func (c *Container) fetchLists(ctx context.Context) error {
 }
 
 // aptSources digests where apt gets its packages from; "" is from nowhere.
-func (c *Container) aptSources() (string, error) {
+func (c *Container) aptSources(ctx context.Context) (string, error) {
 	var all []byte
-	err := c.Inside(func() error {
-		files, err := filepath.Glob("/etc/apt/sources.list.d/*")
-		if err != nil {
-			return err
-		}
-		for _, file := range append([]string{"/etc/apt/sources.list"}, files...) {
-			data, err := os.ReadFile(file)
-			if errors.Is(err, fs.ErrNotExist) {
-				continue
-			} else if err != nil {
-				return err
-			}
-			all = append(all, data...)
-		}
-		return nil
+	err := c.Inside(func() (err error) {
+		all, err = readSources(ctx)
+		return err
 	})
 	if err != nil || len(all) == 0 {
 		return "", err
 	}
 	return digest.FromBytes(all).Encoded()[:16], nil
+}
+
+// readSources reads what apt would, of the system whose root is this thread's.
+func readSources(ctx context.Context) (all []byte, err error) {
+	root, err := beneath.OpenRoot("/")
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	files, err := root.Glob("/etc/apt/sources.list.d/*", maxEntries)
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range append([]string{"/etc/apt/sources.list"}, files...) {
+		if info, err := root.Stat(file); err == nil && info.IsDir() {
+			continue // apt does not look into it either
+		}
+		data, err := root.ReadFile(ctx, file, maxSources)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("reading apt's sources in the image: %w", err)
+		}
+		all = append(all, data...)
+	}
+	return all, nil
 }
 
 // keepApt gives back to the pool what the container fetched.
@@ -137,11 +157,11 @@ func (c *Container) markUsed(pool string) error {
 	if err != nil || !found || !info.Mode().IsRegular() {
 		return err
 	}
-	status, err := os.Open(filepath.Join(c.root.upper, dpkgStatus))
+	content, err := beneath.ReadFile(context.Background(), c.root.upper, dpkgStatus, maxStatus)
 	if err != nil {
 		return err
 	}
-	defer status.Close()
+	status := bytes.NewReader(content)
 	now := time.Now()
 	for _, name := range installedArchives(status) {
 		err := os.Chtimes(filepath.Join(pool, name), now, now)

@@ -11,6 +11,8 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"vauban/internal/beneath"
 )
 
 // AptOptions say how apt gets its packages in the containers of an [Engine].
@@ -128,7 +130,7 @@ func (c *Container) forwardProxy() (err error) {
 // mounts its credentials. It runs inside the container.
 func (c *Container) lendApt() error {
 	apt := c.engine.apt
-	if _, err := os.Stat("/usr/bin/apt-get"); err != nil {
+	if _, err := beneath.Stat("/", "/usr/bin/apt-get"); err != nil {
 		return nil
 	}
 	if apt.Proxy != "" {

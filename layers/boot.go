@@ -1,13 +1,16 @@
 package layers
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
-	"os"
+	"io/fs"
 	"strings"
 
 	"github.com/moby/sys/user"
 
+	"vauban/internal/beneath"
 	"vauban/layers/enter"
 )
 
@@ -22,7 +25,17 @@ func (c *Container) fillRun(ctx context.Context) error {
 }
 
 func (c *Container) has(path string) bool {
-	return c.Inside(func() error { _, err := os.Stat(path); return err }) == nil
+	return c.Inside(func() error { _, err := beneath.Stat("/", path); return err }) == nil
+}
+
+// checkShell refuses an image whose container could not start: its process 1
+// and the stand-ins are scripts. It runs inside the container.
+func checkShell() error {
+	info, err := beneath.Stat("/", "/bin/sh")
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
+		return errors.New("the image has no /bin/sh: build on a base with a shell, such as Debian or Ubuntu")
+	}
+	return err
 }
 
 // becomes sets whom a command runs as, as the image's files know him.
@@ -32,7 +45,7 @@ func (c *Container) becomes(o *enter.Options, who string) error {
 	}
 	var found *user.ExecUser
 	err := c.Inside(func() (err error) {
-		found, err = user.GetExecUserPath(who, &user.ExecUser{}, "/etc/passwd", "/etc/group")
+		found, err = execUser(who)
 		return err
 	})
 	if err != nil {
@@ -44,4 +57,21 @@ func (c *Container) becomes(o *enter.Options, who string) error {
 	}
 	o.Env = append([]string{"HOME=" + found.Home}, o.Env...)
 	return nil
+}
+
+// maxUsers bounds /etc/passwd and /etc/group of an image, in bytes.
+const maxUsers = 16 << 20
+
+// execUser finds "NAME|UID[:GROUP|GID]" in the files of the image whose root
+// is this thread's. A missing file is an empty one.
+func execUser(who string) (*user.ExecUser, error) {
+	var lists [2][]byte
+	for i, path := range []string{"/etc/passwd", "/etc/group"} {
+		list, err := beneath.ReadFile(context.Background(), "/", path, maxUsers)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		lists[i] = list
+	}
+	return user.GetExecUser(who, &user.ExecUser{}, bytes.NewReader(lists[0]), bytes.NewReader(lists[1]))
 }

@@ -39,7 +39,7 @@ func (c *Container) commit(ctx context.Context, change Change) (Image, error) {
 	if err := c.flatten(ctx); err != nil {
 		return Image{}, fmt.Errorf("flattening the layer of %q: %w", c.Name(), err)
 	}
-	if err := c.clean(); err != nil {
+	if err := c.clean(ctx); err != nil {
 		return Image{}, fmt.Errorf("cleaning the layer of %q: %w", c.Name(), err)
 	}
 	l, labels, err := c.writeLayer(ctx, change.Inspect)
@@ -62,8 +62,8 @@ func (c *Container) commit(ctx context.Context, change Change) (Image, error) {
 
 // clean takes out of the upperdir what is not the step's, and syncs it: the
 // container's mount was volatile.
-func (c *Container) clean() error {
-	if err := c.reclaim(); err != nil {
+func (c *Container) clean(ctx context.Context) error {
+	if err := c.reclaim(ctx); err != nil {
 		return err
 	}
 	if err := c.root.dropTmp(); err != nil {

@@ -204,15 +204,18 @@ func (c *Container) furnish(ctx context.Context) error {
 		return err
 	}
 	err = c.Inside(func() error {
+		if err := checkShell(); err != nil {
+			return err
+		}
 		if err := mountSysctls(sysctls, c.options.Name); err != nil {
 			return err
 		}
-		return errors.Join(c.lend(), c.lendApt(), makeTmp())
+		return errors.Join(c.lend(ctx), c.lendApt(), makeTmp())
 	})
 	if err != nil {
 		return err
 	}
-	if err := c.fillApt(); err != nil || !c.options.Systemd {
+	if err := c.fillApt(ctx); err != nil || !c.options.Systemd {
 		return err
 	}
 	return c.prepareSystemd()

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/moby/sys/user"
 	"golang.org/x/sys/unix"
 
 	mode "github.com/tonistiigi/dchapes-mode"
@@ -213,7 +212,7 @@ func lookUpOwner(who string) (fileOwner, error) {
 			who += ":" + who
 		}
 	}
-	found, err := user.GetExecUserPath(who, &user.ExecUser{}, "/etc/passwd", "/etc/group")
+	found, err := execUser(who)
 	if err != nil {
 		return fileOwner{}, fmt.Errorf("looking for owner %q: %w", who, err)
 	}

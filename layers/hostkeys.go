@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/crypto/ssh"
+
+	"vauban/internal/beneath"
 )
 
 const sshDir = "/etc/ssh"
@@ -27,10 +29,15 @@ type hostKey struct {
 // would make: `sshd -t`, which roles validate their templates with, refuses to
 // work without, and roles see to the keys' modes and owners.
 func (c *Container) lendHostKeys() error {
-	if _, err := os.Stat("/usr/sbin/sshd"); err != nil {
+	root, err := beneath.OpenRoot("/")
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if _, err := root.Stat("/usr/sbin/sshd"); err != nil {
 		return nil
 	}
-	if keys, err := filepath.Glob(sshDir + "/ssh_host_*_key"); err != nil || len(keys) > 0 {
+	if keys, err := root.Glob(sshDir+"/ssh_host_*_key", maxEntries); err != nil || len(keys) > 0 {
 		return err
 	}
 	keys, err := c.engine.hostKeys()

@@ -2,6 +2,7 @@ package layers
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,7 +11,13 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"vauban/internal/beneath"
 )
+
+// maxLent bounds what is read of a file that is lent with additions. Lists of
+// blocked names in /etc/hosts have several MiB.
+const maxLent = 16 << 20
 
 // lentFile is a plain file that the container has for its life. What the step
 // left untouched is gone from the layer and the image's own shows again; what
@@ -28,23 +35,23 @@ type lentFile struct {
 
 // lend writes the files that a machine has and an image has not, and those
 // that ship: /etc/hostname, and a host's own machine-id. It runs inside the container.
-func (c *Container) lend() error {
-	return keepingDate("/etc", c.lendFiles)
+func (c *Container) lend(ctx context.Context) error {
+	return keepingDate("/etc", func() error { return c.lendFiles(ctx) })
 }
 
-func (c *Container) lendFiles() error {
-	if err := ship("/etc/hostname", c.options.Name, 0o644); err != nil {
+func (c *Container) lendFiles(ctx context.Context) error {
+	if err := ship(ctx, "/etc/hostname", c.options.Name, 0o644); err != nil {
 		return err
 	}
 	resolv := []byte("nameserver " + nameserver + "\n")
 	if c.options.HostNetwork {
 		resolv = c.engine.resolvConf
 	}
-	hosts, err := os.ReadFile("/etc/hosts")
+	hosts, err := beneath.ReadFile(ctx, "/", "/etc/hosts", maxLent)
 	if errors.Is(err, fs.ErrNotExist) {
 		hosts = []byte("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n")
 	} else if err != nil {
-		return err
+		return fmt.Errorf("the image has no usable /etc/hosts: %w", err)
 	}
 	if len(hosts) > 0 && !bytes.HasSuffix(hosts, []byte("\n")) {
 		hosts = append(hosts, '\n')
@@ -55,7 +62,7 @@ func (c *Container) lendFiles() error {
 	}
 	if id := c.options.MachineID; id == "" {
 		lend["/etc/machine-id"] = []byte(randomID() + "\n")
-	} else if err := ship("/etc/machine-id", id, 0o444); err != nil {
+	} else if err := ship(ctx, "/etc/machine-id", id, 0o444); err != nil {
 		return err
 	}
 	for path, content := range lend {
@@ -70,11 +77,8 @@ func (c *Container) lendFiles() error {
 // that links /etc/resolv.conf to them finds names from then on, as a machine does.
 func lendResolved(resolv []byte) error {
 	const dir = "/run/systemd/resolve"
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("lending the resolver: %w", err)
-	}
 	for _, name := range []string{"stub-resolv.conf", "resolv.conf"} {
-		if err := os.WriteFile(filepath.Join(dir, name), resolv, 0o644); err != nil {
+		if _, err := beneath.Replace("/", filepath.Join(dir, name), resolv, 0o644); err != nil {
 			return fmt.Errorf("lending the resolver: %w", err)
 		}
 	}
@@ -111,9 +115,9 @@ func (c *Container) hostsLine() string { return "127.0.1.1 \t" + c.Name() + "\n"
 
 // ship writes a file of one line that the layer keeps. It leaves alone what
 // says so already: what is unchanged is in no layer.
-func ship(path, line string, mode fs.FileMode) error {
+func ship(ctx context.Context, path, line string, mode fs.FileMode) error {
 	content := []byte(line + "\n")
-	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, content) {
+	if old, err := beneath.ReadFile(ctx, "/", path, int64(len(content))); err == nil && bytes.Equal(old, content) {
 		return nil
 	}
 	if _, err := lendFile(path, content, mode); err != nil {
@@ -125,16 +129,7 @@ func ship(path, line string, mode fs.FileMode) error {
 // lendFile replaces whatever is at path, a link too, by a plain file: renames
 // over it work, as they would not over a mount.
 func lendFile(path string, content []byte, mode fs.FileMode) (lentFile, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return lentFile{}, err
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return lentFile{}, err
-	}
-	if err := errors.Join(os.WriteFile(path, content, mode), os.Chmod(path, mode)); err != nil {
-		return lentFile{}, err
-	}
-	info, err := os.Lstat(path)
+	info, err := beneath.Replace("/", path, content, mode)
 	if err != nil {
 		return lentFile{}, err
 	}
@@ -144,7 +139,7 @@ func lendFile(path string, content []byte, mode fs.FileMode) (lentFile, error) {
 // reclaim removes from the upperdir what was lent and not changed. It follows
 // no link, which would lead to some place on the builder: where a step made
 // /etc one, nothing of ours is left to take back.
-func (c *Container) reclaim() error {
+func (c *Container) reclaim(ctx context.Context) error {
 	for _, lent := range c.lent {
 		info, found, _, err := lookup(c.root.upper, strings.Split(lent.path, "/"))
 		if err != nil {
@@ -153,15 +148,14 @@ func (c *Container) reclaim() error {
 		if !found {
 			continue
 		}
-		upper := filepath.Join(c.root.upper, lent.path)
-		untouched, err := lent.untouched(upper, info)
+		untouched, err := lent.untouched(ctx, c.root.upper, info)
 		if err != nil {
 			return err
 		}
 		if untouched || lent.ours {
 			err = c.root.withdraw(lent.path)
 		} else if lent.path == "/etc/hosts" {
-			err = removeLine(upper, info, c.hostsLine())
+			err = removeLine(ctx, c.root.upper, lent.path, info, c.hostsLine())
 		}
 		if err != nil {
 			return fmt.Errorf("taking back %q: %w", lent.path, err)
@@ -170,24 +164,30 @@ func (c *Container) reclaim() error {
 	return nil
 }
 
-func (l lentFile) untouched(upper string, info fs.FileInfo) (bool, error) {
-	if l.secret && info.Mode().IsRegular() {
-		content, err := os.ReadFile(upper)
-		return bytes.Equal(content, l.content), err
+func (l lentFile) untouched(ctx context.Context, upper string, info fs.FileInfo) (bool, error) {
+	if !info.Mode().IsRegular() || info.Size() != int64(len(l.content)) {
+		return false, nil
+	}
+	if l.secret {
+		return l.isIn(ctx, upper)
 	}
 	if info.Mode() != l.mode || info.Sys().(*syscall.Stat_t).Ino != l.ino || !info.ModTime().Equal(l.mtime) {
 		return false, nil
 	}
-	content, err := os.ReadFile(upper)
+	return l.isIn(ctx, upper)
+}
+
+func (l lentFile) isIn(ctx context.Context, upper string) (bool, error) {
+	content, err := beneath.ReadFile(ctx, upper, l.path, int64(len(l.content)))
 	return bytes.Equal(content, l.content), err
 }
 
 // removeLine takes our line out of a file that a step changed around it.
-func removeLine(path string, info fs.FileInfo, line string) error {
+func removeLine(ctx context.Context, upper, path string, info fs.FileInfo, line string) error {
 	if !info.Mode().IsRegular() {
 		return nil // the step linked it
 	}
-	content, err := os.ReadFile(path)
+	content, err := beneath.ReadFile(ctx, upper, path, maxLent)
 	if err != nil {
 		return err
 	}
@@ -195,7 +195,8 @@ func removeLine(path string, info fs.FileInfo, line string) error {
 	if len(rest) == len(content) {
 		return nil
 	}
-	if err := os.WriteFile(path, rest, info.Mode().Perm()); err != nil {
+	path = filepath.Join(upper, path)
+	if err := os.WriteFile(path, rest, info.Mode().Perm()); err != nil { // a regular file: it was looked at
 		return err
 	}
 	return os.Chtimes(path, info.ModTime(), info.ModTime())

@@ -22,7 +22,7 @@ func TestReclaimHosts(t *testing.T) {
 			if err := os.WriteFile(path, []byte(test.content), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			if err := c.reclaim(); err != nil {
+			if err := c.reclaim(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			got, err := os.ReadFile(path)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/mount"
@@ -39,7 +40,8 @@ func (e *Engine) ImportRootfs(ctx context.Context, tar io.Reader, cfg ocispec.Im
 	return img, e.unpack(ctx, img)
 }
 
-// Mount shows the image's root filesystem, read-only, to fn.
+// Mount shows the image's root filesystem, read-only, to fn. Its devices cannot
+// be opened and its programs not be run; they are there to be packed.
 func (e *Engine) Mount(ctx context.Context, img Image, fn func(root string) error) (err error) {
 	ctx = e.Context(ctx)
 	if err := e.unpacked(ctx, img); err != nil {
@@ -66,6 +68,9 @@ func (e *Engine) Mount(ctx context.Context, img Image, fn func(root string) erro
 	}
 	if mounts, err = asOverlay(mounts, root); err != nil {
 		return err
+	}
+	for i := range mounts {
+		mounts[i].Options = append(slices.Clone(mounts[i].Options), "nodev", "nosuid", "noexec")
 	}
 	if err := mount.All(mounts, target); err != nil {
 		return fmt.Errorf("mounting %s: %w", img.Digest(), err)

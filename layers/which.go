@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"slices"
 	"strings"
@@ -15,6 +14,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/identity"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"vauban/internal/beneath"
 )
 
 // Names in a layer that say what is gone.
@@ -168,7 +169,7 @@ const maxLinks = 40
 // process there would, but not name itself. What does not exist stays as it
 // is: it may have been deleted.
 func resolveParents(root, name string) (string, error) {
-	inside, err := os.OpenRoot(root)
+	inside, err := beneath.OpenRoot(root)
 	if err != nil {
 		return "", err
 	}

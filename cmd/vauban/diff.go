@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"strings"
 	"syscall"
@@ -19,6 +18,7 @@ import (
 
 	"vauban/config"
 	"vauban/drift"
+	"vauban/internal/beneath"
 	"vauban/layers"
 )
 
@@ -70,21 +70,21 @@ may read, such as keys, is not printed.`,
 // changes compares two images.
 func (s *session) changes(ctx context.Context, master, host layers.Image) (all []change, err error) {
 	err = s.engine.Mount(ctx, master, func(dir string) error {
-		root, err := os.OpenRoot(dir)
+		root, err := beneath.OpenRoot(dir)
 		if err != nil {
 			return err
 		}
 		defer root.Close()
 		read, write := io.Pipe()
 		go func() { write.CloseWithError(s.difference(ctx, master, host, write)) }()
-		all, err = changesIn(root, read)
+		all, err = changesIn(ctx, root, read)
 		return errors.Join(err, read.CloseWithError(err))
 	})
 	return all, err
 }
 
 // changesIn compares a difference with the master's root filesystem.
-func changesIn(root *os.Root, difference io.Reader) ([]change, error) {
+func changesIn(ctx context.Context, root *beneath.Root, difference io.Reader) ([]change, error) {
 	all := []change{}
 	for entries := tar.NewReader(difference); ; {
 		h, err := entries.Next()
@@ -95,7 +95,7 @@ func changesIn(root *os.Root, difference io.Reader) ([]change, error) {
 		} else if err != nil {
 			return nil, err
 		}
-		c, differs, err := changeOf(root, h, entries)
+		c, differs, err := changeOf(ctx, root, h, entries)
 		if err != nil {
 			return nil, fmt.Errorf("comparing %q: %w", h.Name, err)
 		}
@@ -107,12 +107,12 @@ func changesIn(root *os.Root, difference io.Reader) ([]change, error) {
 
 // changeOf compares one entry. A directory that is as the master's is there
 // for what is below it and differs in nothing.
-func changeOf(root *os.Root, h *tar.Header, content io.Reader) (c change, differs bool, err error) {
+func changeOf(ctx context.Context, root *beneath.Root, h *tar.Header, content io.Reader) (c change, differs bool, err error) {
 	name := path.Clean(h.Name)
 	c = change{Path: "/" + strings.TrimPrefix(name, "/"), Kind: "added", Type: drift.TypeOf(h), Size: h.Size, Mode: h.FileInfo().Mode().String()}
 	// What the master has behind a link the host, where the link became a
 	// directory, does not change.
-	before, err := drift.Lstat(root, name)
+	before, err := root.LstatUnlinked(name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return c, false, err
 	}
@@ -130,12 +130,12 @@ func changeOf(root *os.Root, h *tar.Header, content io.Reader) (c change, differ
 	if h.Typeflag != tar.TypeReg {
 		return c, true, nil
 	}
-	c.Diff, err = textDiff(root, before, h, content)
+	c.Diff, err = textDiff(ctx, root, before, h, content)
 	return c, true, err
 }
 
 // open tells whether everybody may enter the directories that name is in.
-func open(root *os.Root, name string) bool {
+func open(root *beneath.Root, name string) bool {
 	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
 		if info, err := root.Lstat(dir); err == nil && info.Mode()&0o001 == 0 {
 			return false
@@ -151,7 +151,7 @@ func sameOwner(before fs.FileInfo, h *tar.Header) bool {
 
 // textDiff compares two texts by lines. It is empty for what is no text, is
 // long, or may not be read by everybody.
-func textDiff(root *os.Root, before fs.FileInfo, h *tar.Header, content io.Reader) (string, error) {
+func textDiff(ctx context.Context, root *beneath.Root, before fs.FileInfo, h *tar.Header, content io.Reader) (string, error) {
 	name := path.Clean(h.Name)
 	if h.Size > maxText || h.Mode&0o004 == 0 || !open(root, name) {
 		return "", nil
@@ -166,7 +166,7 @@ func textDiff(root *os.Root, before fs.FileInfo, h *tar.Header, content io.Reade
 		if before.Size() > maxText || before.Mode()&0o004 == 0 {
 			return "", nil
 		}
-		if old, err = root.ReadFile(name); err != nil || !isText(old) {
+		if old, err = root.ReadFile(ctx, name, maxText); err != nil || !isText(old) {
 			return "", err
 		}
 		from = "master/" + name

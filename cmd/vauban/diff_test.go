@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"vauban/internal/beneath"
 )
 
 func TestChangesIn(t *testing.T) {
@@ -24,7 +26,7 @@ func TestChangesIn(t *testing.T) {
 	if err := os.Symlink("/run/away", filepath.Join(dir, "etc/link.d")); err != nil {
 		t.Fatal(err)
 	}
-	root, err := os.OpenRoot(dir)
+	root, err := beneath.OpenRoot(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +62,7 @@ func TestChangesIn(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	all, err := changesIn(root, &difference)
+	all, err := changesIn(t.Context(), root, &difference)
 	if err != nil {
 		t.Fatal(err)
 	}

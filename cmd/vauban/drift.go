@@ -19,6 +19,7 @@ import (
 	"vauban/config"
 	"vauban/drift"
 	"vauban/export"
+	"vauban/internal/beneath"
 	"vauban/internal/durable"
 	"vauban/layers"
 )
@@ -116,12 +117,12 @@ func (f *driftFlags) compare(ctx context.Context, s *session, source drift.Sourc
 	defer func() { err = errors.Join(err, upper.Close()) }()
 	err = writeArchive(f.out, func(archive *tar.Writer) error {
 		return s.engine.Mount(ctx, img, func(dir string) error {
-			root, err := os.OpenRoot(dir)
+			root, err := beneath.OpenRoot(dir)
 			if err != nil {
 				return err
 			}
 			defer root.Close()
-			all, err = drift.Compare(root, upper, drift.Options{Exclude: f.exclude, Diff: f.diff, Archive: archive})
+			all, err = drift.Compare(ctx, root, upper, drift.Options{Exclude: f.exclude, Diff: f.diff, Archive: archive})
 			return err
 		})
 	})

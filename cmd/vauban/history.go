@@ -52,7 +52,7 @@ func (a *app) history(cmd *cobra.Command, subject string) (h build.History, err 
 		if info, err := os.Stat(subject); err == nil && !info.IsDir() {
 			subject = filepath.Dir(subject)
 		}
-		return build.HistoryIn(subject)
+		return build.HistoryIn(cmd.Context(), subject)
 	}
 	if strings.HasPrefix(subject, "ssh:") {
 		return bootedHistory(cmd.Context(), subject)

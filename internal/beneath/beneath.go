@@ -31,7 +31,7 @@ type Root struct {
 // OpenRoot opens the root at dir, a path of the calling thread's mount
 // namespace. Inside a container it is "/".
 func OpenRoot(dir string) (*Root, error) {
-	fd, err := retry(context.Background(), func() (int, error) {
+	fd, err := retry(func() (int, error) {
 		return unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	})
 	if err != nil {
@@ -45,8 +45,8 @@ func (r *Root) Close() error { return r.dir.Close() }
 
 // Open opens a regular file for reading. The error is [ErrRefused] for
 // anything else, and [fs.ErrNotExist] where the image does not have the name.
-func (r *Root) Open(ctx context.Context, name string) (*os.File, error) {
-	found, err := r.resolve(ctx, name, unix.O_PATH)
+func (r *Root) Open(name string) (*os.File, error) {
+	found, err := r.resolve(name, unix.O_PATH)
 	if err != nil {
 		return nil, err
 	}
@@ -58,12 +58,12 @@ func (r *Root) Open(ctx context.Context, name string) (*os.File, error) {
 	if !info.Mode().IsRegular() {
 		return nil, refuseKind(name, info.Mode())
 	}
-	return reopen(ctx, found, name)
+	return reopen(found, name)
 }
 
 // ReadFile reads a regular file of at most limit bytes.
 func (r *Root) ReadFile(ctx context.Context, name string, limit int64) ([]byte, error) {
-	f, err := r.Open(ctx, name)
+	f, err := r.Open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -82,17 +82,17 @@ func ReadFile(ctx context.Context, dir, name string, limit int64) ([]byte, error
 }
 
 // Stat describes what is at a name and is not a link.
-func (r *Root) Stat(ctx context.Context, name string) (fs.FileInfo, error) {
-	return r.stat(ctx, name, unix.O_PATH)
+func (r *Root) Stat(name string) (fs.FileInfo, error) {
+	return r.stat(name, unix.O_PATH)
 }
 
 // Lstat describes what is at a name. Links of its directories are followed.
-func (r *Root) Lstat(ctx context.Context, name string) (fs.FileInfo, error) {
-	return r.stat(ctx, name, unix.O_PATH|unix.O_NOFOLLOW)
+func (r *Root) Lstat(name string) (fs.FileInfo, error) {
+	return r.stat(name, unix.O_PATH|unix.O_NOFOLLOW)
 }
 
-func (r *Root) stat(ctx context.Context, name string, flags int) (fs.FileInfo, error) {
-	f, err := r.resolve(ctx, name, flags)
+func (r *Root) stat(name string, flags int) (fs.FileInfo, error) {
+	f, err := r.resolve(name, flags)
 	if err != nil {
 		return nil, err
 	}
@@ -100,26 +100,49 @@ func (r *Root) stat(ctx context.Context, name string, flags int) (fs.FileInfo, e
 	return f.Stat()
 }
 
+// LstatUnlinked describes what is at a name, as a layer over the root sees it:
+// behind a link among its directories there is nothing, [fs.ErrNotExist].
+func (r *Root) LstatUnlinked(name string) (fs.FileInfo, error) {
+	f, err := r.openat2(name, &unix.OpenHow{
+		Flags:   unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC,
+		Resolve: resolveBeneath | unix.RESOLVE_NO_SYMLINKS,
+	})
+	if errors.Is(err, ErrRefused) || errors.Is(err, unix.ENOTDIR) {
+		return nil, &fs.PathError{Op: "lstat", Path: name, Err: fs.ErrNotExist}
+	} else if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.Stat()
+}
+
+// OpenDir opens a directory, for calls that take a descriptor.
+func (r *Root) OpenDir(name string) (*os.File, error) {
+	return r.resolve(name, unix.O_RDONLY|unix.O_DIRECTORY)
+}
+
 // Stat describes what is at a name beneath the root at dir. See [Root.Stat].
-func Stat(ctx context.Context, dir, name string) (fs.FileInfo, error) {
+func Stat(dir, name string) (fs.FileInfo, error) {
 	r, err := OpenRoot(dir)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	return r.Stat(ctx, name)
+	return r.Stat(name)
 }
 
+const resolveBeneath = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV
+
 // resolve opens what is at a name, beneath the root and in its mount.
-func (r *Root) resolve(ctx context.Context, name string, flags int) (*os.File, error) {
-	return r.openat2(ctx, name, &unix.OpenHow{
+func (r *Root) resolve(name string, flags int) (*os.File, error) {
+	return r.openat2(name, &unix.OpenHow{
 		Flags:   uint64(flags | unix.O_CLOEXEC),
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV,
+		Resolve: resolveBeneath,
 	})
 }
 
-func (r *Root) openat2(ctx context.Context, name string, how *unix.OpenHow) (*os.File, error) {
-	fd, err := retry(ctx, func() (int, error) {
+func (r *Root) openat2(name string, how *unix.OpenHow) (*os.File, error) {
+	fd, err := retry(func() (int, error) {
 		return unix.Openat2(int(r.dir.Fd()), path.Clean("/"+name), how)
 	})
 	switch {
@@ -140,11 +163,8 @@ const maxRaces = 1000
 
 // retry repeats what was interrupted, and lookups that lost a race.
 // Source: openat2(2), EAGAIN.
-func retry(ctx context.Context, open func() (int, error)) (fd int, err error) {
+func retry(open func() (int, error)) (fd int, err error) {
 	for range maxRaces {
-		if err := ctx.Err(); err != nil {
-			return -1, err
-		}
 		fd, err = open()
 		if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR) {
 			return fd, err
@@ -157,10 +177,7 @@ func retry(ctx context.Context, open func() (int, error)) (fd int, err error) {
 // regular file. It cannot become another file meanwhile, as it would by its
 // name. The goroutine runs in the builder's own mount namespace, whose /proc
 // has our descriptors; that of a container does not.
-func reopen(ctx context.Context, found *os.File, name string) (*os.File, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
+func reopen(found *os.File, name string) (*os.File, error) {
 	type opened struct {
 		fd  int
 		err error
@@ -178,10 +195,7 @@ func reopen(ctx context.Context, found *os.File, name string) (*os.File, error) 
 }
 
 // OpenRegular opens a regular file of the builder, wherever its links lead.
-func OpenRegular(ctx context.Context, file string) (*os.File, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
+func OpenRegular(file string) (*os.File, error) {
 	fd, err := unix.Open(file, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: file, Err: err}
@@ -195,12 +209,12 @@ func OpenRegular(ctx context.Context, file string) (*os.File, error) {
 	if !info.Mode().IsRegular() {
 		return nil, refuseKind(file, info.Mode())
 	}
-	return reopen(ctx, found, file)
+	return reopen(found, file)
 }
 
 // ReadRegular reads a regular file of the builder of at most limit bytes.
 func ReadRegular(ctx context.Context, file string, limit int64) ([]byte, error) {
-	f, err := OpenRegular(ctx, file)
+	f, err := OpenRegular(file)
 	if err != nil {
 		return nil, err
 	}
@@ -217,7 +231,7 @@ func read(ctx context.Context, f *os.File, limit int64) ([]byte, error) {
 	if info.Size() > limit {
 		return nil, tooLarge(f.Name(), limit)
 	}
-	content, err := io.ReadAll(io.LimitReader(reader{ctx, f}, limit+1))
+	content, err := io.ReadAll(io.LimitReader(Reader(ctx, f), limit+1))
 	if err != nil {
 		return nil, err
 	}
@@ -227,7 +241,9 @@ func read(ctx context.Context, f *os.File, limit int64) ([]byte, error) {
 	return content, nil
 }
 
-// reader ends with its context.
+// Reader reads r until the context ends.
+func Reader(ctx context.Context, r io.Reader) io.Reader { return reader{ctx, r} }
+
 type reader struct {
 	ctx context.Context
 	io.Reader
@@ -235,14 +251,14 @@ type reader struct {
 
 func (r reader) Read(p []byte) (int, error) {
 	if err := r.ctx.Err(); err != nil {
-		return 0, err
+		return 0, context.Cause(r.ctx)
 	}
 	return r.Reader.Read(p)
 }
 
 // Readlink returns where a link leads, as it is written.
-func (r *Root) Readlink(ctx context.Context, name string) (string, error) {
-	f, err := r.resolve(ctx, name, unix.O_PATH|unix.O_NOFOLLOW)
+func (r *Root) Readlink(name string) (string, error) {
+	f, err := r.resolve(name, unix.O_PATH|unix.O_NOFOLLOW)
 	if err != nil {
 		return "", err
 	}
@@ -256,8 +272,8 @@ func (r *Root) Readlink(ctx context.Context, name string) (string, error) {
 }
 
 // ReadDir names what is in a directory of at most limit entries, sorted.
-func (r *Root) ReadDir(ctx context.Context, name string, limit int) ([]string, error) {
-	f, err := r.resolve(ctx, name, unix.O_RDONLY|unix.O_DIRECTORY)
+func (r *Root) ReadDir(name string, limit int) ([]string, error) {
+	f, err := r.OpenDir(name)
 	if err != nil {
 		return nil, err
 	}
@@ -275,7 +291,7 @@ func (r *Root) ReadDir(ctx context.Context, name string, limit int) ([]string, e
 // Glob returns the names that match a pattern of [path.Match], sorted, as
 // [filepath.Glob] would in the root. No directory may have more than limit
 // entries, nor the result.
-func (r *Root) Glob(ctx context.Context, pattern string, limit int) ([]string, error) {
+func (r *Root) Glob(pattern string, limit int) ([]string, error) {
 	found := []string{"/"}
 	for part := range split(pattern) {
 		if _, err := filepath.Match(part, ""); err != nil {
@@ -283,7 +299,7 @@ func (r *Root) Glob(ctx context.Context, pattern string, limit int) ([]string, e
 		}
 		var next []string
 		for _, dir := range found {
-			names, err := r.match(ctx, dir, part, limit)
+			names, err := r.match(dir, part, limit)
 			if err != nil {
 				return nil, err
 			}
@@ -298,15 +314,15 @@ func (r *Root) Glob(ctx context.Context, pattern string, limit int) ([]string, e
 
 // match returns what of a directory matches one part of a pattern. What is
 // not a directory, or leads elsewhere, has nothing.
-func (r *Root) match(ctx context.Context, dir, part string, limit int) (matched []string, err error) {
+func (r *Root) match(dir, part string, limit int) (matched []string, err error) {
 	if !hasMeta(part) {
 		name := path.Join(dir, part)
-		if _, err := r.Lstat(ctx, name); err != nil {
-			return nil, ctx.Err()
+		if _, err := r.Lstat(name); err != nil {
+			return nil, nil
 		}
 		return []string{name}, nil
 	}
-	names, err := r.ReadDir(ctx, dir, limit)
+	names, err := r.ReadDir(dir, limit)
 	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	} else if err != nil {

@@ -128,13 +128,24 @@ func TestLinks(t *testing.T) {
 		}
 	}
 	r := open(t, root)
-	if info, err := r.Lstat(t.Context(), "etc/absolute"); err != nil || info.Mode().Type() != fs.ModeSymlink {
+	if info, err := r.Lstat("etc/absolute"); err != nil || info.Mode().Type() != fs.ModeSymlink {
 		t.Errorf("Lstat: %v, %v", info, err)
 	}
-	if info, err := r.Stat(t.Context(), "etc/absolute"); err != nil || !info.Mode().IsRegular() || info.Size() != 10 {
+	if info, err := r.Stat("etc/absolute"); err != nil || !info.Mode().IsRegular() || info.Size() != 10 {
 		t.Errorf("Stat: %v, %v", info, err)
 	}
-	if target, err := r.Readlink(t.Context(), "etc/above"); err != nil || target != "../../../../usr/lib/os-release" {
+	if info, err := r.LstatUnlinked("usr/lib/os-release"); err != nil || info.Size() != 10 {
+		t.Errorf("LstatUnlinked: %v, %v", info, err)
+	}
+	if info, err := r.LstatUnlinked("etc/absolute"); err != nil || info.Mode().Type() != fs.ModeSymlink {
+		t.Errorf("LstatUnlinked of a link: %v, %v", info, err)
+	}
+	for _, name := range []string{"lib/os-release", "usr/lib/os-release/x", "none"} {
+		if info, err := r.LstatUnlinked(name); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("LstatUnlinked %s: %v, %v", name, info, err)
+		}
+	}
+	if target, err := r.Readlink("etc/above"); err != nil || target != "../../../../usr/lib/os-release" {
 		t.Errorf("Readlink: %q, %v", target, err)
 	}
 }
@@ -179,17 +190,17 @@ func TestDirectories(t *testing.T) {
 		"etc/c*":           {"/etc/c.sources"},
 		"etc/a.list":       {"/etc/a.list"},
 	} {
-		if got, err := r.Glob(t.Context(), pattern, 12); err != nil || !slices.Equal(got, want) {
+		if got, err := r.Glob(pattern, 12); err != nil || !slices.Equal(got, want) {
 			t.Errorf("Glob %s: %q, want %q, %v", pattern, got, want, err)
 		}
 	}
-	if got, err := r.ReadDir(t.Context(), "abs", 3); err != nil || len(got) != 3 {
+	if got, err := r.ReadDir("abs", 3); err != nil || len(got) != 3 {
 		t.Errorf("ReadDir: %q, %v", got, err)
 	}
-	if _, err := r.ReadDir(t.Context(), "abs", 2); !errors.Is(err, ErrRefused) {
+	if _, err := r.ReadDir("abs", 2); !errors.Is(err, ErrRefused) {
 		t.Errorf("a directory with more entries than the limit: %v", err)
 	}
-	if _, err := r.Glob(t.Context(), "etc/[", 10); err == nil {
+	if _, err := r.Glob("etc/[", 10); err == nil {
 		t.Error("a bad pattern was taken")
 	}
 }
