@@ -15,6 +15,9 @@ func (r *Repository) environ(c *workingCopy) []string {
 		"ANSIBLE_NOCOLOR=true", "ANSIBLE_FORCE_COLOR=false",
 		"ANSIBLE_LOCAL_TEMP="+filepath.Join(c.dir, "tmp"),
 		"ANSIBLE_RETRY_FILES_ENABLED=false",
+		// A source that fails is not a source without hosts. (Without any
+		// source, ANSIBLE_INVENTORY_UNPARSED_FAILED would refuse that too.)
+		"ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED=true",
 	)
 	config := getenv(env, "ANSIBLE_CONFIG")
 	switch {
@@ -52,7 +55,7 @@ func (r *Repository) playbookEnviron(c *workingCopy, s settings, g galaxy, descr
 		"ANSIBLE_CALLBACKS_ENABLED="+s.with("CALLBACKS_ENABLED", ",", "vauban.build.events"),
 		"ANSIBLE_VARS_ENABLED="+s.with("VARIABLE_PLUGINS_ENABLED", ",", "vauban.build.hosts"),
 		// first, for ini would try to read our file
-		"ANSIBLE_INVENTORY_ENABLED="+strings.Join(append([]string{"vauban.build.hosts"}, s.list("INVENTORY_ENABLED")...), ","),
+		inventoryPlugins(s, "vauban.build.hosts"),
 		"ANSIBLE_COLLECTIONS_PATH="+s.with("COLLECTIONS_PATHS", ":", g.collections, r.dir),
 		"ANSIBLE_CACHE_PLUGIN=memory", // facts of another run are not this one's
 		"ANSIBLE_BECOME_ALLOW_SAME_USER=false",
@@ -63,6 +66,24 @@ func (r *Repository) playbookEnviron(c *workingCopy, s settings, g galaxy, descr
 		env = append(env, "ANSIBLE_ROLES_PATH="+s.with("DEFAULT_ROLES_PATH", ":", g.roles))
 	}
 	return append(env, r.vaultEnviron(c, s)...)
+}
+
+// listEnviron is what listing the hosts of an inventory takes besides environ.
+func (r *Repository) listEnviron(c *workingCopy, s settings) []string {
+	return append(r.vaultEnviron(c, s), inventoryPlugins(s),
+		"ANSIBLE_COLLECTIONS_PATH="+s.with("COLLECTIONS_PATHS", ":", r.dir))
+}
+
+// inventoryPlugins are those that the user enabled, after the first ones given.
+// Ours takes the place of ansible's for programs, whose failure it reports.
+func inventoryPlugins(s settings, first ...string) string {
+	plugins := append(first, s.list("INVENTORY_ENABLED")...)
+	for i, name := range plugins {
+		if name == "script" || name == "ansible.builtin.script" {
+			plugins[i] = "vauban.build.script"
+		}
+	}
+	return "ANSIBLE_INVENTORY_ENABLED=" + strings.Join(plugins, ",")
 }
 
 // vaultEnviron finds the password files that ansible.cfg names and git rightly

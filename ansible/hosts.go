@@ -83,7 +83,7 @@ func (r *Repository) listHosts(ctx context.Context, c *workingCopy, pattern stri
 	args := r.arguments(c)
 	args = append(args, r.inventories(c, args, s)...)
 	args = append(args, "--list-hosts", "--limit", pattern, playbook)
-	out, err := r.quietWith(ctx, c, r.vaultEnviron(c, s), "ansible-playbook", args...)
+	out, err := r.quietWith(ctx, c, r.listEnviron(c, s), "ansible-playbook", args...)
 	if err != nil {
 		if matchesNothing(err) {
 			return nil, nil
@@ -96,6 +96,9 @@ func (r *Repository) listHosts(ctx context.Context, c *workingCopy, pattern stri
 // matchesNothing tells ansible's two refusals of an empty selection from other
 // errors.
 func matchesNothing(err error) bool {
+	if strings.Contains(err.Error(), unparsed) {
+		return false // the source that failed may have them
+	}
 	return strings.Contains(err.Error(), "leaves us with no hosts to target") ||
 		strings.Contains(err.Error(), "does not match any hosts")
 }

@@ -105,7 +105,7 @@ func (r *Repository) expandIn(ctx context.Context, c *workingCopy, patterns []st
 	args := r.arguments(c)
 	inventories := r.inventories(c, args, s)
 	args = append(args, inventories...)
-	out, err := r.quietWith(ctx, c, r.vaultEnviron(c, s), "ansible-playbook", append(args, "--list-hosts", playbook)...)
+	out, err := r.quietWith(ctx, c, r.listEnviron(c, s), "ansible-playbook", append(args, "--list-hosts", playbook)...)
 	if err != nil {
 		return nil, false, err
 	}
@@ -137,11 +137,15 @@ func (r *Repository) inventoryKey(rev Revision, patterns []string) (string, erro
 	}
 	configs := map[string]digest.Digest{}
 	for _, path := range []string{getenv(environ, "ANSIBLE_CONFIG"), filepath.Join(getenv(r.options.Environ, "HOME"), ".ansible.cfg"), "/etc/ansible/ansible.cfg"} {
-		if content, err := os.ReadFile(path); err == nil {
+		content, err := os.ReadFile(path)
+		switch {
+		case err == nil:
 			configs[path] = digest.FromBytes(content)
+		case path != "" && !errors.Is(err, fs.ErrNotExist):
+			return "", fmt.Errorf("reading ansible's configuration: %w", err)
 		}
 	}
-	key, err := json.Marshal([]any{1, r.remote.url, rev.Commit, r.options.RootDir, r.options.Program, r.extraArgs, files, environ, configs, patterns})
+	key, err := json.Marshal([]any{2, r.remote.url, rev.Commit, r.options.RootDir, r.options.Program, r.extraArgs, files, environ, configs, patterns})
 	return digest.FromBytes(key).Encoded(), err
 }
 

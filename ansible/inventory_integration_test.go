@@ -4,8 +4,10 @@ package ansible
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -111,5 +113,50 @@ func TestAsksPlugin(t *testing.T) {
 		if got := asksPlugin(path); got != test.want {
 			t.Errorf("%s: %v", name, got)
 		}
+	}
+}
+
+// TestFailingSource: a source of the inventory that cannot be read is an error
+// that names it, never a source without hosts; what ansible leaves out of a
+// folder by name is not a source.
+func TestFailingSource(t *testing.T) {
+	const cfg = "[defaults]\ninventory = inv\n"
+	for name, test := range map[string]struct {
+		files    map[string]string
+		programs []string
+		want     string // in the error; "": none
+	}{
+		"a program that fails":                {map[string]string{"inv/cmdb": "#!/bin/sh\necho cmdb does not answer >&2\nexit 1\n"}, []string{"inv/cmdb"}, "inv/cmdb failed: "},
+		"a program that reads like hosts":     {map[string]string{"inv/cmdb": "#!/bin/sh\nfalse\n"}, []string{"inv/cmdb"}, "inv/cmdb failed: "},
+		"a program that fails for a host":     {map[string]string{"inv/cmdb": "#!/bin/sh\ntest $1 = --list && echo '{\"web\": [\"web9\"]}'\n"}, []string{"inv/cmdb"}, "--host web9 ended with 1"},
+		"an error in an ini file":             {map[string]string{"inv/more": "[db]\ndb1 port 22\n"}, nil, "inv/more:2: Expected key=value"},
+		"an error in a YAML file":             {map[string]string{"inv/more.yml": "all:\n  hosts:\n    db1:\n   db2:\n"}, nil, "inv/more.yml"},
+		"files that ansible leaves out, list": {map[string]string{"inv/README.md": "about these: hosts\n", "inv/group_vars/all.yml": "a: 1\n", "inv/list": "db1\n"}, []string{"inv/list"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test.files["ansible.cfg"], test.files["inv/static"] = cfg, "web1\n"
+			repository := gitRepository(t, test.files)
+			for _, program := range test.programs {
+				if err := os.Chmod(filepath.Join(repository, program), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				commit(t, repository, nil)
+			}
+			r, kept := open(t, Options{Repo: repository}), memory{}
+			_, err := r.Expand(t.Context(), revision(t, r, ""), kept, HostPattern{Pattern: "web*"})
+			if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+				t.Fatalf("the error is %v, want %q", err, test.want)
+			}
+			if test.want == "" {
+				return
+			}
+			if _, err := r.Hosts(t.Context(), revision(t, r, ""), HostPattern{Pattern: "gone*"}); errors.Is(err, ErrNoHosts) {
+				t.Errorf("a source failed, and the answer is %v", err)
+			}
+			if len(kept) > 0 {
+				t.Error("an answer is kept")
+			}
+		})
 	}
 }

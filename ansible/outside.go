@@ -29,7 +29,10 @@ func (r *Repository) outsideInventories(ctx context.Context, commit string) (map
 		}
 		found := map[string]digest.Digest{}
 		for _, name := range names {
-			place := r.findOutside(ctx, commit, name)
+			place, err := r.findOutside(ctx, commit, name)
+			if err != nil {
+				return nil, fmt.Errorf("finding the inventory %q: %w", name, err)
+			}
 			if place == "" {
 				continue
 			}
@@ -57,7 +60,9 @@ func (r *Repository) inventoryNames(ctx context.Context, commit string) ([]strin
 			set = filepath.Join(r.options.Dir, set)
 		}
 		configs = []string{set}
-	} else if own, ok := r.fileAt(ctx, commit, "ansible.cfg"); ok {
+	} else if own, found, err := r.fileAt(ctx, commit, "ansible.cfg"); err != nil {
+		return nil, err
+	} else if found {
 		configs, text = nil, own
 	}
 	for _, file := range configs {
@@ -85,10 +90,24 @@ func (r *Repository) inventoryNames(ctx context.Context, commit string) ([]strin
 	return names, nil
 }
 
-// fileAt reads a file below RootDir at a commit.
-func (r *Repository) fileAt(ctx context.Context, commit, name string) (string, bool) {
-	text, err := r.remote.run(ctx, r.mirror, "cat-file", "blob", commit+":"+path.Join(filepath.ToSlash(r.options.RootDir), name))
-	return text, err == nil
+// fileAt reads a file below RootDir at a commit, if it is there.
+func (r *Repository) fileAt(ctx context.Context, commit, name string) (text string, found bool, err error) {
+	name = path.Join(filepath.ToSlash(r.options.RootDir), name)
+	if found, err = r.isAt(ctx, commit, name); err != nil || !found {
+		return "", false, err
+	}
+	text, err = r.remote.run(ctx, r.mirror, "cat-file", "blob", commit+":"+name)
+	return text, true, err
+}
+
+// isAt reports whether a commit has a path. Git cannot be asked for the path
+// itself: a missing one and a damaged mirror end it the same way.
+func (r *Repository) isAt(ctx context.Context, commit, name string) (bool, error) {
+	if name == "." {
+		return true, nil
+	}
+	listed, err := r.remote.run(ctx, r.mirror, "ls-tree", "--full-tree", "--name-only", commit, "--", name)
+	return listed != "", err
 }
 
 // inventorySetting is `inventory` of the section "defaults" of an ansible.cfg,
@@ -116,28 +135,28 @@ func inventorySetting(text string) string {
 }
 
 // findOutside finds a named inventory where a run does, see [Repository.locate];
-// "" for what is in the repository, or nowhere.
-func (r *Repository) findOutside(ctx context.Context, commit, name string) string {
+// "" for one in the repository, or for a missing one.
+func (r *Repository) findOutside(ctx context.Context, commit, name string) (string, error) {
 	if rest, ok := strings.CutPrefix(name, "~/"); ok {
 		name = filepath.Join(getenv(r.options.Environ, "HOME"), rest)
 	}
 	if filepath.IsAbs(name) {
 		if exists(name) {
-			return name
+			return name, nil
 		}
-		return ""
+		return "", nil
 	}
 	if inTree := path.Join(filepath.ToSlash(r.options.RootDir), name); filepath.IsLocal(inTree) {
-		if _, err := r.remote.run(ctx, r.mirror, "cat-file", "-e", commit+":"+inTree); err == nil {
-			return ""
+		if found, err := r.isAt(ctx, commit, inTree); err != nil || found {
+			return "", err
 		}
 	}
 	for _, folder := range r.userFolders() {
 		if found := filepath.Join(folder, name); exists(found) {
-			return found
+			return found, nil
 		}
 	}
-	return ""
+	return "", nil
 }
 
 // digestInventory covers a folder with all below it, or a file with the folders

@@ -201,12 +201,15 @@ func (r *Repository) quietWith(ctx context.Context, c *workingCopy, environ []st
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = c.root, append(r.environ(c), environ...), &stdout, &said
 	command.Group(cmd, syscall.SIGTERM, killAfter)
-	if err := cmd.Run(); err != nil {
-		if ctx.Err() != nil {
-			return "", context.Cause(ctx)
-		}
-		return "", errors.New(r.remote.git.Redact(c.relative(fmt.Sprintf("%s: %v\n%s", program, err, said.String()))))
+	err := cmd.Run()
+	if ctx.Err() != nil {
+		return "", context.Cause(ctx)
 	}
+	text := r.remote.git.Redact(c.relative(unwrapped(said.String())))
+	if err != nil {
+		return "", errors.New(fmt.Sprintf("%s: %v\n%s", program, err, text) + inventoryAdvice(text))
+	}
+	r.repeat(text)
 	return stdout.String(), nil
 }
 

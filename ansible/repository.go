@@ -78,7 +78,8 @@ type Repository struct {
 	extraArgs []string
 	facts     digest.Digest // of FactsFrom
 	log       *slog.Logger
-	unlock    func() // gives dir free for sweeping
+	warned    sync.Map // what ansible warned about
+	unlock    func()   // gives dir free for sweeping
 
 	mu        sync.Mutex
 	revisions map[string]Revision
