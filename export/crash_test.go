@@ -86,7 +86,7 @@ func published(t *testing.T) string {
 // next is a release in which everything changes, with a host more and one less.
 func next(t *testing.T) Release {
 	r := built(t, second, "two", "web01", "new")
-	r.Hosts = []string{"web01", "new"}
+	r.Hosts, r.RemoveHosts = []string{"web01", "new"}, true
 	return r
 }
 
@@ -161,6 +161,7 @@ func TestDeathAtAnyMoment(t *testing.T) {
 	dir := t.TempDir()
 	a, b := built(t, first, "one", "web01", "web02"), built(t, first, "two", "web01", "web03")
 	a.Hosts, b.Hosts = []string{"web01", "web02"}, []string{"web01", "web03"}
+	a.RemoveHosts, b.RemoveHosts = true, true
 	mustPublish(t, dir, a)
 	orders := childOrders{Dir: dir, DieAt: -1}
 	for range 200 {

@@ -25,9 +25,19 @@ type Release struct {
 	Kernel *BuiltKernel           // nil: not built
 	Rootfs *BuiltRootfs           // nil: not built
 	Conffs map[string]BuiltConffs // by host; those that were built
-	// Hosts are all that the master has: conffs of others are not taken from
-	// the release before. nil takes them all.
+	// Hosts are all that the master has. nil: unknown, all of the release
+	// before are taken.
 	Hosts []string
+	// Some tells that some of the hosts were asked for: a first release may
+	// lack the others, and no host leaves.
+	Some bool
+	// Failed are hosts that failed in a run that was to go on. The conffs that
+	// they had are taken where these fit.
+	Failed []string
+	// RemoveHosts leaves out those of the release before that are not among
+	// Hosts. Otherwise that takes a notice in a release before: see Leaving of
+	// a [Manifest].
+	RemoveHosts bool
 }
 
 // A BuiltKernel is a kernel and the initramfs made for it.
@@ -127,11 +137,12 @@ func (r Release) whole() bool {
 type draft struct {
 	Manifest
 	sources map[string]string // paths by file name; none for what is pooled already
+	removed []string          // hosts of the release before
 }
 
 // newDraft joins what was built with what the release before has; before may
-// be nil.
-func newDraft(r Release, before *Published) (*draft, error) {
+// be nil. Noticed are hosts that a release before reported as leaving.
+func newDraft(r Release, before *Published, noticed []string) (*draft, error) {
 	d := &draft{
 		Manifest: Manifest{Master: r.Master, Timestamp: r.Timestamp, Tool: r.Tool, Hosts: map[string]ConffsEntry{}},
 		sources:  map[string]string{},
@@ -141,22 +152,81 @@ func newDraft(r Release, before *Published) (*draft, error) {
 			"build its rootfs and its initramfs too (vauban build " + r.Master + " --stage all)")
 	}
 	if before != nil {
-		d.take(r, before)
+		d.take(r, before, noticed)
 	}
-	return d, d.add(r)
+	if err := d.add(r); err != nil {
+		return nil, err
+	}
+	return d, d.lack(r, before)
+}
+
+// lack notes the hosts that the draft is without. Those that failed do not
+// keep conffs that were cut on another image.
+func (d *draft) lack(r Release, before *Published) error {
+	for _, host := range r.Failed {
+		if d.Hosts[host].Master != d.Rootfs.Image {
+			delete(d.Hosts, host)
+		}
+	}
+	expected := r.Hosts
+	if r.Hosts == nil && before != nil {
+		expected = before.Missing
+	}
+	for _, host := range expected {
+		if _, ok := d.Hosts[host]; !ok {
+			d.Missing = append(d.Missing, host)
+		}
+	}
+	slices.Sort(d.Missing)
+	unexplained := slices.DeleteFunc(slices.Clone(d.Missing), func(host string) bool { return slices.Contains(r.Failed, host) })
+	if before == nil && !r.Some && len(unexplained) > 0 {
+		return fmt.Errorf("nothing was published of it yet, and a release is whole: the conffs of %s are missing "+
+			"(vauban build %s --stage conffs)", some(unexplained), r.Master)
+	}
+	return nil
+}
+
+// unfit are the leaving hosts whose conffs do not fit the rootfs.
+func (d *draft) unfit() (hosts []string) {
+	for _, host := range d.Leaving {
+		if d.Hosts[host].Master != d.Rootfs.Image {
+			hosts = append(hosts, host)
+		}
+	}
+	return hosts
 }
 
 // take fills the draft with what the release before has.
-func (d *draft) take(r Release, before *Published) {
+func (d *draft) take(r Release, before *Published, noticed []string) {
 	d.Kernel = before.Kernel
 	d.Rootfs = before.Rootfs
 	d.sources[rootfsName] = filepath.Join(before.Dir, rootfsName)
 	for host, entry := range before.Hosts {
-		if r.Hosts == nil || slices.Contains(r.Hosts, host) {
-			d.Hosts[host] = entry
-			d.sources[entry.Name] = filepath.Join(before.Dir, entry.Name)
+		switch {
+		case r.Hosts == nil && slices.Contains(before.Leaving, host), r.Hosts != nil && !slices.Contains(r.Hosts, host):
+			if r.RemoveHosts || r.Hosts != nil && !r.Some && slices.Contains(noticed, host) {
+				d.removed = append(d.removed, host)
+				continue
+			}
+			d.Leaving = append(d.Leaving, host)
 		}
+		d.Hosts[host] = entry
+		d.sources[entry.Name] = filepath.Join(before.Dir, entry.Name)
 	}
+	slices.Sort(d.Leaving)
+	slices.Sort(d.removed)
+}
+
+// repeated is the release before once more, with a notice about hosts.
+func repeated(r Release, before *Published, leaving []string) *draft {
+	d := &draft{Manifest: before.Manifest, sources: map[string]string{}}
+	d.Timestamp, d.Tool, d.Leaving = r.Timestamp, r.Tool, leaving
+	for _, f := range d.files() {
+		d.sources[f.Name] = filepath.Join(before.Dir, f.Name)
+	}
+	delete(d.sources, vmlinuzName)
+	delete(d.sources, initramfsName)
+	return d
 }
 
 // add puts what was built in its place.

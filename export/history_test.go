@@ -19,10 +19,10 @@ func history(t *testing.T) string {
 	dir := t.TempDir()
 	mustPublish(t, dir, built(t, first, "one", "web01", "old"))
 	two := built(t, second, "two", "web01", "new")
-	two.Hosts = []string{"web01", "new"}
+	two.Hosts, two.RemoveHosts = []string{"web01", "new"}, true
 	mustPublish(t, dir, two)
 	three := built(t, third, "three", "web01")
-	three.Hosts = []string{"web01"}
+	three.Hosts, three.RemoveHosts = []string{"web01"}, true
 	mustPublish(t, dir, three)
 	return dir
 }

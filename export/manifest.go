@@ -25,6 +25,12 @@ type Manifest struct {
 	Kernel    KernelEntry            `json:"kernel"`
 	Rootfs    RootfsEntry            `json:"rootfs"`
 	Hosts     map[string]ConffsEntry `json:"hosts"` // by host name
+	// Missing are hosts of the master that the release lacks, as they were not
+	// asked for or failed in a run that was to go on.
+	Missing []string `json:"missing,omitempty"`
+	// Leaving are hosts of the release that the master no longer has: the next
+	// run that builds conffs leaves them out.
+	Leaving []string `json:"leaving,omitempty"`
 }
 
 // A KernelEntry is the kernel of a release with its initramfs. Both files are
@@ -82,7 +88,8 @@ func (m *Manifest) same(other *Manifest) bool {
 		m.Kernel.Initramfs == other.Kernel.Initramfs &&
 		m.Rootfs.File == other.Rootfs.File && m.Rootfs.Image == other.Rootfs.Image &&
 		slices.Equal(m.Rootfs.Kernels, other.Rootfs.Kernels) && slices.Equal(m.Rootfs.Parameters, other.Rootfs.Parameters) &&
-		maps.EqualFunc(m.Hosts, other.Hosts, sameConffs)
+		maps.EqualFunc(m.Hosts, other.Hosts, sameConffs) &&
+		slices.Equal(m.Missing, other.Missing) && slices.Equal(m.Leaving, other.Leaving)
 }
 
 // ParseManifest reads a manifest.json and checks that it is one that a release

@@ -54,20 +54,6 @@ func TestOvertaken(t *testing.T) {
 	}
 }
 
-// After a rollback, what is built next is served again.
-func TestPublishAfterRollback(t *testing.T) {
-	dir := t.TempDir()
-	mustPublish(t, dir, built(t, first, "old", "web01"))
-	mustPublish(t, dir, built(t, second, "newer", "web01"))
-	if _, err := Rollback(t.Context(), dir, master, first, TreeOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	r := built(t, third, "next", "web01")
-	r.Seen = first
-	mustPublish(t, dir, r)
-	wantServed(t, dir, third)
-}
-
 // What a run that began later made stays, part by part.
 func TestOvertakenParts(t *testing.T) {
 	const fourth = "2026-11-20T211351Z"

@@ -25,8 +25,8 @@ type Pruned struct {
 	Pool     []string // file names
 }
 
-// Prune removes the releases of masters except the newest ones and the one
-// served. Then it removes the kernels and initramfs that no release of any
+// Prune removes the releases of masters except the newest ones, the newest
+// candidates and the one served. Then it removes the kernels and initramfs that no release of any
 // master uses any more. A machine that is booting one of the removed releases
 // fails: keep those that boot entries may name.
 func Prune(ctx context.Context, dir string, p PruneOptions, o TreeOptions) (pruned Pruned, err error) {
@@ -88,7 +88,7 @@ func (t *tree) pruneReleases(ctx context.Context, master string, keep int) (remo
 	if err != nil {
 		return nil, err // without knowing what is served, nothing is old
 	}
-	for _, timestamp := range all[min(max(keep, 0), len(all)):] {
+	for _, timestamp := range t.old(master, current, all, keep) {
 		if timestamp == current {
 			continue
 		}
@@ -103,6 +103,24 @@ func (t *tree) pruneReleases(ctx context.Context, master string, keep int) (remo
 		removed = append(removed, timestamp)
 	}
 	return removed, nil
+}
+
+// old are the releases that are not among the newest of those that were served,
+// nor of the candidates, whose number does not push out what can be rolled back
+// to. The newest candidate always stays, until a later release is served.
+func (t *tree) old(master, current string, all []string, keep int) (old []string) {
+	seen := map[bool]int{}
+	for _, timestamp := range all {
+		isCandidate := timestamp > current && t.isCandidate(master, timestamp)
+		seen[isCandidate]++
+		if isCandidate && seen[true] == 1 {
+			continue
+		}
+		if seen[isCandidate] > max(keep, 0) {
+			old = append(old, timestamp)
+		}
+	}
+	return old
 }
 
 // prunePool removes the files of the pool that no release links to but those

@@ -22,10 +22,17 @@ import (
 // except by Rollback.
 var ErrOvertaken = errors.New("a run that began later has published another rootfs meanwhile")
 
+// ErrLeaving is the kind of error of a release that was not made as hosts of
+// the one before have left the master and their conffs do not fit the new
+// rootfs. That is noted in the tree: the next run leaves them out.
+var ErrLeaving = errors.New("hosts have left")
+
 // Publish makes a release of what r has, and of what the release served has
 // where r has none, and serves it. A set that is served already is left as it
-// is. When Publish fails, or dies at any moment, the release before is served
-// and whole. Several publishers of one tree wait for each other.
+// is. When the master is pinned the release becomes a candidate, and nothing
+// that is served changes. When Publish fails, or dies at any moment, the
+// release before is served and whole. Several publishers of one tree wait for
+// each other.
 func Publish(ctx context.Context, dir string, r Release, o TreeOptions) (_ *Published, err error) {
 	defer func() {
 		if err != nil {
@@ -43,9 +50,16 @@ func Publish(ctx context.Context, dir string, r Release, o TreeOptions) (_ *Publ
 	if err := t.clean(r.Master); err != nil {
 		return nil, err
 	}
+	pin, err := readPin(t.path(r.Master))
+	if err != nil {
+		return nil, err
+	}
 	before, err := t.before(r)
 	if err != nil {
 		return nil, err
+	}
+	if pin != nil {
+		before = t.base(r, before)
 	}
 	if r.overtaken(before) {
 		return nil, fmt.Errorf("release %s is served: %w", before.Timestamp, ErrOvertaken)
@@ -54,18 +68,40 @@ func Publish(ctx context.Context, dir string, r Release, o TreeOptions) (_ *Publ
 	if len(left) > 0 {
 		t.log.Warn("a run that began later has published newer ones meanwhile, which stay", "master", r.Master, "left out", strings.Join(left, ", "))
 	}
-	d, err := newDraft(r, before)
+	d, err := newDraft(r, before, t.noticed(before, pin != nil))
 	if err != nil {
 		return nil, err
+	}
+	if unfit := d.unfit(); len(unfit) > 0 {
+		if _, err := t.bring(ctx, repeated(r, before, d.Leaving), before, pin != nil); err != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("%w: %s, which the release before has, and no conffs of this rootfs: "+
+			"if they are gone, run this again or with --remove-hosts; if not, correct the inventory or `conffs:`", ErrLeaving, some(unfit))
 	}
 	if err := d.check(); err != nil {
 		return nil, err
 	}
+	return t.bring(ctx, d, before, pin != nil)
+}
+
+// bring publishes a draft where it differs from the release before.
+func (t *tree) bring(ctx context.Context, d *draft, before *Published, pinned bool) (*Published, error) {
 	if before != nil && before.same(&d.Manifest) && before.Verify() == nil {
 		before.Unchanged = true
+		if before.Candidate {
+			return before, nil
+		}
 		return before, t.serve(ctx, &before.Manifest)
 	}
-	return t.publish(ctx, d, before)
+	if pinned {
+		newest, _, err := timestamps(t.path(d.Master))
+		if err != nil {
+			return nil, err
+		}
+		d.Timestamp = max(d.Timestamp, newest[0]) // candidates are in order too
+	}
+	return t.publish(ctx, d, before, pinned)
 }
 
 // before returns the release that is served, nil when there is none.
@@ -90,7 +126,7 @@ func (t *tree) serves(master string) bool {
 }
 
 // publish brings a draft into the tree.
-func (t *tree) publish(ctx context.Context, d *draft, before *Published) (p *Published, err error) {
+func (t *tree) publish(ctx context.Context, d *draft, before *Published, pinned bool) (p *Published, err error) {
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, t.clean(d.Master))
@@ -107,7 +143,7 @@ func (t *tree) publish(ctx context.Context, d *draft, before *Published) (p *Pub
 	if d.Timestamp, err = t.freeSecond(d.Master, d.Timestamp); err != nil {
 		return nil, err
 	}
-	p = &Published{Manifest: d.Manifest, Served: true, Dir: t.path(d.Master, releasesName, d.Timestamp)}
+	p = &Published{Manifest: d.Manifest, Served: !pinned, Candidate: pinned, Removed: d.removed, Dir: t.path(d.Master, releasesName, d.Timestamp)}
 	stage := t.path(d.Master, releasesName, tempMark+d.Timestamp)
 	if err := t.mkdir(stage); err != nil {
 		return nil, err
@@ -115,7 +151,11 @@ func (t *tree) publish(ctx context.Context, d *draft, before *Published) (p *Pub
 	if p.Linked, err = t.fill(ctx, stage, d, before); err != nil {
 		return nil, err
 	}
-	if p.Sums, err = t.seal(ctx, stage, &d.Manifest); err != nil {
+	mark := unserved
+	if pinned {
+		mark = candidate
+	}
+	if p.Sums, err = t.seal(ctx, stage, mark, &d.Manifest); err != nil {
 		return nil, err
 	}
 	if err := t.step(ctx, "rename release"); err != nil {
@@ -123,6 +163,9 @@ func (t *tree) publish(ctx context.Context, d *draft, before *Published) (p *Pub
 	}
 	if err := durable.Rename(stage, p.Dir); err != nil {
 		return nil, err
+	}
+	if pinned {
+		return p, nil
 	}
 	if d.sources[vmlinuzName] != "" {
 		if err := t.linkNewest(ctx, d.Kernel); err != nil {
@@ -213,9 +256,9 @@ func (t *tree) place(ctx context.Context, path, source string, f File, before *P
 	return false, t.copy(path, source, f)
 }
 
-// seal writes what describes the release into the stage. It returns the digest
-// of SHA256SUMS.
-func (t *tree) seal(ctx context.Context, stage string, m *Manifest) (digest.Digest, error) {
+// seal writes what describes the release into the stage, and the mark of what it
+// is before it is served. It returns the digest of SHA256SUMS.
+func (t *tree) seal(ctx context.Context, stage, mark string, m *Manifest) (digest.Digest, error) {
 	text, err := m.encode()
 	if err != nil {
 		return "", err
@@ -224,7 +267,7 @@ func (t *tree) seal(ctx context.Context, stage string, m *Manifest) (digest.Dige
 	for _, f := range []struct {
 		name    string
 		content []byte
-	}{{unserved, nil}, {manifestName, text}, {sumsName, sums}} {
+	}{{mark, nil}, {manifestName, text}, {sumsName, sums}} {
 		if err := t.step(ctx, "write "+f.name); err != nil {
 			return "", err
 		}

@@ -245,7 +245,7 @@ func TestPublishHosts(t *testing.T) {
 	dir := t.TempDir()
 	mustPublish(t, dir, built(t, first, "one", "web01", "web02", "gone"))
 	next := onlyConffs(built(t, second, "two", "web02"), "one")
-	next.Hosts = []string{"web01", "web02", "failed"}
+	next.Hosts, next.RemoveHosts = []string{"web01", "web02", "failed"}, true
 	p := mustPublish(t, dir, next)
 	if diff := cmp.Diff([]string{"web01", "web02"}, slices.Sorted(maps.Keys(p.Hosts))); diff != "" {
 		t.Errorf("hosts (-want +got):\n%s", diff)

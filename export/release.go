@@ -23,9 +23,14 @@ type Published struct {
 	Sums digest.Digest
 	// Served tells that current names this release.
 	Served bool
-	// Unchanged tells that Publish found the release served to hold the same
-	// and made none.
+	// Candidate tells that the release was never served: it was published
+	// while its master was pinned, see [Pin].
+	Candidate bool
+	// Unchanged tells that Publish found the release served, or a candidate,
+	// to hold the same and made none.
 	Unchanged bool
+	// Removed are the hosts of the release before that Publish left out.
+	Removed []string
 	// Linked are the files that Publish shared with the release before.
 	Linked []string
 }
@@ -161,6 +166,7 @@ func readRelease(dir, master, timestamp string) (_ *Published, err error) {
 	}
 	current, err := served(filepath.Join(dir, master))
 	p.Served = err == nil && current == timestamp
+	p.Candidate = !p.Served && isCandidate(p.Dir)
 	return p, nil
 }
 

@@ -7,37 +7,24 @@ import (
 	"io/fs"
 )
 
-// Rollback serves a release that was served before. "" is the newest that is
-// older than the current one. Its files are read first: a damaged release is
-// refused.
+// Rollback serves a release that was served before, and pins it: see [Pin]. ""
+// is the newest that is older than the current one. Its files are read first: a
+// damaged release is refused.
 func Rollback(ctx context.Context, dir, master, release string, o TreeOptions) (_ *Published, err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("rolling back %q in %q: %w", master, dir, err)
 		}
 	}()
-	if err := CheckMaster(master); err != nil {
-		return nil, err
-	}
-	t, err := openTree(ctx, dir, false, o)
+	t, p, err := openRelease(ctx, dir, master, o, func(t *tree) (string, error) { return t.chosen(master, release) })
 	if err != nil {
 		return nil, err
 	}
 	defer t.close()
-	if err := t.clean(master); err != nil {
+	if err := t.pin(ctx, master, p.Timestamp); err != nil {
 		return nil, err
 	}
-	if release, err = t.chosen(master, release); err != nil {
-		return nil, err
-	}
-	p, err := readRelease(dir, master, release)
-	if err != nil {
-		return nil, err
-	}
-	if err := p.Verify(); err != nil {
-		return nil, err
-	}
-	p.Served = true
+	p.Served, p.Candidate = true, false
 	return p, t.serve(ctx, &p.Manifest)
 }
 
@@ -52,7 +39,7 @@ func (t *tree) chosen(master, release string) (string, error) {
 		return "", err
 	}
 	for _, timestamp := range all {
-		if timestamp == release || (release == "" && timestamp < current) {
+		if timestamp == release || (release == "" && timestamp < current && !t.isCandidate(master, timestamp)) {
 			return timestamp, nil
 		}
 	}

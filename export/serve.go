@@ -48,9 +48,11 @@ func (t *tree) tidy(ctx context.Context, m *Manifest) error {
 		return err
 	}
 	dir := t.path(m.Master)
-	mark := filepath.Join(dir, releasesName, m.Timestamp, unserved)
-	if err := os.Remove(mark); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	for _, mark := range []string{unserved, candidate} {
+		err := os.Remove(filepath.Join(dir, releasesName, m.Timestamp, mark))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -69,7 +71,7 @@ func (t *tree) tidy(ctx context.Context, m *Manifest) error {
 			return err
 		}
 	}
-	return errors.Join(durable.Sync(filepath.Dir(mark)), durable.Sync(dir))
+	return errors.Join(durable.Sync(filepath.Join(dir, releasesName, m.Timestamp)), durable.Sync(dir))
 }
 
 // clean removes what publishers that died, or gave up, left of a master and in
