@@ -8,10 +8,14 @@ import (
 )
 
 func TestKey(t *testing.T) {
-	r := &Repository{remote: remote{url: "/srv/ansible"}, options: Options{RootDir: "."}}
+	repository := gitRepository(t, map[string]string{"play.yml": "1"})
+	runGit(t, repository, "tag", "one")
+	commit(t, repository, map[string]string{"play.yml": "2"})
+	r := open(t, Options{Repo: repository})
+	c1, c2 := revision(t, r, "one").Commit, revision(t, r, "").Commit
 	key := func(host string, change func(*PlaybookOptions)) digest.Digest {
 		t.Helper()
-		o := PlaybookOptions{Revision: Revision{"main", "c1"}, Path: "play.yml", Master: "m", Conffs: host != "", Hosts: []string{"web1", "web2"}}
+		o := PlaybookOptions{Revision: Revision{"main", c1}, Path: "play.yml", Master: "m", Conffs: host != "", Hosts: []string{"web1", "web2"}}
 		change(&o)
 		d, err := r.Playbook(o).Key(t.Context(), host)
 		if err != nil {
@@ -25,7 +29,7 @@ func TestKey(t *testing.T) {
 	for name, other := range map[string]digest.Digest{
 		"another host":   key("web2", same),
 		"the master":     key("", same),
-		"another commit": key("web1", func(o *PlaybookOptions) { o.Revision.Commit = "c2" }),
+		"another commit": key("web1", func(o *PlaybookOptions) { o.Revision.Commit = c2 }),
 		"another path":   key("web1", func(o *PlaybookOptions) { o.Path = "x.yml" }),
 		"facts":          key("web1", func(o *PlaybookOptions) { o.Facts = map[string]any{"x": 1} }),
 		"init":           key("web1", func(o *PlaybookOptions) { o.Init = "systemd" }),

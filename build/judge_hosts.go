@@ -59,12 +59,23 @@ func (j *Judge) Hosts(ctx context.Context, m *config.Master, built bool) (hosts 
 	} else if anew {
 		needAll(hosts)
 	}
-	for _, name := range slices.Sorted(maps.Keys(record.Hosts)) {
+	return hosts, j.gone(m, record, names), nil
+}
+
+// gone are the hosts that were built, or that the current release has, and that
+// are not among names.
+func (j *Judge) gone(m *config.Master, record *Record, names []string) (gone []string) {
+	had := slices.Collect(maps.Keys(record.Hosts))
+	if current, err := export.Current(j.UploadDir, m.Name); err == nil && !j.neverUploaded(m) {
+		had = append(had, slices.Collect(maps.Keys(current.Hosts))...)
+	}
+	slices.Sort(had)
+	for _, name := range slices.Compact(had) {
 		if !slices.Contains(names, name) {
 			gone = append(gone, name)
 		}
 	}
-	return hosts, gone, nil
+	return gone
 }
 
 // releasedAnew tells whether something of a master is to be published and this

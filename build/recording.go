@@ -66,12 +66,13 @@ func (r *Runner) recordRelease(ctx context.Context, m *config.Master, published 
 	release.Hosts = hostsDigest(hosts)
 	var rootfs, kernel ansible.Inputs
 	var err error
-	if r.plan.Find(MakeSquashfs, m) != nil {
+	p := r.partsOf(m)
+	if r.plan.Find(MakeSquashfs, m) != nil || p.rootfs != "" {
 		if rootfs, err = rootfsInputs(r.Config, m, r.Identities != nil); err != nil {
 			return err
 		}
 	}
-	if r.plan.Find(MakeKernel, m) != nil {
+	if r.plan.Find(MakeKernel, m) != nil || p.kernel != nil {
 		key, err := initramfsKey(ctx, r.Config, m, release.Kernel)
 		if err != nil {
 			return err

@@ -2,18 +2,15 @@ package build
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"vauban/boot"
 	"vauban/config"
 	"vauban/export"
 	"vauban/layers"
-	"vauban/progress"
 	"vauban/registry"
 )
 
@@ -113,65 +110,4 @@ func (r *Runner) makeSquashfs(ctx context.Context, m *config.Master) (string, er
 
 func (r *Runner) mounted(img layers.Image) func(context.Context, func(string) error) error {
 	return func(ctx context.Context, fn func(root string) error) error { return r.Engine.Mount(ctx, img, fn) }
-}
-
-// makeRelease publishes what the run made of a master, together with what the
-// release before has of the rest.
-func (r *Runner) makeRelease(ctx context.Context, m *config.Master) (string, error) {
-	if r.NoPublish {
-		return "not published, as told", nil
-	}
-	// One that cannot be read is Publish's to judge: a release of which all
-	// was built takes its place.
-	current, _ := export.Current(r.uploadDir(), m.Name)
-	p := r.partsOf(m)
-	if p.rootfs == "" && p.image != nil && current != nil && current.Rootfs.Image != p.image.Digest() {
-		// Conffs of an image that was built before and not published yet:
-		// its rootfs goes with them.
-		if _, err := r.makeSquashfs(ctx, m); err != nil {
-			return "", err
-		}
-	}
-	published, err := export.Publish(ctx, r.uploadDir(), r.release(m, p, current),
-		export.TreeOptions{Owner: r.Settings.UploadOwner, Log: r.Log})
-	switch {
-	case errors.Is(err, export.ErrOvertaken):
-		r.notice(ctx, "", "%v", err)
-		return fmt.Sprintf("built, but not published: %v", err), nil
-	case errors.Is(err, export.ErrMixed) && len(p.hosts) == 0:
-		return fmt.Sprintf("built, but not published: %v; or cut the conffs on it with --stage conffs --on latest", err), nil
-	case err != nil:
-		return "", err
-	}
-	if err := r.recordRelease(ctx, m, published); err != nil {
-		return "", err
-	}
-	if published.Unchanged {
-		return "unchanged since " + published.Timestamp, nil
-	}
-	r.report(ctx, progress.Event{Type: progress.Released, Tag: published.Timestamp, Path: published.Dir})
-	return published.Dir, nil
-}
-
-// release is what the run made of a master.
-func (r *Runner) release(m *config.Master, p *parts, current *export.Published) export.Release {
-	release := export.Release{Master: m.Name, Timestamp: r.Tag, Seen: r.seen[m], Tool: "vauban " + r.Version,
-		Hosts: p.allHosts, Conffs: map[string]export.BuiltConffs{}}
-	if p.rootfs != "" {
-		release.Rootfs = &export.BuiltRootfs{Path: p.rootfs, Image: p.image.Digest(), Kernels: p.report.Kernels, Parameters: p.report.Parameters, Packing: p.packing}
-	}
-	if p.kernel != nil {
-		release.Kernel = &export.BuiltKernel{Version: p.kernel.version, Vmlinuz: p.kernel.vmlinuz, Initramfs: p.kernel.initramfs}
-	}
-	for _, h := range p.hosts {
-		if h.err == nil {
-			release.Conffs[h.name] = export.BuiltConffs{Path: h.file, Image: h.image, Master: p.image.Digest()}
-			continue
-		}
-		if current == nil || current.Hosts[h.name].Master != p.image.Digest() {
-			// It failed, and what it had before does not fit this rootfs.
-			release.Hosts = slices.DeleteFunc(slices.Clone(release.Hosts), func(name string) bool { return name == h.name })
-		}
-	}
-	return release
 }

@@ -64,6 +64,9 @@ type Options struct {
 	KeepGoing bool
 	// Strict fails a stage in which a task wants a running machine.
 	Strict bool
+	// RemoveHosts takes hosts out of releases that the inventory no longer
+	// has. Otherwise the run before must have reported them.
+	RemoveHosts bool
 	// NoPush and NoPublish leave those out.
 	NoPush, NoPublish bool
 	// Timeout bounds a stage and a host's part of it. 0: two hours.

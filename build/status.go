@@ -2,12 +2,15 @@ package build
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 
 	"vauban/config"
+	"vauban/export"
 )
 
 // Status is the freshness of a tree.
@@ -36,10 +39,24 @@ type MasterStatus struct {
 	Image   digest.Digest `json:"image,omitempty"`
 	Made    *time.Time    `json:"made,omitempty"`
 	Release Verdict       `json:"release"`
-	Hosts   []HostStatus  `json:"hosts,omitempty"`
+	// Published is what this machine serves. Nil: nothing.
+	Published *PublishedStatus `json:"published,omitempty"`
+	Hosts     []HostStatus     `json:"hosts,omitempty"`
 	// Gone are hosts that were built and that the inventory no longer has.
 	Gone []string `json:"gone,omitempty"`
 	Verdict
+}
+
+// PublishedStatus is what is served of a master.
+type PublishedStatus struct {
+	Release string `json:"release"`
+	// Missing and Leaving are as in the release's manifest.
+	Missing []string `json:"missing,omitempty"`
+	Leaving []string `json:"leaving,omitempty"`
+	// RolledBack is set after a rollback, until a release is deployed.
+	RolledBack *export.Pin `json:"rolledBack,omitempty"`
+	// Candidates are releases that were built since, newest first.
+	Candidates []string `json:"candidates,omitempty"`
 }
 
 // HostStatus is the freshness of a host.
@@ -143,7 +160,29 @@ func (j *Judge) master(ctx context.Context, m *config.Master, parent string, v V
 		status.Hosts = append(status.Hosts, HostStatus{h.Name, h.Fresh(), h.Verdict})
 	}
 	status.Gone = gone
-	return status, nil
+	status.Published, err = publishedStatus(j.UploadDir, m.Name)
+	return status, err
+}
+
+// publishedStatus is nil where nothing is served.
+func publishedStatus(uploadDir, master string) (*PublishedStatus, error) {
+	current, err := export.Current(uploadDir, master)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	s := &PublishedStatus{Release: current.Timestamp, Missing: current.Missing, Leaving: current.Leaving}
+	if s.RolledBack, err = export.Pinned(uploadDir, master); err != nil || s.RolledBack == nil {
+		return s, err
+	}
+	all, err := export.Releases(uploadDir, master)
+	for _, p := range all {
+		if p.Candidate {
+			s.Candidates = append(s.Candidates, p.Timestamp)
+		}
+	}
+	return s, err
 }
 
 // follow adds that what something is made of is stale.

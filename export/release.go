@@ -50,7 +50,11 @@ func Current(dir, master string) (*Published, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the current release of %q: %w", master, err)
 	}
-	return readRelease(dir, master, timestamp)
+	p, err := readRelease(dir, master, timestamp)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %v", ErrDamaged, err) // there is a release, and a file of it is gone
+	}
+	return p, err
 }
 
 // Releases reads all releases of master, newest first. Those that cannot be

@@ -30,6 +30,7 @@ type buildFlags struct {
 	keepGoing, strict bool
 	noPush, noPublish bool
 	commitVault       bool
+	removeHosts       bool
 	timeout           time.Duration
 	given             map[string]string // see build.Options
 	report            reportFlags
@@ -81,6 +82,7 @@ func (f *buildFlags) running(cmd *cobra.Command) {
 	flags.IntVar(&f.jobs, "jobs", 0, "tasks run at once (default: the number of cores, fewer where memory is short)")
 	flags.BoolVar(&f.keepGoing, "keep-going", false, "publish although some hosts failed; they keep their previous conffs; the exit code is 1 all the same")
 	strictFlag(cmd, &f.strict)
+	flags.BoolVar(&f.removeHosts, "remove-hosts", false, "remove hosts from the release that the inventory no longer has (default: report them, and remove them in the next run)")
 	flags.BoolVar(&f.commitVault, "commit-vault", false, "commit and push the host identities that were created")
 	flags.DurationVar(&f.timeout, "timeout", 2*time.Hour, "time limit of a stage")
 }
@@ -381,7 +383,7 @@ func (a *app) withRunner(ctx context.Context, log *slog.Logger, cfg *config.Conf
 	r, err := build.NewRunner(ctx, build.Options{
 		Config: cfg, Settings: s, Engine: engine, Registry: images, Repository: repository, Identities: identities, CommitIdentities: commit,
 		StateDir: stateDir, LogLinks: filepath.Join(os.TempDir(), "vauban-logs"), Version: version, Branch: f.branch, Limit: f.limit, On: f.on, IfStale: f.ifStale, Given: f.given,
-		Batch: f.batch, Jobs: f.jobs, KeepGoing: f.keepGoing, Strict: f.strict, NoPush: f.noPush, NoPublish: f.noPublish,
+		Batch: f.batch, Jobs: f.jobs, KeepGoing: f.keepGoing, Strict: f.strict, RemoveHosts: f.removeHosts, NoPush: f.noPush, NoPublish: f.noPublish,
 		Timeout: f.timeout, Progress: reporter, Log: log,
 	}, plan)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -123,6 +124,9 @@ func (a *app) debugCI(ctx context.Context, out io.Writer, f *buildFlags, names [
 			return m.Image() + "@" + current.Rootfs.Image.String()
 		}
 		return m.Image()
+	}, published: func(m *config.Master) bool {
+		_, err := export.Current(build.UploadDir(settings, stateDir), m.Name)
+		return !errors.Is(err, fs.ErrNotExist)
 	}}
 	if a.stateDir != "" {
 		lines.global = []string{"--state", stateDir}

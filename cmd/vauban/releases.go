@@ -16,11 +16,19 @@ import (
 
 // releaseLine is one release in a list.
 type releaseLine struct {
-	Release string   `json:"release"`
-	Served  bool     `json:"served"`
-	Kernel  string   `json:"kernel"`
-	Image   string   `json:"image"` // digest of the rootfs's
-	Hosts   []string `json:"hosts"`
+	Release string `json:"release"`
+	Served  bool   `json:"served"`
+	// Candidate was built after a rollback and never served.
+	Candidate bool `json:"candidate,omitempty"`
+	// RolledBack is the release that was rolled back from to this one, until
+	// another is deployed.
+	RolledBack string   `json:"rolledBackFrom,omitempty"`
+	Kernel     string   `json:"kernel"`
+	Image      string   `json:"image"` // digest of the rootfs's
+	Hosts      []string `json:"hosts"`
+	// Missing and Leaving are as in the release's manifest.
+	Missing []string `json:"missing,omitempty"`
+	Leaving []string `json:"leaving,omitempty"`
 	Dir     string   `json:"dir"`
 }
 
@@ -32,11 +40,15 @@ func newReleases(a *app) *cobra.Command {
 		Args:  arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withTree(args[0], func(s *session, master string) error {
+				pin, err := export.Pinned(s.tree(), master)
+				if err != nil {
+					return err
+				}
 				all, err := export.Releases(s.tree(), master)
 				if errors.Is(err, fs.ErrNotExist) && len(all) == 0 {
 					return fmt.Errorf("master %q has no release in %q: build and publish it first", master, s.tree())
 				}
-				return errors.Join(err, printReleases(cmd.OutOrStdout(), format.value, all))
+				return errors.Join(err, printReleases(cmd.OutOrStdout(), format.value, all, pin))
 			})
 		},
 	}
@@ -62,11 +74,15 @@ func (s *session) treeOptions() export.TreeOptions {
 	return export.TreeOptions{Owner: s.settings.UploadOwner, Log: s.log}
 }
 
-func printReleases(out io.Writer, format string, all []*export.Published) error {
+func printReleases(out io.Writer, format string, all []*export.Published, pin *export.Pin) error {
 	lines := []releaseLine{}
 	for _, p := range all {
-		lines = append(lines, releaseLine{Release: p.Timestamp, Served: p.Served, Kernel: p.Kernel.Version,
-			Image: p.Rootfs.Image.String(), Hosts: slices.Sorted(maps.Keys(p.Hosts)), Dir: p.Dir})
+		line := releaseLine{Release: p.Timestamp, Served: p.Served, Candidate: p.Candidate, Kernel: p.Kernel.Version,
+			Image: p.Rootfs.Image.String(), Hosts: slices.Sorted(maps.Keys(p.Hosts)), Missing: p.Missing, Leaving: p.Leaving, Dir: p.Dir}
+		if pin != nil && p.Timestamp == pin.Release {
+			line.RolledBack = pin.From
+		}
+		lines = append(lines, line)
 	}
 	if format == "json" {
 		return printJSON(out, lines)
@@ -76,9 +92,26 @@ func printReleases(out io.Writer, format string, all []*export.Published) error 
 		if l.Served {
 			mark = "*"
 		}
-		fmt.Fprintf(out, "%s %s  kernel %s  %d hosts%s\n", mark, l.Release, l.Kernel, len(l.Hosts), named(l.Hosts))
+		fmt.Fprintf(out, "%s %s  kernel %s  %d hosts%s%s\n", mark, l.Release, l.Kernel, len(l.Hosts), named(l.Hosts), l.remarks())
 	}
 	return nil
+}
+
+// remarks are what is special about a release.
+func (l releaseLine) remarks() (text string) {
+	if l.Candidate {
+		text += "  candidate"
+	}
+	if l.RolledBack != "" {
+		text += "  rolled back from " + l.RolledBack
+	}
+	if len(l.Missing) > 0 {
+		text += "  without " + strings.Join(l.Missing, " ")
+	}
+	if len(l.Leaving) > 0 {
+		text += "  leaving: " + strings.Join(l.Leaving, " ")
+	}
+	return text
 }
 
 func named(hosts []string) string {

@@ -15,7 +15,10 @@ func newRollback(a *app) *cobra.Command {
 		Long: `Serve a release that was published before; by default the one before the current.
 
 That moves what is current. A machine whose boot entry names a release, as
-those of vauban entry do, still boots that one: print its entry again.`,
+those of vauban entry do, still boots that one: print its entry again.
+
+The rollback is recorded in the published tree. Until vauban deploy ends it,
+builds of the master publish candidates: releases that are whole and not served.`,
 		Args: arguments(cobra.RangeArgs(1, 2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withTree(args[0], func(s *session, master string) error {
@@ -27,7 +30,7 @@ those of vauban entry do, still boots that one: print its entry again.`,
 				if err != nil {
 					return err
 				}
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s is served; entries of vauban entry name a release: print them again\n", master, p.Timestamp)
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s is served, and builds publish candidates until vauban deploy %s; entries of vauban entry name a release: print them again\n", master, p.Timestamp, master)
 				return err
 			})
 		},

@@ -57,7 +57,7 @@ func newRoot() *cobra.Command {
 		newBuild(a), newCI(a), stage, newPlan(a), newTree(a),
 		newImages(a), newHistory(a), newPull(a), newShell(a), newDiff(a), newDrift(a), newWhich(a), newExport(a),
 		newStatus(a),
-		newReleases(a), newRollback(a), newEntry(a), newServe(a), newPrune(a), newBoot(a),
+		newReleases(a), newDeploy(a), newRollback(a), newEntry(a), newServe(a), newPrune(a), newBoot(a),
 		newVault(a), newDoctor(a), newVersion(),
 	)
 	a.completions(root)

@@ -22,6 +22,8 @@ type stageLines struct {
 	// current is the reference of the image that parts of a master are made
 	// of when its rootfs is not built with them.
 	current func(*config.Master) string
+	// published tells whether a master has a release. Nil: all have.
+	published func(*config.Master) bool
 }
 
 // of gives the lines in the order of the plan, which has parents first.
@@ -77,6 +79,9 @@ func (l stageLines) master(p *build.Plan, m *config.Master) []string {
 		kind build.Kind
 	}{{"--rootfs", build.MakeRootfs}, {"--initramfs", build.MakeKernel}, {"--conffs", build.MakeConffs}, {"--upload", build.MakeRelease}} {
 		word := yesNo(has(part.kind))
+		if part.kind == build.MakeRelease && m.Conffs != "" && !has(build.MakeConffs) && l.published != nil && !l.published(m) {
+			word = false // its first release takes its hosts too, of which the line says nothing
+		}
 		line = append(line, part.flag, word.String())
 	}
 	var ignored []string

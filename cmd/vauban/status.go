@@ -151,6 +151,29 @@ func hasPlaybooks(cfg *config.Config) bool {
 	return false
 }
 
+// publishedLines say what is special about what is served of a master: a state,
+// and what it means.
+func publishedLines(m build.MasterStatus) (lines [][2]string) {
+	p := m.Published
+	if p == nil {
+		return nil
+	}
+	if p.RolledBack != nil {
+		from := ""
+		if p.RolledBack.From != "" {
+			from = " from " + p.RolledBack.From
+		}
+		lines = append(lines, [2]string{"rolled back", fmt.Sprintf("to %s%s; builds publish candidates until vauban deploy %s", p.Release, from, m.Name)})
+	}
+	for _, release := range p.Candidates {
+		lines = append(lines, [2]string{"candidate", release + " is not served"})
+	}
+	if len(p.Missing) > 0 {
+		lines = append(lines, [2]string{"incomplete", p.Release + " has no conffs of " + strings.Join(p.Missing, " ")})
+	}
+	return lines
+}
+
 // printStatus prints a table; of hosts, it counts them and lists the stale
 // ones.
 func printStatus(out io.Writer, s build.Status) error {
@@ -171,6 +194,9 @@ func printStatus(out io.Writer, s build.Status) error {
 		line("master", m.Name, word(m.Fresh), m.String())
 		if m.Fresh && !m.Release.Fresh() {
 			line("release", m.Name, "stale", m.Release.String())
+		}
+		for _, text := range publishedLines(m) {
+			line("release", m.Name, text[0], text[1])
 		}
 		if len(m.Hosts) > 0 {
 			line("hosts", m.Name, fmt.Sprintf("%d of %d fresh", m.FreshHosts(), len(m.Hosts)), "")

@@ -9,8 +9,33 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"vauban/build"
+	"vauban/export"
 )
+
+// What is served of a master is reported where it is not the usual.
+func TestPublishedLines(t *testing.T) {
+	for name, tt := range map[string]struct {
+		published *build.PublishedStatus
+		want      []string
+	}{
+		"nothing":  {nil, nil},
+		"all well": {&build.PublishedStatus{Release: older}, nil},
+		"a rollback": {&build.PublishedStatus{Release: older, RolledBack: &export.Pin{Release: older, From: newer}, Candidates: []string{"c"}},
+			[]string{"rolled back: to " + older + " from " + newer + "; builds publish candidates until vauban deploy web", "candidate: c is not served"}},
+		"hosts that are missing": {&build.PublishedStatus{Release: older, Missing: []string{"h1", "h2"}}, []string{"incomplete: " + older + " has no conffs of h1 h2"}},
+	} {
+		var got []string
+		for _, line := range publishedLines(build.MasterStatus{Name: "web", Published: tt.published}) {
+			got = append(got, line[0]+": "+line[1])
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s: want (-), got (+):\n%s", name, diff)
+		}
+	}
+}
 
 // unbuilt is a configuration of which nothing is built, with its repository.
 func unbuilt(t *testing.T) (args []string) {
