@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"syscall"
-	"time"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
@@ -19,6 +18,7 @@ import (
 
 	"vauban/internal/command"
 	"vauban/internal/filelock"
+	"vauban/internal/sealed"
 )
 
 // galaxy is where the roles and collections of requirements.yml are; "" where
@@ -62,15 +62,15 @@ func (r *Repository) install(ctx context.Context, c *workingCopy) (galaxy, error
 		return galaxy{}, err
 	}
 	defer lock.Close()
-	if !exists(dir) {
+	kept, err := sealed.Use(ctx, dir, r.log)
+	if err != nil {
+		return galaxy{}, err
+	}
+	if !kept {
 		r.log.Info("installing roles and collections", "commit", c.commit)
 		if err := r.installInto(ctx, c, files, dir); err != nil {
 			return galaxy{}, err
 		}
-	}
-	now := time.Now() // what is used is not pruned
-	if err := os.Chtimes(dir, now, now); err != nil {
-		return galaxy{}, fmt.Errorf("using the cache of roles and collections: %w", err)
 	}
 	var g galaxy
 	for _, f := range files {
@@ -104,7 +104,11 @@ func (r *Repository) installInto(ctx context.Context, c *workingCopy, files []re
 			}
 		}
 	}
-	if err := persist(partial, dir); err != nil {
+	err = sealed.Folder(ctx, partial)
+	if err == nil {
+		err = persist(partial, dir)
+	}
+	if err != nil {
 		return fmt.Errorf("keeping roles and collections: %w", err)
 	}
 	return nil

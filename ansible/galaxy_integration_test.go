@@ -60,4 +60,15 @@ func TestGalaxyAtOnce(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(cache, "ansible_collections", "half")); !os.IsNotExist(err) {
 		t.Errorf("what a killed run left is in use: %v", err)
 	}
+	damaged := filepath.Join(cache, "ansible_collections/acme/mine/README.md")
+	if err := os.WriteFile(damaged, []byte("mind\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r := &Repository{options: Options{StateDir: state, Program: "ansible-playbook", Environ: os.Environ()}, log: slog.New(slog.DiscardHandler)}
+	if _, err := r.install(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(damaged); err != nil || string(text) != "mine\n" {
+		t.Errorf("a damaged file of the cache is %q now (%v)", text, err)
+	}
 }

@@ -102,8 +102,12 @@ func (r *Runner) selectHosts(ctx context.Context, m *config.Master) error {
 	if err := r.Config.CheckHosts(m, all); err != nil {
 		return err
 	}
-	r.selected[m], err = limited(ctx, r.hosts, m, all, r.Limit)
-	return err
+	selected, err := limited(ctx, r.hosts, m, all, r.Limit)
+	if err != nil {
+		return err
+	}
+	r.selected[m] = selected
+	return checkHosts(m, selected.wanted)
 }
 
 // limited are a master's hosts and those of them that a limit selects.

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -23,23 +22,13 @@ import (
 	"vauban/internal/beneath"
 	"vauban/internal/durable"
 	"vauban/internal/filelock"
+	"vauban/internal/sealed"
 	"vauban/layers"
 )
 
 // kernel is a kernel and the initramfs that was made for it.
 type kernel struct {
 	version, vmlinuz, initramfs string
-}
-
-// exists tells whether both files are there, whole: they are synced before
-// their folder gets its name.
-func (k kernel) exists() bool {
-	for _, path := range []string{k.vmlinuz, k.initramfs} {
-		if info, err := os.Stat(path); err != nil || info.Size() == 0 {
-			return false
-		}
-	}
-	return true
 }
 
 // makeKernel takes the kernel of a master's ancestry and makes its initramfs.
@@ -80,15 +69,14 @@ func (r *Runner) makeKernel(ctx context.Context, m *config.Master) (string, erro
 	defer lock.Close()
 	made := kernel{version, filepath.Join(dir, "vmlinuz"), filepath.Join(dir, "initramfs.img")}
 	note := version
-	if !made.exists() {
-		if err := r.buildKernel(ctx, step, source, dir); err != nil {
-			return "", fmt.Errorf("building the initramfs of %q for kernel %s: %w", m.Name, version, err)
-		}
-	} else {
+	kept, err := sealed.Use(ctx, dir, r.Log)
+	if err != nil {
+		return "", err
+	}
+	if kept {
 		note += ", built before"
-		if err := touch(dir); err != nil {
-			return "", err
-		}
+	} else if err := r.buildKernel(ctx, step, source, dir); err != nil {
+		return "", fmt.Errorf("building the initramfs of %q for kernel %s: %w", m.Name, version, err)
 	}
 	r.partsOf(m).update(func(p *parts) { p.kernel = &made })
 	return note, nil
@@ -202,7 +190,7 @@ func initramfsKey(ctx context.Context, cfg *config.Config, m *config.Master, ver
 	return recipeKey(ctx, cfg, dockerfiles.Initramfs, initramfsArguments(m.Base.Image(), version), initramfsContext())
 }
 
-func (r *Runner) buildKernel(ctx context.Context, step *recipe, source layers.Image, dir string) (err error) {
+func (r *Runner) buildKernel(ctx context.Context, step *recipe, source layers.Image, dir string) error {
 	next, err := os.MkdirTemp(r.work, "kernel-")
 	if err != nil {
 		return err
@@ -220,16 +208,10 @@ func (r *Runner) buildKernel(ctx context.Context, step *recipe, source layers.Im
 	if err != nil {
 		return err
 	}
-	if err := os.RemoveAll(dir); err != nil {
+	if err := sealed.Folder(ctx, next); err != nil {
 		return err
 	}
 	return durable.Rename(next, dir)
-}
-
-// touch dates a cache: what is used is not pruned.
-func touch(dir string) error {
-	now := time.Now()
-	return os.Chtimes(dir, now, now)
 }
 
 // copyOut reads a file of a container.

@@ -198,6 +198,10 @@ func (s *Records) readCopy(image string) stored {
 		return stored{}
 	}
 	remote, unpushed := strings.CutSuffix(string(head), unpushedMark)
+	if is, err := registry.ArtifactDigest(recordMediaType, data); !unpushed && (err != nil || is.String() != remote) {
+		s.log.Warn("the copy of a freshness record is damaged and is fetched again", "image", image)
+		return stored{}
+	}
 	return stored{digest.Digest(remote), unpushed, data}
 }
 

@@ -67,6 +67,17 @@ func TestRecords(t *testing.T) {
 	update(elsewhere, true, second)
 	see(here, second, second)
 
+	damaged := recordsOf(t, reg, here).path("web/app")
+	text, err := os.ReadFile(damaged)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text[len(text)-9] ^= 1
+	if err := os.WriteFile(damaged, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	see(here, second, second) // it is fetched again
+
 	local := digest.FromString("built with --no-push")
 	update(here, false, local)
 	see(here, local, local)

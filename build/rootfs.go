@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"vauban/config"
-	"vauban/export"
 	"vauban/layers"
 )
 
@@ -185,15 +184,10 @@ func (r *Runner) logFile(name string) (io.WriteCloser, error) {
 // of its container: that of a machine holds no slash.
 func machineName(name string) string { return strings.ReplaceAll(name, "/", "-") }
 
-// check finds missing playbooks, Dockerfiles, branches and hosts, and what cannot be built yet,
-// before anything runs.
+// check finds what keeps a plan from being built, pushed or published, before
+// anything runs: missing playbooks, Dockerfiles, branches, hosts and rights.
 func (r *Runner) check(ctx context.Context, p *Plan) error {
 	for _, t := range p.Tasks {
-		if t.Kind == MakeRelease && !r.NoPublish {
-			if err := export.CheckOwner(r.Settings.UploadOwner); err != nil {
-				return err
-			}
-		}
 		if t.Kind == MakeSquashfs {
 			if _, err := PackingOptions(r.Config, t.Master, r.Log); err != nil {
 				return err
@@ -228,7 +222,10 @@ func (r *Runner) check(ctx context.Context, p *Plan) error {
 			}
 		}
 	}
-	return checkLimit(r.Limit, maps.Values(r.selected))
+	if err := checkLimit(r.Limit, maps.Values(r.selected)); err != nil {
+		return err
+	}
+	return r.checkResults(ctx, p)
 }
 
 // checkSystemd finds what keeps systemd from running in a master's containers.

@@ -50,6 +50,21 @@ func ConffsName(host string) (string, error) {
 	return conffsPrefix + host + conffsSuffix, nil
 }
 
+// CheckHost refuses hosts for which nothing can be built: the name is a file's
+// in a release, and the machine's own.
+func CheckHost(host string) error {
+	if _, err := ConffsName(host); err != nil {
+		return err
+	}
+	if len(host) > maxHostname {
+		return fmt.Errorf("host %q has a name of %d bytes: a machine's name has at most %d", host, len(host), maxHostname)
+	}
+	return nil
+}
+
+// maxHostname is the kernel's limit, __NEW_UTS_LEN.
+const maxHostname = 64
+
 // isConffsName tells whether name is one that ConffsName returns.
 func isConffsName(name string) bool {
 	host, ok := strings.CutPrefix(name, conffsPrefix)

@@ -30,10 +30,10 @@ func (t *tree) pool(ctx context.Context, version, source string, f File) (string
 		return name, nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("%w; move it away and publish again", err)
+		return "", fmt.Errorf("%w: move it away and publish again", err)
 	}
 	if source == "" {
-		return "", fmt.Errorf("%w; build the kernel and initramfs again", err)
+		return "", fmt.Errorf("%w: build the kernel and initramfs again", err)
 	}
 	if err := t.step(ctx, "pool "+f.Name); err != nil {
 		return "", err

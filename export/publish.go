@@ -253,7 +253,20 @@ func (t *tree) place(ctx context.Context, path, source string, f File, before *P
 			}
 		}
 	}
-	return false, t.copy(path, source, f)
+	err = t.copy(path, source, f)
+	if errors.Is(err, ErrDamaged) && before != nil && filepath.Dir(source) == before.Dir {
+		return false, fmt.Errorf("%w: build it again: %s", err, rebuild(before.Master, f.Name))
+	}
+	return false, err
+}
+
+// rebuild is the command that makes a file of a release again.
+func rebuild(master, name string) string {
+	host, isConffs := strings.CutPrefix(strings.TrimSuffix(name, conffsSuffix), conffsPrefix)
+	if !isConffs {
+		return fmt.Sprintf("vauban build %s --stage rootfs", master)
+	}
+	return fmt.Sprintf("vauban build %s --stage conffs --limit %s", master, host)
 }
 
 // seal writes what describes the release into the stage, and the mark of what it

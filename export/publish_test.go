@@ -226,6 +226,26 @@ func TestPublishUnchangedRepairsDamage(t *testing.T) {
 	}
 }
 
+func TestPublishTakesNothingDamagedFromTheReleaseBefore(t *testing.T) {
+	for name, command := range map[string]string{
+		"rootfs.squashfs":  "vauban build master-12-web --stage rootfs",
+		"conffs-web01.tgz": "vauban build master-12-web --stage conffs --limit web01",
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			one := mustPublish(t, dir, built(t, first, "one", "web01", "web02"))
+			damage(t, filepath.Join(one.Dir, name))
+			_, err := Publish(t.Context(), dir, onlyConffs(built(t, second, "two", "web02"), "one"), TreeOptions{})
+			if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), command) {
+				t.Errorf("the error is %v, want one that says %q", err, command)
+			}
+			if now, err := Current(dir, master); err != nil || now.Timestamp != first {
+				t.Errorf("served is %+v (%v), want %s", now, err, first)
+			}
+		})
+	}
+}
+
 func damage(t *testing.T, path string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte("damaged"), 0o644); err != nil {

@@ -189,15 +189,6 @@ func (t *tree) sweep(dir string) error {
 	return nil
 }
 
-// CheckOwner accepts what may be the Owner of TreeOptions on this machine.
-func CheckOwner(owner string) error {
-	if owner == "" {
-		return nil
-	}
-	_, _, err := lookupOwner(owner)
-	return err
-}
-
 // lookupOwner reads "user" or "user:group", names or numbers.
 func lookupOwner(owner string) (uid, gid int, err error) {
 	name, group, given := strings.Cut(owner, ":")

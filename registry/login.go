@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
@@ -38,6 +39,31 @@ func (r *Registry) Check(ctx context.Context) error {
 		defer response.Body.Close()
 		return transport.CheckError(response, http.StatusOK)
 	})
+}
+
+// CheckPush finds out whether this login may push an image: an upload is begun
+// and given up. Nothing is asked of the embedded registry.
+func (r *Registry) CheckPush(ctx context.Context, image string) error {
+	if r.embedded != nil {
+		return nil
+	}
+	ref, err := r.reference(image, Latest)
+	if err != nil {
+		return err
+	}
+	return r.do(ctx, fmt.Sprintf("asking for the right to push %q", r.Reference(image, Latest)), func() error {
+		return remote.CheckPushPermission(ref, r.keychain, withContext{ctx, r.transport})
+	})
+}
+
+// withContext gives requests a context, for a function that takes none.
+type withContext struct {
+	ctx  context.Context
+	next http.RoundTripper
+}
+
+func (t withContext) RoundTrip(request *http.Request) (*http.Response, error) {
+	return t.next.RoundTrip(request.WithContext(t.ctx))
 }
 
 // Login is what another program needs to use the registry while it is open:

@@ -221,3 +221,25 @@ func TestPlainHTTPStaysOnLoopback(t *testing.T) {
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
+
+func TestCheckPush(t *testing.T) {
+	readOnly := false
+	address := serveRegistry(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+			if readOnly && request.Method != http.MethodGet && request.Method != http.MethodHead {
+				w.WriteHeader(http.StatusForbidden)
+				return
+			}
+			next.ServeHTTP(w, request)
+		})
+	})
+	r := open(t, Options{Hostname: address})
+	if err := r.CheckPush(t.Context(), "web/app"); err != nil {
+		t.Errorf("a registry that takes pushes: %v", err)
+	}
+	readOnly = true
+	err := r.CheckPush(t.Context(), "web/app")
+	if !errdefs.IsPermissionDenied(err) || !strings.Contains(err.Error(), "web/app") {
+		t.Errorf("a registry that takes none: %v", err)
+	}
+}

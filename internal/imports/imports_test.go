@@ -29,8 +29,8 @@ var allowed = map[string][]string{
 	"layers/diff":       {},
 	"layers/enter":      {},
 	"layers":            {"Dockerfiles", "internal/beneath", "internal/command", "internal/filelock", "layers/daemon", "layers/diff", "layers/enter"},
-	"ansible":           {"internal/command", "internal/filelock", "internal/git", "internal/near", "layers"},
-	"build":             {"Dockerfiles", "ansible", "boot", "config", "download", "export", "internal/beneath", "internal/command", "internal/durable", "internal/filelock", "layers", "layers/diff", "progress", "registry", "scan", "vault"},
+	"ansible":           {"internal/command", "internal/filelock", "internal/git", "internal/near", "internal/sealed", "layers"},
+	"build":             {"Dockerfiles", "ansible", "boot", "config", "download", "export", "internal/beneath", "internal/command", "internal/durable", "internal/filelock", "internal/sealed", "layers", "layers/diff", "progress", "registry", "scan", "vault"},
 	"internal/testenv":  {"internal/filelock", "layers", "layers/daemon"},
 	"internal/treecmp":  {},
 	"internal/beneath":  {},
@@ -40,6 +40,7 @@ var allowed = map[string][]string{
 	"internal/git":      {"internal/command"},
 	"internal/durable":  {},
 	"internal/filelock": {},
+	"internal/sealed":   {"internal/durable"},
 	"internal/squashfs": {},
 }
 
