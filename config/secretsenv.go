@@ -3,24 +3,63 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
+
+	"vauban/internal/beneath"
 )
 
+// maxSecretsEnv bounds the file, in bytes.
+const maxSecretsEnv = 1 << 20
+
 // readSecretsEnv returns what the file sets; one that does not exist sets
-// nothing.
-func readSecretsEnv(file string) (map[string]string, error) {
-	data, err := os.ReadFile(file)
+// nothing. The file must be root's, the running user's or that of the owner of
+// configFile, and no other user may read it.
+func readSecretsEnv(file, configFile string) (map[string]string, error) {
+	f, err := beneath.OpenRegular(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the secrets: %w", err)
 	}
+	defer f.Close()
+	if err := checkPrivate(f, file, configFile); err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxSecretsEnv+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading the secrets: %w", err)
+	}
+	if len(data) > maxSecretsEnv {
+		return nil, fmt.Errorf("reading the secrets: %s has more than %d bytes", file, maxSecretsEnv)
+	}
 	return parseSecretsEnv(file, string(data))
+}
+
+// checkPrivate refuses secrets that other users can read, as APT_AUTH_FILE is
+// refused, or that a user wrote who has no say in what is built.
+func checkPrivate(f *os.File, file, configFile string) error {
+	info, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("reading the secrets: %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return fmt.Errorf("reading the secrets: other users can read %s: run `chmod 600 %s`", file, file)
+	}
+	may := []uint32{0, uint32(os.Geteuid())}
+	if info, err := os.Stat(configFile); err == nil {
+		may = append(may, info.Sys().(*syscall.Stat_t).Uid)
+	}
+	if owner := info.Sys().(*syscall.Stat_t).Uid; !slices.Contains(may, owner) {
+		return fmt.Errorf("reading the secrets: %s belongs to user %d, who is neither root nor the owner of config.yml: run `chown root: %s`", file, owner, file)
+	}
+	return nil
 }
 
 // parseSecretsEnv understands the assignments that a POSIX shell would make of

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
@@ -225,7 +226,7 @@ func LoadSettings(c *Config, environ []string) (Settings, []string, error) {
 		return Settings{}, nil, fmt.Errorf("finding the folder of %q: %w", c.Path, err)
 	}
 	file := filepath.Join(c.Dir, ".secrets.env")
-	fromFile, err := readSecretsEnv(file)
+	fromFile, err := readSecretsEnv(file, cmp.Or(c.Path, filepath.Join(c.Dir, "config.yml")))
 	if err != nil {
 		return Settings{}, nil, err
 	}

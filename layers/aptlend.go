@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vauban/internal/beneath"
+	"vauban/internal/owned"
 )
 
 // AptOptions say how apt gets its packages in the containers of an [Engine].
@@ -40,11 +41,14 @@ const (
 )
 
 // checkPool makes the folder of packages, before a stage has run for nothing.
-func (o AptOptions) checkPool() error {
+func (o AptOptions) checkPool(above []int) error {
 	if o.Pool == "" {
 		return nil
 	}
-	err := os.MkdirAll(filepath.Join(o.Pool, "archives"), 0o755)
+	err := owned.Make(o.Pool, above...)
+	if err == nil {
+		err = os.MkdirAll(filepath.Join(o.Pool, "archives"), 0o755)
+	}
 	if err == nil {
 		err = unix.Access(filepath.Join(o.Pool, "archives"), unix.W_OK)
 	}

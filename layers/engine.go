@@ -41,6 +41,10 @@ type Options struct {
 	// StateDir holds the embedded containerd and everything of a run that is
 	// not an image. It must be able to hold overlay upperdirs.
 	StateDir string
+	// Above are users besides root who may own directories above StateDir and
+	// above the pool of apt: those who are trusted, as is the owner of
+	// config.yml.
+	Above []int
 	// Address is containerd's socket. Empty: the system's when it answers,
 	// else the embedded one.
 	Address string
@@ -87,10 +91,10 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 		}
 	}()
 	keepInherited()
-	if err := daemon.CheckStateDir(o.StateDir); err != nil {
+	if err := daemon.CheckStateDir(o.StateDir, o.Above...); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(e.apt.checkProxy(), e.apt.checkAuthFile(), e.apt.checkPool()); err != nil {
+	if err := errors.Join(e.apt.checkProxy(), e.apt.checkAuthFile(), e.apt.checkPool(o.Above)); err != nil {
 		return nil, err
 	}
 	if e.tools, err = findTools(); err != nil {

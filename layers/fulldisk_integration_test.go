@@ -24,7 +24,7 @@ import (
 // next run, with room, works.
 func TestFullDisk(t *testing.T) {
 	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, ""); err != nil {
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "mode=700"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

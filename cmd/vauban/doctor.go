@@ -59,13 +59,13 @@ func (a *app) doctor(ctx context.Context, out io.Writer, format string) error {
 	if err != nil {
 		return err
 	}
-	stateDir, err := a.state(settings)
+	stateDir, err := a.statePath(settings)
 	if err != nil {
 		return err
 	}
 	missing := 0
 	var all []finding
-	for _, c := range checks(stateDir, settings) {
+	for _, c := range a.checks(stateDir, settings) {
 		found := finding{What: c.what, State: "ok"}
 		if err := c.need(ctx); err != nil {
 			found.Why, found.Cure = err.Error(), c.cure
@@ -116,11 +116,11 @@ func (a *app) settingsOfMachine(log *slog.Logger) (config.Settings, error) {
 	return settings, usage(err)
 }
 
-func checks(stateDir string, s config.Settings) []check {
+func (a *app) checks(stateDir string, s config.Settings) []check {
 	playbook := cmp.Or(s.AnsiblePlaybook, "ansible-playbook")
 	all := []check{
 		{what: "root", need: isRoot, cure: "run vauban as root: it mounts filesystems and runs containers"},
-		{what: "state directory " + stateDir, need: func(context.Context) error { return stateIsFit(stateDir) }, cure: "choose another with --state or VAUBAN_STATE_DIR"},
+		{what: "state directory " + stateDir, need: func(context.Context) error { return daemon.CheckStateDir(stateDir, a.trusted()...) }, cure: "choose another with --state or VAUBAN_STATE_DIR"},
 		{what: "slirp4netns can be used (/dev/net/tun)", need: exists("/dev/net/tun"), cure: "modprobe tun; in a container, pass --device /dev/net/tun"},
 	}
 	all = append(all, check{what: "cgroups of one's own", cure: "containers cannot be run without", need: func(context.Context) error { return layers.CheckCgroups() }})
@@ -166,13 +166,6 @@ func isRoot(context.Context) error {
 		return fmt.Errorf("running as user %d", os.Geteuid())
 	}
 	return nil
-}
-
-func stateIsFit(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	return daemon.CheckStateDir(dir)
 }
 
 func exists(path string) func(context.Context) error {

@@ -10,11 +10,13 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"vauban/ansible"
 	"vauban/config"
+	"vauban/internal/owned"
 	"vauban/layers"
 	"vauban/progress"
 	"vauban/registry"
@@ -148,7 +150,20 @@ func loadSettings(log *slog.Logger, cfg *config.Config) (config.Settings, error)
 	return settings, nil
 }
 
+// state is the state directory, which must be root's alone: what runs as root
+// takes programs, images and the playbooks' mirror from it.
 func (a *app) state(s config.Settings) (string, error) {
+	dir, err := a.statePath(s)
+	if err != nil {
+		return "", err
+	}
+	if err := owned.Check(dir, a.trusted()...); err != nil {
+		return "", usage(fmt.Errorf("vauban: checking the state directory %q (--state, VAUBAN_STATE_DIR): %w", dir, err))
+	}
+	return dir, nil
+}
+
+func (a *app) statePath(s config.Settings) (string, error) {
 	for _, dir := range []string{a.stateDir, s.StateDir, defaultStateDir} {
 		if dir != "" {
 			return filepath.Abs(dir)
@@ -157,13 +172,22 @@ func (a *app) state(s config.Settings) (string, error) {
 	return "", errors.New("no state directory")
 }
 
+// trusted is the owner of config.yml, who says what runs as root.
+func (a *app) trusted() []int {
+	info, err := os.Stat(a.configFile)
+	if err != nil {
+		return nil
+	}
+	return []int{int(info.Sys().(*syscall.Stat_t).Uid)}
+}
+
 // engine connects to containerd.
 func (a *app) engine(ctx context.Context, log *slog.Logger, s config.Settings, stateDir string) (*layers.Engine, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("images and containers need root, who alone may mount filesystems: run vauban with sudo")
 	}
 	return layers.Open(ctx, layers.Options{
-		StateDir: stateDir, Address: s.ContainerdAddress, Version: version, Log: log,
+		StateDir: stateDir, Above: a.trusted(), Address: s.ContainerdAddress, Version: version, Log: log,
 		Apt: layers.AptOptions{Proxy: s.DebianAptGetProxy, AuthFile: s.AptAuthFile, Pool: s.DebianCachePath, PoolSize: s.AptPoolMax},
 	})
 }

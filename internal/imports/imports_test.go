@@ -15,7 +15,7 @@ import (
 
 // allowed are the packages of this module that each may import.
 var allowed = map[string][]string{
-	"config":            {"internal/near", "internal/squashfs"},
+	"config":            {"internal/beneath", "internal/near", "internal/squashfs"},
 	"registry":          {"internal/durable", "internal/filelock"},
 	"download":          {"internal/durable", "internal/filelock"},
 	"export":            {"internal/beneath", "internal/command", "internal/durable", "internal/filelock", "internal/squashfs"},
@@ -25,10 +25,10 @@ var allowed = map[string][]string{
 	"progress":          {},
 	"scan":              {},
 	"drift":             {"internal/beneath", "internal/command", "layers/diff"},
-	"layers/daemon":     {"internal/filelock"},
+	"layers/daemon":     {"internal/filelock", "internal/owned"},
 	"layers/diff":       {},
 	"layers/enter":      {},
-	"layers":            {"Dockerfiles", "internal/beneath", "internal/command", "internal/filelock", "layers/daemon", "layers/diff", "layers/enter"},
+	"layers":            {"Dockerfiles", "internal/beneath", "internal/command", "internal/filelock", "internal/owned", "layers/daemon", "layers/diff", "layers/enter"},
 	"ansible":           {"internal/command", "internal/filelock", "internal/git", "internal/near", "internal/sealed", "layers"},
 	"build":             {"Dockerfiles", "ansible", "boot", "config", "download", "export", "internal/beneath", "internal/command", "internal/durable", "internal/filelock", "internal/sealed", "layers", "layers/diff", "progress", "registry", "scan", "vault"},
 	"internal/testenv":  {"internal/filelock", "layers", "layers/daemon"},
@@ -36,6 +36,7 @@ var allowed = map[string][]string{
 	"internal/beneath":  {},
 	"internal/imports":  {},
 	"internal/near":     {},
+	"internal/owned":    {},
 	"internal/command":  {},
 	"internal/git":      {"internal/command"},
 	"internal/durable":  {},

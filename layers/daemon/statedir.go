@@ -13,22 +13,24 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vauban/internal/filelock"
+	"vauban/internal/owned"
 )
 
 // cureStateDir is what helps when a file system cannot hold upperdirs.
 const cureStateDir = "set --state or VAUBAN_STATE_DIR to a directory on ext4, btrfs, or xfs made with ftype=1; in a container, to a volume on one"
 
-// CheckStateDir says whether a directory, which it makes, can hold the
-// changes of overlay mounts: it makes such a mount and deletes in it. The
-// error says what is missing and what to do.
-func CheckStateDir(dir string) error {
-	if err := checkStateDir(dir); err != nil {
+// CheckStateDir says whether a directory, which it makes, is root's alone, see
+// [owned.Make], and can hold the changes of overlay mounts: it makes such a
+// mount and deletes in it. Directories above it may belong to the users above.
+// The error says what is missing and what to do.
+func CheckStateDir(dir string, above ...int) error {
+	if err := checkStateDir(dir, above); err != nil {
 		return fmt.Errorf("checking the state directory %q: %w", dir, err)
 	}
 	return nil
 }
 
-func checkStateDir(dir string) (err error) {
+func checkStateDir(dir string, above []int) (err error) {
 	dir, err = filepath.Abs(dir)
 	if err != nil {
 		return err
@@ -39,7 +41,7 @@ func checkStateDir(dir string) (err error) {
 	if os.Geteuid() != 0 {
 		return errors.New("overlay mounts need root: run vauban as root")
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := owned.Make(dir, above...); err != nil {
 		return err
 	}
 	// One at a time: what is there under the name is of a run that died.

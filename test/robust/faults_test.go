@@ -115,7 +115,7 @@ func (w *world) disk(t *testing.T, dir string) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := unix.Mount("none", dir, "tmpfs", 0, ""); err != nil {
+	if err := unix.Mount("none", dir, "tmpfs", 0, "mode=700"); err != nil {
 		t.Fatal(err)
 	}
 	w.disks = append(w.disks, dir)
