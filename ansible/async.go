@@ -37,7 +37,7 @@ func (r *record) finishJobs(ctx context.Context, targets []target, hiddenFile st
 		}
 		what := targets[i].finishJob(ctx, job.Job, limit)
 		if what != "" && ctx.Err() == nil {
-			r.pass(Passed{Host: job.Host, Task: oneLine(job.Task), Path: r.copy.relative(job.Path), What: what})
+			r.pass(Passed{Host: job.Host, Task: job.Task, Path: r.copy.relative(job.Path), What: what})
 		}
 	}
 }

@@ -3,7 +3,10 @@ package ansible
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
+	"unicode"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -20,11 +23,74 @@ type Passed struct {
 	Path string `json:"path"`
 	// What was left out, and why.
 	What string `json:"what"`
+	// More, when it is not 0, is all that this entry has: so many notes
+	// of the host follow that are not kept.
+	More int `json:"more,omitempty"`
+}
+
+// Anything in a container can write notes, at any length.
+const (
+	// maxPassed is how many different notes of a host are kept.
+	maxPassed = 100
+	// maxNote bounds each text of a note, in bytes.
+	maxNote = 300
+)
+
+// notes are what was left out on the hosts of a run: each once, and so many of
+// each host.
+type notes struct {
+	all  []Passed
+	seen map[Passed]bool
+	kept map[string]int // by host
+	more map[string]int
+}
+
+// add says whether the note is new and kept.
+func (n *notes) add(p Passed) bool {
+	if n.seen == nil {
+		n.seen, n.kept, n.more = map[Passed]bool{}, map[string]int{}, map[string]int{}
+	}
+	switch {
+	case n.seen[p]:
+		return false
+	case n.kept[p.Host] == maxPassed:
+		n.more[p.Host]++
+		return false
+	}
+	n.all, n.seen[p] = append(n.all, p), true
+	n.kept[p.Host]++
+	return true
+}
+
+// list is what was kept, with the counts of what was not.
+func (n *notes) list() []Passed {
+	all := slices.Clone(n.all)
+	for _, host := range slices.Sorted(maps.Keys(n.more)) {
+		all = append(all, Passed{Host: host, More: n.more[host]})
+	}
+	return all
+}
+
+// noteText is a bounded text without what a terminal would obey.
+func noteText(text string) string {
+	text = strings.Map(func(c rune) rune {
+		if unicode.IsPrint(c) {
+			return c
+		}
+		return '?'
+	}, oneLine(text))
+	if len(text) <= maxNote {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxNote], "") + "…"
 }
 
 // String is a line for people.
 func (p Passed) String() string {
-	if p.Path == "" {
+	switch {
+	case p.More > 0:
+		return fmt.Sprintf("and %d more", p.More)
+	case p.Path == "":
 		return fmt.Sprintf("%q: %s", p.Task, p.What)
 	}
 	return fmt.Sprintf("%q (%s): %s", p.Task, p.Path, p.What)
@@ -32,10 +98,10 @@ func (p Passed) String() string {
 
 // pass notes what was passed over: of a loop, once.
 func (r *record) pass(p Passed) {
-	if slices.Contains(r.passed, p) {
+	p.Task, p.Path, p.What = noteText(p.Task), noteText(p.Path), noteText(p.What)
+	if !r.passed.add(p) {
 		return
 	}
-	r.passed = append(r.passed, p)
 	if h := r.hosts[p.Host]; h != nil {
 		r.log(h, "passed over: "+p.What+"\n")
 	}
@@ -44,7 +110,7 @@ func (r *record) pass(p Passed) {
 // refusePassed fails each host of which something was passed over.
 func (o *outcome) refusePassed() {
 	for _, p := range o.passed {
-		if o.failed[p.Host] == nil {
+		if o.failed[p.Host] == nil && p.More == 0 {
 			o.failed[p.Host] = fmt.Errorf("--strict: task %s", p)
 		}
 	}
@@ -52,7 +118,12 @@ func (o *outcome) refusePassed() {
 
 // labelPassed puts what was passed over of one host in its image.
 func labelPassed(config *ocispec.ImageConfig, host string, passed []Passed) error {
-	own := slices.DeleteFunc(slices.Clone(passed), func(p Passed) bool { return p.Host != host })
+	var own []Passed
+	for _, p := range passed {
+		if p.Host == host {
+			own = append(own, p)
+		}
+	}
 	if len(own) == 0 {
 		delete(config.Labels, LabelPassed)
 		return nil

@@ -236,7 +236,7 @@ func (p *Playbook) ansible(ctx context.Context, c *workingCopy, s settings, g ga
 		err = errors.Join(record.noMitogen, cmp.Or(err, errNoEvents), errorText(c.relative(said.String())))
 		return outcome{}, fmt.Errorf("applying playbook %q: %w", p.options.Path, err)
 	}
-	return outcome{failed, record.passed}, nil
+	return outcome{failed, record.passed.list()}, nil
 }
 
 // errNoEvents: ansible ended well but did not say so to us.

@@ -51,7 +51,7 @@ type record struct {
 	noMitogen     error // it is asked for, and cannot be used
 	finished      bool
 	err           error
-	passed        []Passed
+	passed        notes
 	jobs          []event // async, joined
 	// neighbours each host read variables of
 	neighbours map[string][]string
@@ -133,7 +133,7 @@ func (r *record) take(e event) {
 			r.result(h, e)
 		}
 	case "passed":
-		r.pass(Passed{Host: e.Host, Task: oneLine(e.Task), Path: r.copy.relative(e.Path), What: oneLine(e.What)})
+		r.pass(Passed{Host: e.Host, Task: e.Task, Path: r.copy.relative(e.Path), What: e.What})
 	case "async", "joined":
 		r.jobs = append(r.jobs, e)
 	case "stats":

@@ -54,7 +54,7 @@ func TestRoleNamedByItsPath(t *testing.T) {
 {"event": "result", "host": "web1", "status": "failed", "task": "/w/repository/roles/a/roles/b : three", "path": "/w/repository/play.yml:3", "message": "it broke"}
 {"event": "stats", "stats": {"web1": {"failures": 1}}}
 `))
-	if got, want := r.passed[0].String(), `"roles/a/roles/b : one" (roles/a/roles/b/tasks/main.yml:2): reboot: so`; got != want {
+	if got, want := r.passed.all[0].String(), `"roles/a/roles/b : one" (roles/a/roles/b/tasks/main.yml:2): reboot: so`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	if got, want := r.jobs[0].Task, "roles/a/roles/b : two"; got != want {

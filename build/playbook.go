@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"fmt"
 	"io"
 
 	"vauban/ansible"
@@ -33,26 +34,49 @@ func playbookOptions(m *config.Master, stage config.Stage, revision ansible.Revi
 	}
 }
 
-// noticePassed lists what a stage left out because it wants a running machine:
-// each once, however many hosts it is about.
+// maxNotices bounds how many notices a stage gives about what it left out.
+const maxNotices = 100
+
+// noticePassed lists what a stage left out because it wants a running machine.
 func (r *Runner) noticePassed(ctx context.Context, stage config.Stage, passed []ansible.Passed) {
+	for _, n := range passedNotices(passed) {
+		r.notice(ctx, n.host, "%s: passed over: %s", stage.Raw, n.text)
+	}
+}
+
+type passedNotice struct{ host, text string }
+
+// passedNotices says each thing once, however many hosts it is about.
+func passedNotices(passed []ansible.Passed) (all []passedNotice) {
 	hosts := map[ansible.Passed][]string{}
 	var order []ansible.Passed
+	more := 0
 	for _, p := range passed {
 		host := p.Host
 		p.Host = ""
-		if hosts[p] == nil {
+		switch {
+		case p.More > 0:
+			more += p.More
+			continue
+		case hosts[p] == nil && len(order) == maxNotices:
+			more++
+			continue
+		case hosts[p] == nil:
 			order = append(order, p)
 		}
 		hosts[p] = append(hosts[p], host)
 	}
 	for _, p := range order {
-		if only := hosts[p]; len(only) == 1 {
-			r.notice(ctx, only[0], "%s: passed over: task %s", stage.Raw, p)
+		if on := hosts[p]; len(on) == 1 {
+			all = append(all, passedNotice{on[0], fmt.Sprintf("task %s", p)})
 		} else {
-			r.notice(ctx, "", "%s: passed over on %d hosts: task %s", stage.Raw, len(only), p)
+			all = append(all, passedNotice{"", fmt.Sprintf("task %s, on %d hosts", p, len(on))})
 		}
 	}
+	if more > 0 {
+		all = append(all, passedNotice{"", fmt.Sprintf("and %d more", more)})
+	}
+	return all
 }
 
 // hostLog names the log of a host, or of the master itself.

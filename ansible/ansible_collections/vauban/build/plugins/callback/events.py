@@ -23,7 +23,7 @@ from ansible.vars.manager import VariableManager
 
 from ansible_collections.vauban.build.plugins.plugin_utils import alone, facts, guard, mitogen, ordinary, passwords, run as vauban
 
-MAX_NOTES = 1 << 20
+MAX_NOTES = 1 << 20  # of a container, in bytes: anything in it can write some
 
 
 class CallbackModule(CallbackBase):
@@ -166,10 +166,11 @@ class CallbackModule(CallbackBase):
         if not container:
             return
         with open(container['passed'], 'rb') as file:
-            file.seek(self._read.get(host, 0))
-            notes = file.read(MAX_NOTES)
+            read = self._read.get(host, 0)
+            file.seek(read)
+            notes = file.read(MAX_NOTES - read)
             notes = notes[:notes.rfind(b'\n') + 1]
-            self._read[host] = self._read.get(host, 0) + len(notes)
+            self._read[host] = read + len(notes)
         for note in notes.decode(errors='replace').splitlines():
             uuid, _, what = note.partition('\t')
             culprit = self._tasks.get(uuid, task)
