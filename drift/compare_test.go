@@ -184,12 +184,6 @@ func TestParseSource(t *testing.T) {
 	}
 }
 
-func TestPrintable(t *testing.T) {
-	if got := Printable("a\x1b]0;b\x07\u009bä\n\t"); got != "a?]0;b??ä\n\t" {
-		t.Errorf("%q", got)
-	}
-}
-
 func FuzzCompare(f *testing.F) {
 	f.Add(tarOf(f, entry{Header: tar.Header{Name: "./etc/motd"}, content: "x"}, entry{Header: tar.Header{Name: "w", Typeflag: tar.TypeChar}}))
 	root := rootOf(f, map[string]string{"etc/motd": "old\n"})

@@ -115,7 +115,7 @@ func (s Source) run(ctx context.Context, script string, tolerated int) (_ io.Rea
 		if cmd.ProcessState.ExitCode() == tolerated {
 			return nil
 		}
-		return fmt.Errorf("running %s: %w: %s", args[0], err, Printable(said.String()))
+		return fmt.Errorf("running %s: %w: %s", args[0], err, said.String())
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("starting %s: %w", args[0], err), os.RemoveAll(dir))
@@ -161,13 +161,3 @@ type output struct {
 
 // Close ends the program if it still runs.
 func (o *output) Close() error { return errors.Join(o.Output.Close(), os.RemoveAll(o.dir)) }
-
-// Printable replaces what would steer a terminal.
-func Printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' || r >= ' ' && r != 0x7f && !(r >= 0x80 && r < 0xa0) {
-			return r
-		}
-		return '?'
-	}, text)
-}

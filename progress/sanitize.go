@@ -10,7 +10,16 @@ import (
 // Sanitize takes out of a text what a terminal would obey: escape sequences,
 // control characters, and the marks that turn the direction of writing. Line
 // ends stay; a tab becomes a space, a carriage return a line end.
-func Sanitize(text string) string {
+func Sanitize(text string) string { return sanitize(text, ' ') }
+
+// Printable is [Sanitize] with tabs as they are, for what is printed as it is.
+func Printable(text string) string { return sanitize(text, '\t') }
+
+// PrintableLine is [Printable] of a text that must not begin another line: the
+// name of a file can hold line ends, with what looks like output of ours.
+func PrintableLine(text string) string { return strings.ReplaceAll(Printable(text), "\n", "?") }
+
+func sanitize(text string, tab rune) string {
 	if plain(text) {
 		return text
 	}
@@ -27,7 +36,7 @@ func Sanitize(text string) string {
 		case c == '\n':
 			return c
 		case c == '\t':
-			return ' '
+			return tab
 		case unicode.IsControl(c), unicode.Is(unicode.Bidi_Control, c), c == '\u2028', c == '\u2029':
 			return -1
 		}

@@ -20,6 +20,7 @@ import (
 	"vauban/drift"
 	"vauban/internal/beneath"
 	"vauban/layers"
+	"vauban/progress"
 )
 
 // maxText is the size in bytes above which a file is not compared by lines.
@@ -181,7 +182,7 @@ func printChanges(out io.Writer, format string, all []change) error {
 		return printJSON(out, all)
 	}
 	for _, c := range all {
-		if _, err := fmt.Fprintln(out, strings.TrimRight(fmt.Sprintf("%-8s %s %s", c.Kind, c.Path, c.Mode), " ")); err != nil {
+		if _, err := fmt.Fprintln(out, progress.PrintableLine(strings.TrimRight(fmt.Sprintf("%-8s %s %s", c.Kind, c.Path, c.Mode), " "))); err != nil {
 			return err
 		}
 		io.WriteString(out, c.Diff)

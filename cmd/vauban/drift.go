@@ -22,6 +22,7 @@ import (
 	"vauban/internal/beneath"
 	"vauban/internal/durable"
 	"vauban/layers"
+	"vauban/progress"
 )
 
 type driftFlags struct {
@@ -201,7 +202,7 @@ func (s *session) compareRelease(ctx context.Context, source drift.Source, times
 	var booted struct{ Rootfs string }
 	if json.Unmarshal(text, &booted) == nil && !slices.Contains(strings.Split(booted.Rootfs, "/"), timestamp) {
 		s.log.Warn("the machine booted another release than the current one: some of what differs is not its doing",
-			"machine", drift.Printable(booted.Rootfs), "current", timestamp)
+			"machine", booted.Rootfs, "current", timestamp)
 	}
 }
 
@@ -235,11 +236,11 @@ func printDrift(out io.Writer, format string, all []drift.Change) error {
 		if c.From != "" {
 			line += " (was " + c.From + ")"
 		}
-		if _, err := fmt.Fprintln(out, strings.ReplaceAll(drift.Printable(line), "\n", "?")); err != nil {
+		if _, err := fmt.Fprintln(out, progress.PrintableLine(line)); err != nil {
 			return err
 		}
 		if c.Diff != "" {
-			io.WriteString(out, drift.Printable(c.Diff))
+			io.WriteString(out, c.Diff)
 		}
 	}
 	return nil

@@ -98,7 +98,7 @@ machine-id that the vault keeps for it.`,
 				if err := identities.Read(ctx, f.host); err != nil {
 					return err
 				}
-				return f.conffs(ctx, s, master, host, identities, cmd.OutOrStdout())
+				return f.conffs(ctx, s, master, host, identities, unprinted(cmd))
 			})
 		},
 	}

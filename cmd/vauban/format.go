@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -48,10 +50,30 @@ func outputFlag(cmd *cobra.Command, format *formatFlag, formats ...string) {
 
 // printJSON writes v as an indented document.
 func printJSON(out io.Writer, v any) error {
-	encoder := json.NewEncoder(out)
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false)
-	return encoder.Encode(v)
+	if err := encoder.Encode(v); err != nil {
+		return err
+	}
+	_, err := io.WriteString(out, escapeControls(text.String()))
+	return err
+}
+
+// escapeControls escapes in a JSON document what [json] leaves as it is and a
+// terminal would obey: DEL, the control characters after it, and those that
+// turn the direction of writing. They can only be in strings.
+func escapeControls(text string) string {
+	var escaped strings.Builder
+	for _, c := range text {
+		if c != '\n' && (unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c)) {
+			fmt.Fprintf(&escaped, "\\u%04x", c)
+		} else {
+			escaped.WriteRune(c)
+		}
+	}
+	return escaped.String()
 }
 
 // splitTag splits NAME[:TAG] or NAME@DIGEST; the tag is latest when there is

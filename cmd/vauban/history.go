@@ -13,6 +13,7 @@ import (
 
 	"vauban/build"
 	"vauban/drift"
+	"vauban/progress"
 )
 
 func newHistory(a *app) *cobra.Command {
@@ -110,15 +111,19 @@ func (s *session) remoteHistory(ctx context.Context, subject string) (h build.Hi
 // them itself.
 func printHistory(out io.Writer, h build.History) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "base %s of %s\n", h.ISO, h.Date)
+	line := func(format string, args ...any) {
+		b.WriteString(progress.PrintableLine(fmt.Sprintf(format, args...)) + "\n")
+	}
+	line("base %s of %s", h.ISO, h.Date)
 	for i, s := range h.Stages {
-		fmt.Fprintf(&b, "\n%s %s as %s on %s\n", s.Date, s.Playbook, s.Hostname, s.Source)
+		b.WriteString("\n")
+		line("%s %s as %s on %s", s.Date, s.Playbook, s.Hostname, s.Source)
 		if s.GitSHA1 != "" {
-			fmt.Fprintf(&b, "    commit %s of branch %s\n", s.GitSHA1, s.GitBranch)
+			line("    commit %s of branch %s", s.GitSHA1, s.GitBranch)
 		}
 		if i < len(h.Packages) && h.Packages[i].Playbook == s.Playbook && h.Packages[i].Hostname == s.Hostname {
-			for line := range strings.Lines(h.Packages[i].Packages) {
-				fmt.Fprintf(&b, "    %s\n", strings.TrimSuffix(line, "\n"))
+			for change := range strings.Lines(h.Packages[i].Packages) {
+				line("    %s", strings.TrimSuffix(change, "\n"))
 			}
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"vauban/layers/daemon"
+	"vauban/progress"
 )
 
 // version is set by the Makefile.
@@ -54,6 +55,7 @@ func run(args []string) int {
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetErr(stderr)
+	root.SetOut(&printed{w: os.Stdout})
 	err := root.ExecuteContext(ctx)
 	switch {
 	case err == nil:
@@ -66,10 +68,10 @@ func run(args []string) int {
 	}
 	var usage *usageError
 	if errors.As(err, &usage) {
-		fmt.Fprintln(stderr, usage.Error())
+		fmt.Fprintln(stderr, progress.Printable(usage.Error()))
 		return exitUsage
 	}
-	fmt.Fprintln(stderr, "vauban:", permitted(err))
+	fmt.Fprintln(stderr, "vauban:", progress.Printable(permitted(err).Error()))
 	return exitFailed
 }
 

@@ -32,7 +32,7 @@ It sees what a playbook would see. Nothing that it changes is kept.`,
   vauban shell master-12-web/web01 -- cat /etc/hostname`,
 		Args: arguments(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			step := terminal{args: args[1:], in: cmd.InOrStdin(), out: cmd.OutOrStdout(), err: cmd.ErrOrStderr()}
+			step := terminal{args: args[1:], in: cmd.InOrStdin(), out: unprinted(cmd), err: cmd.ErrOrStderr()}
 			if len(step.args) == 0 {
 				step.args = []string{"/bin/sh", "-c", `command -v bash >/dev/null && exec bash -l; exec sh -l`}
 			}

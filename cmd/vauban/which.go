@@ -11,6 +11,7 @@ import (
 
 	"vauban/build"
 	"vauban/layers"
+	"vauban/progress"
 )
 
 // writer is what wrote a path, for printing.
@@ -65,7 +66,7 @@ func (w writer) print(out io.Writer) error {
 	if w.Deleted {
 		verb = "deleted"
 	}
-	if _, err := fmt.Fprintf(out, "%s was %s in layer %d by %s\n", w.Path, verb, w.Layer, w.By); err != nil {
+	if _, err := fmt.Fprintln(out, progress.PrintableLine(fmt.Sprintf("%s was %s in layer %d by %s", w.Path, verb, w.Layer, w.By))); err != nil {
 		return err
 	}
 	for _, line := range []struct{ name, value string }{
@@ -73,7 +74,7 @@ func (w writer) print(out io.Writer) error {
 		{"images", strings.Join(w.Images, " ")}, {"layer", w.Digest},
 	} {
 		if line.value != "" {
-			fmt.Fprintf(out, "  %-7s %s\n", line.name, line.value)
+			fmt.Fprintf(out, "  %-7s %s\n", line.name, progress.PrintableLine(line.value))
 		}
 	}
 	return nil
