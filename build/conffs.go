@@ -143,7 +143,7 @@ func checkLimit(limit string, of iter.Seq[selection]) error {
 // buildHosts builds one batch and keeps those of it that are wanted. A host
 // that failed has its reason.
 func (r *Runner) buildHosts(ctx context.Context, m *config.Master, master layers.Image, names, wanted []string) ([]host, error) {
-	if err := r.identities.ensure(ctx, names); err != nil {
+	if err := r.ensureIdentities(ctx, m, names); err != nil {
 		return nil, err
 	}
 	b := &batch{wanted: wanted, at: map[string]layers.Image{}, failed: map[string]error{}}

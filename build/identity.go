@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"io"
 	"maps"
@@ -31,6 +30,15 @@ type Identities struct {
 	committed  bool       // all that the store has; guarded by committing
 	mu         sync.Mutex
 	known      map[string]vault.Identity
+	wasEmpty   *bool // whether the store was; nil: not asked yet
+	// notice tells of a host's identity. Nil: not called.
+	notice func(host, text string)
+}
+
+func (i *Identities) warn(host, text string) {
+	if i.notice != nil {
+		i.notice(host, text)
+	}
 }
 
 // NewIdentities keeps identities in a store. It is nil when none is
@@ -61,8 +69,9 @@ func (i *Identities) Read(ctx context.Context, host string) error {
 
 // ensure reads the identities of hosts, creating what is missing: several at
 // once, as an RSA key takes a second. None is used before it is committed, by
-// another master of the run either.
-func (i *Identities) ensure(ctx context.Context, hosts []string) error {
+// another master of the run either. What the release that is served, nil for
+// none, gives a host of which the store has nothing is taken over.
+func (i *Identities) ensure(ctx context.Context, release *export.Published, hosts []string) error {
 	if i.store == nil {
 		return nil
 	}
@@ -73,7 +82,7 @@ func (i *Identities) ensure(ctx context.Context, hosts []string) error {
 	made.SetLimit(runtime.NumCPU())
 	for _, host := range hosts {
 		made.Go(func() error {
-			id, created, err := vault.Ensure(making, i.store, host)
+			id, created, err := vault.EnsureFrom(making, i.store, host, i.adopt(release, host))
 			if err != nil {
 				return fmt.Errorf("taking the identity of %q: %w", host, err)
 			}
@@ -113,8 +122,7 @@ func (i *Identities) machineID(host string) string {
 	if id, ok := i.get(host); ok {
 		return id.MachineID()
 	}
-	sum := sha256.Sum256([]byte("vauban machine-id\n" + host))
-	return fmt.Sprintf("%x", sum[:16])
+	return derivedMachineID(host)
 }
 
 // privateKeys are what of a host's identity must be in no image.
@@ -131,9 +139,9 @@ func (i *Identities) privateKeys(host string) (needles []scan.Needle) {
 	return needles
 }
 
-// ownIdentity names the identity that a master's root filesystem ships: that
+// OwnIdentity names the identity that a master's root filesystem ships: that
 // of a master without hosts, which is one machine. "" is none.
-func ownIdentity(m *config.Master) string {
+func OwnIdentity(m *config.Master) string {
 	if m.Conffs != "" {
 		return ""
 	}
@@ -143,7 +151,7 @@ func ownIdentity(m *config.Master) string {
 // RootfsFiles are those of the identity that ships in a master's root
 // filesystem, and in no image.
 func (i *Identities) RootfsFiles(m *config.Master) []export.RootfsFile {
-	id, ok := i.get(ownIdentity(m))
+	id, ok := i.get(OwnIdentity(m))
 	if !ok {
 		return nil
 	}
@@ -157,7 +165,7 @@ func (i *Identities) RootfsFiles(m *config.Master) []export.RootfsFile {
 
 // ReadMaster is Read for the identity that ships in a master's root filesystem.
 func (i *Identities) ReadMaster(ctx context.Context, m *config.Master) error {
-	if name := ownIdentity(m); name != "" {
+	if name := OwnIdentity(m); name != "" {
 		return i.Read(ctx, name)
 	}
 	return nil

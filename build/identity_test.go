@@ -23,7 +23,7 @@ func TestIdentitiesAreCommittedBeforeUse(t *testing.T) {
 	ensure := func(i *Identities, want error, calls ...bool) {
 		t.Helper()
 		asked = nil
-		if err := i.ensure(t.Context(), []string{"web01"}); !errors.Is(err, want) {
+		if err := i.ensure(t.Context(), nil, []string{"web01"}); !errors.Is(err, want) {
 			t.Errorf("error %v, want %v", err, want)
 		}
 		if len(asked) != len(calls) || len(calls) > 0 && asked[0] != calls[0] {

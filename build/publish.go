@@ -117,13 +117,15 @@ func (r *Runner) release(m *config.Master, p *parts) export.Release {
 		Hosts: p.allHosts, Some: r.Limit != "", RemoveHosts: r.RemoveHosts, Conffs: map[string]export.BuiltConffs{}}
 	if p.rootfs != "" {
 		release.Rootfs = &export.BuiltRootfs{Path: p.rootfs, Image: p.image.Digest(), Kernels: p.report.Kernels, Parameters: p.report.Parameters, Packing: p.packing}
+		_, release.Rootfs.Identity = r.identities.get(OwnIdentity(m))
 	}
 	if p.kernel != nil {
 		release.Kernel = &export.BuiltKernel{Version: p.kernel.version, Vmlinuz: p.kernel.vmlinuz, Initramfs: p.kernel.initramfs}
 	}
 	for _, h := range p.hosts {
 		if h.err == nil {
-			release.Conffs[h.name] = export.BuiltConffs{Path: h.file, Image: h.image, Master: p.image.Digest()}
+			_, fromVault := r.identities.get(h.name)
+			release.Conffs[h.name] = export.BuiltConffs{Path: h.file, Image: h.image, Master: p.image.Digest(), Identity: fromVault}
 		} else {
 			release.Failed = append(release.Failed, h.name)
 		}

@@ -20,12 +20,12 @@ func TestReleaseOfARun(t *testing.T) {
 	img := layers.Image{}
 	failed := errors.New("failed")
 	p := &parts{image: &img, allHosts: []string{"h1", "h2", "h3"}, hosts: []host{{name: "h1", file: "f"}, {name: "h2", err: failed}}}
-	r := &Runner{Options: Options{Limit: "h1,h2", RemoveHosts: true, Version: "test"}, Tag: "tag"}
+	r := &Runner{Options: Options{Limit: "h1,h2", RemoveHosts: true, Version: "test"}, Tag: "tag", identities: NewIdentities(nil, nil)}
 	got := r.release(&config.Master{Name: "web"}, p)
 	if !got.Some || !got.RemoveHosts || !cmp.Equal(got.Failed, []string{"h2"}) || len(got.Conffs) != 1 || !cmp.Equal(got.Hosts, p.allHosts) {
 		t.Errorf("got %+v", got)
 	}
-	if (&Runner{}).release(&config.Master{}, &parts{}).Some {
+	if (&Runner{identities: NewIdentities(nil, nil)}).release(&config.Master{}, &parts{}).Some {
 		t.Error("all hosts were asked for")
 	}
 }

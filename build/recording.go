@@ -183,7 +183,7 @@ func rootfsInputs(cfg *config.Config, m *config.Master, identities bool) (ansibl
 	}
 	inputs := ansible.Inputs{}
 	inputs.Add("export, its list or vauban's own", packing.Digest())
-	inputs.Add(vaultInput, identities && ownIdentity(m) != "")
+	inputs.Add(vaultInput, identities && OwnIdentity(m) != "")
 	return inputs, nil
 }
 

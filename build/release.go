@@ -71,8 +71,8 @@ func (r *Runner) makeSquashfs(ctx context.Context, m *config.Master) (string, er
 	if err != nil {
 		return "", err
 	}
-	if name := ownIdentity(m); name != "" {
-		if err := r.identities.ensure(ctx, []string{name}); err != nil {
+	if name := OwnIdentity(m); name != "" {
+		if err := r.identities.ensure(ctx, nil, []string{name}); err != nil {
 			return "", err
 		}
 	}

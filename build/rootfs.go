@@ -225,6 +225,9 @@ func (r *Runner) check(ctx context.Context, p *Plan) error {
 	if err := checkLimit(r.Limit, maps.Values(r.selected)); err != nil {
 		return err
 	}
+	if err := r.checkIdentities(ctx, p); err != nil {
+		return err
+	}
 	return r.checkResults(ctx, p)
 }
 

@@ -31,6 +31,11 @@ type Options struct {
 	// Identities keeps the hosts' SSH keys and machine-ids. Nil: hosts make
 	// their keys when they boot.
 	Identities vault.Store
+	// VaultHosts names the hosts that have an identity in a vault which is not
+	// open, as Identities is nil. Nil: there is no such vault.
+	VaultHosts func(context.Context) ([]string, error)
+	// NoIdentities builds hosts without the identities that they have.
+	NoIdentities bool
 	// CommitIdentities is called before anything is built with identities, and
 	// again when the run has created some. Nil: they stay where they are.
 	CommitIdentities func(ctx context.Context, created bool) error
@@ -106,6 +111,7 @@ type Runner struct {
 func NewRunner(ctx context.Context, o Options, p *Plan) (*Runner, error) {
 	r := &Runner{Options: o, plan: p, images: map[string]layers.Image{}, parts: map[*config.Master]*parts{}, claimed: map[string]string{}, selected: map[*config.Master]selection{},
 		identities: NewIdentities(o.Identities, o.CommitIdentities)}
+	r.identities.notice = func(host, text string) { r.notice(ctx, host, "%s", text) }
 	own := ownCapacity()
 	if r.Batch <= 0 {
 		r.Batch = own.batch()

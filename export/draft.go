@@ -54,6 +54,8 @@ type BuiltRootfs struct {
 	// Parameters are those of the RootfsReport that a boot entry may hold.
 	Parameters []string
 	Packing    digest.Digest // of the RootfsOptions
+	// Identity is set when it holds SSH keys and a machine-id of a vault.
+	Identity bool
 }
 
 // A BuiltConffs is what Conffs made for one host.
@@ -61,6 +63,8 @@ type BuiltConffs struct {
 	Path   string
 	Image  digest.Digest // of the host's image
 	Master digest.Digest // of the master's image it was cut on
+	// Identity is as in a BuiltRootfs.
+	Identity bool
 }
 
 // check refuses what no release can be made of, before a tree is touched.
@@ -241,7 +245,7 @@ func (d *draft) add(r Release) (err error) {
 		}
 	}
 	if b := r.Rootfs; b != nil {
-		d.Rootfs = RootfsEntry{Image: b.Image, Kernels: b.Kernels, Parameters: b.Parameters, Packing: b.Packing, Built: r.Timestamp}
+		d.Rootfs = RootfsEntry{Image: b.Image, Kernels: b.Kernels, Parameters: b.Parameters, Packing: b.Packing, Built: r.Timestamp, Identity: identity(b.Identity)}
 		if d.Rootfs.File, err = d.file(b.Path, rootfsName); err != nil {
 			return err
 		}
@@ -251,7 +255,7 @@ func (d *draft) add(r Release) (err error) {
 		if err != nil {
 			return err
 		}
-		entry := ConffsEntry{Image: b.Image, Master: b.Master, Built: r.Timestamp}
+		entry := ConffsEntry{Image: b.Image, Master: b.Master, Built: r.Timestamp, Identity: identity(b.Identity)}
 		if entry.File, err = d.file(b.Path, name); err != nil {
 			return fmt.Errorf("conffs of %q: %w", host, err)
 		}

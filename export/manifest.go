@@ -55,6 +55,24 @@ type RootfsEntry struct {
 	Built string `json:"built,omitempty"`
 	// Packing is the RootfsOptions' Digest.
 	Packing digest.Digest `json:"packing,omitempty"`
+	// Identity is as in a ConffsEntry.
+	Identity Identity `json:"identity,omitempty"`
+}
+
+// Identity says where the SSH host keys and the machine-id in a file are from.
+type Identity string
+
+// "" is unknown: a release of before this was noted.
+const (
+	FromVault  Identity = "vault"
+	NoIdentity Identity = "none" // no keys, and a machine-id made of the host's name
+)
+
+func identity(fromVault bool) Identity {
+	if fromVault {
+		return FromVault
+	}
+	return NoIdentity
 }
 
 // built is when the run began that made the rootfs, as far as is known.
@@ -67,6 +85,8 @@ type ConffsEntry struct {
 	Master digest.Digest `json:"master"` // of the master's image it was cut on
 	// Built is as in a RootfsEntry.
 	Built string `json:"built,omitempty"`
+	// Identity tells whether the host has one of a vault.
+	Identity Identity `json:"identity,omitempty"`
 }
 
 // files returns all files of the release, sorted by name.

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -201,6 +202,48 @@ func (id Identity) complete(ctx context.Context, host string) (Identity, error) 
 		c.keys[t] = pairs[i]
 	}
 	return Identity{content: &c}, errors.Join(errs[:]...)
+}
+
+// with adds what other has and id lacks.
+func (id Identity) with(other Identity) Identity {
+	c := id.get()
+	c.machineID = cmp.Or(c.machineID, other.MachineID())
+	keys := maps.Clone(other.get().keys)
+	if keys == nil {
+		keys = map[KeyType]keyPair{}
+	}
+	maps.Copy(keys, c.keys)
+	c.keys = keys
+	return Identity{content: &c}
+}
+
+// FromFiles reads an identity from files of a machine, by the paths of
+// [FilePaths]. Parts that cannot be used, such as a weak key, are left out.
+func FromFiles(files map[string][]byte) Identity {
+	c := content{keys: map[KeyType]keyPair{}}
+	text := func(part string) string {
+		path, _ := partPath(part)
+		return string(files[path])
+	}
+	if id := strings.TrimSpace(text(machineIDPart)); checkMachineID(id) == nil {
+		c.machineID = id
+	}
+	for _, t := range keyTypes {
+		pair, err := parsePair(t, text(string(t)), text(string(t)+".pub"))
+		if err == nil && pair.verify() == nil {
+			c.keys[t] = pair
+		}
+	}
+	return Identity{content: &c}
+}
+
+// FilePaths are those of the files that make an identity, relative to a root.
+func FilePaths() (paths []string) {
+	for _, name := range partNames() {
+		path, _ := partPath(name)
+		paths = append(paths, path)
+	}
+	return paths
 }
 
 func (id Identity) withoutKeys() Identity {

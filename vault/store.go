@@ -36,6 +36,13 @@ const maxConflicts = 10
 // creating what was missing; created says whether anything was. Runs that do
 // this for one host at the same time, here or elsewhere, get the same identity.
 func Ensure(ctx context.Context, store Store, host string) (id Identity, created bool, err error) {
+	return EnsureFrom(ctx, store, host, nil)
+}
+
+// EnsureFrom is Ensure for a host that may have an identity already which the
+// store lacks: deployed gives it, as far as it is known, and is called when the
+// store has nothing of the host. Nil: not called.
+func EnsureFrom(ctx context.Context, store Store, host string, deployed func(context.Context) (Identity, error)) (id Identity, created bool, err error) {
 	for range maxConflicts {
 		id, err = store.Get(ctx, host)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -43,6 +50,13 @@ func Ensure(ctx context.Context, store Store, host string) (id Identity, created
 		}
 		if len(id.Missing()) == 0 {
 			return id, created, Verify(id)
+		}
+		if err != nil && deployed != nil {
+			known, err := deployed(ctx)
+			if err != nil {
+				return Identity{}, false, err
+			}
+			id = id.with(known)
 		}
 		if id, err = id.complete(ctx, host); err != nil {
 			return Identity{}, false, err

@@ -18,6 +18,7 @@ import (
 	"vauban/build"
 	"vauban/config"
 	"vauban/progress"
+	"vauban/vault"
 )
 
 // buildFlags are what `build` and `plan` ask for.
@@ -31,6 +32,7 @@ type buildFlags struct {
 	noPush, noPublish bool
 	commitVault       bool
 	removeHosts       bool
+	noIdentities      bool
 	timeout           time.Duration
 	given             map[string]string // see build.Options
 	report            reportFlags
@@ -83,6 +85,7 @@ func (f *buildFlags) running(cmd *cobra.Command) {
 	flags.BoolVar(&f.keepGoing, "keep-going", false, "publish although some hosts failed; they keep their previous conffs; the exit code is 1 all the same")
 	strictFlag(cmd, &f.strict)
 	flags.BoolVar(&f.removeHosts, "remove-hosts", false, "remove hosts from the release that the inventory no longer has (default: report them, and remove them in the next run)")
+	flags.BoolVar(&f.noIdentities, "no-identities", false, "build hosts without the SSH keys and machine-ids of a vault, also those that have them now")
 	flags.BoolVar(&f.commitVault, "commit-vault", false, "commit and push the host identities that were created")
 	flags.DurationVar(&f.timeout, "timeout", 2*time.Hour, "time limit of a stage")
 }
@@ -359,9 +362,11 @@ func (a *app) withRunner(ctx context.Context, log *slog.Logger, cfg *config.Conf
 		return err
 	}
 	defer func() { err = errors.Join(err, images.Close()) }()
-	identities, err := openVault(cfg, s)
-	if err != nil {
-		return err
+	var identities vault.Store
+	if !f.noIdentities {
+		if identities, err = openVault(cfg, s); err != nil {
+			return err
+		}
 	}
 	if identities == nil {
 		log.Info("no vault is set up: hosts make their SSH keys at each boot", "settings", "VAULTED_SSHD_KEYS_KEY or VAULT_ENGINE")
@@ -381,7 +386,7 @@ func (a *app) withRunner(ctx context.Context, log *slog.Logger, cfg *config.Conf
 		}
 	}
 	r, err := build.NewRunner(ctx, build.Options{
-		Config: cfg, Settings: s, Engine: engine, Registry: images, Repository: repository, Identities: identities, CommitIdentities: commit,
+		Config: cfg, Settings: s, Engine: engine, Registry: images, Repository: repository, Identities: identities, CommitIdentities: commit, NoIdentities: f.noIdentities, VaultHosts: vault.NewLocal(vaultDir(cfg), "").List,
 		StateDir: stateDir, LogLinks: filepath.Join(os.TempDir(), "vauban-logs"), Version: version, Branch: f.branch, Limit: f.limit, On: f.on, IfStale: f.ifStale, Given: f.given,
 		Batch: f.batch, Jobs: f.jobs, KeepGoing: f.keepGoing, Strict: f.strict, RemoveHosts: f.removeHosts, NoPush: f.noPush, NoPublish: f.noPublish,
 		Timeout: f.timeout, Progress: reporter, Log: log,

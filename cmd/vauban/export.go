@@ -19,6 +19,7 @@ import (
 // exportFlags are what the exports ask for.
 type exportFlags struct {
 	out, host, on string
+	noIdentities  bool
 }
 
 func newExport(a *app) *cobra.Command {
@@ -50,7 +51,7 @@ keys and the machine-id that the vault keeps for a master without hosts.`,
 				if err != nil {
 					return err
 				}
-				identities, err := s.identities()
+				identities, err := s.identitiesOf(ctx, m, "", f.noIdentities)
 				if err != nil {
 					return err
 				}
@@ -91,7 +92,7 @@ machine-id that the vault keeps for it.`,
 				if err != nil {
 					return err
 				}
-				identities, err := s.identities()
+				identities, err := s.identitiesOf(ctx, m, f.host, f.noIdentities)
 				if err != nil {
 					return err
 				}
@@ -109,6 +110,7 @@ machine-id that the vault keeps for it.`,
 
 func (f *exportFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&f.out, "out", "o", "", "the file to write; - is standard output, for conffs")
+	cmd.Flags().BoolVar(&f.noIdentities, "no-identities", false, "write it without the SSH keys and the machine-id of a vault")
 	cmd.Flags().StringVar(&f.on, "on", "", "take the master image with this tag, e.g. latest (default: the current release's)")
 }
 

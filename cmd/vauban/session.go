@@ -17,6 +17,7 @@ import (
 	"vauban/layers"
 	"vauban/layers/diff"
 	"vauban/registry"
+	"vauban/vault"
 )
 
 // session is what commands about images and releases work with.
@@ -105,10 +106,28 @@ func (s *session) master(name string) (*config.Master, error) {
 	return master, nil
 }
 
-// identities are what the vault keeps of hosts.
-func (s *session) identities() (*build.Identities, error) {
+// identitiesOf are those in the vault, for a file of a host, or of a master
+// itself where host is empty. One that has an identity is not written without
+// it, unless that is asked for.
+func (s *session) identitiesOf(ctx context.Context, m *config.Master, host string, without bool) (*build.Identities, error) {
+	if without {
+		return build.NewIdentities(nil, nil), nil
+	}
 	store, err := openVault(s.cfg, s.settings)
-	return build.NewIdentities(store, nil), err
+	if err != nil || store != nil {
+		return build.NewIdentities(store, nil), err
+	}
+	kept, err := vault.NewLocal(vaultDir(s.cfg), "").List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if host == "" {
+		host = build.OwnIdentity(m)
+	}
+	if host == "" {
+		return build.NewIdentities(nil, nil), nil
+	}
+	return build.NewIdentities(nil, nil), build.CheckWithoutVault(ctx, s.tree(), nil, m, []string{host}, kept)
 }
 
 // image is the one that a reference stands for, pulled when it is not here.

@@ -98,6 +98,12 @@ func (l stageLines) master(p *build.Plan, m *config.Master) []string {
 		if l.flags.commitVault {
 			line = append(line, "--commit-vault")
 		}
+		if l.flags.removeHosts {
+			line = append(line, "--remove-hosts")
+		}
+	}
+	if l.flags.noIdentities {
+		line = append(line, "--no-identities")
 	}
 	if l.flags.strict {
 		line = append(line, "--strict")
