@@ -11,6 +11,8 @@ import (
 
 	docker "github.com/fsouza/go-dockerclient"
 	"github.com/openshift/imagebuilder"
+
+	"vauban/internal/beneath"
 )
 
 // Run executes RUN.
@@ -82,6 +84,7 @@ func shellScript(run imagebuilder.Run) string {
 func (b *dockerBuild) writeScript(script string) (string, error) {
 	name := path.Join("/run", "vauban-run-"+rand.Text())
 	return name, b.container.Inside(func() error {
-		return os.WriteFile(name, []byte(script), 0o755)
+		_, err := beneath.Replace("/", name, []byte(script), 0o755)
+		return err
 	})
 }

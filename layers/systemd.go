@@ -225,6 +225,15 @@ func (c *Container) exited(wait time.Duration) bool {
 
 // consoleTail is the end of what process 1 printed.
 func (c *Container) consoleTail() string {
-	data, _ := os.ReadFile(filepath.Join(c.dir, "log"))
-	return lastLines(string(data), 5)
+	log, err := os.Open(filepath.Join(c.dir, "log"))
+	if err != nil {
+		return ""
+	}
+	defer log.Close()
+	end := make([]byte, 16<<10) // of what may be gigabytes
+	if info, err := log.Stat(); err == nil {
+		n, _ := log.ReadAt(end, max(0, info.Size()-int64(len(end))))
+		end = end[:n]
+	}
+	return lastLines(string(end), 5)
 }

@@ -1,9 +1,6 @@
 package layers
 
-import (
-	"os"
-	"path/filepath"
-)
+import "vauban/internal/beneath"
 
 // idleUnits make no sense in a build: they would take the terminal or the
 // network that the container has, keep time, write down what the kernel audits,
@@ -63,10 +60,7 @@ func adaptUnits() error {
 		files["/run/systemd/system/"+unit+".d/zz-vauban.conf"] = "[Unit]\nConditionPathExists=/run/vauban/never\n"
 	}
 	for path, content := range files {
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return err
-		}
-		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		if _, err := beneath.Replace("/", path, []byte(content), 0o644); err != nil {
 			return err
 		}
 	}
