@@ -19,6 +19,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 
+	"vauban/internal/gateway"
 	"vauban/layers/enter"
 )
 
@@ -42,6 +43,9 @@ type ContainerOptions struct {
 	// Systemd makes the image's systemd process 1, which starts the image's
 	// services. Not with HostNetwork.
 	Systemd bool
+	// Refused gets what of the builder the container tried to reach, when it
+	// ends, and how many more addresses that were. Nil: these are logged.
+	Refused func(container string, refused []Refusal, more int)
 	// AptLists fetches apt's package lists first when none are known.
 	AptLists bool
 }
@@ -57,9 +61,9 @@ type Container struct {
 	root    overlay
 
 	task    containerd.Task
-	init    *os.File // a pidfd of process 1
-	network *network
-	forward *forward // of apt's proxy; nil: none
+	init    *os.File         // a pidfd of process 1
+	network *gateway.Gateway // nil: the builder's own
+	forward *forward         // of apt's proxy; nil: none
 	cgroups []string
 	lent    []lentFile
 
@@ -192,13 +196,8 @@ func (c *Container) furnish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !c.options.HostNetwork {
-		if c.network, err = startNetwork(ctx, c.engine.tools.slirp, c.Pid()); err != nil {
-			return err
-		}
-		if err := c.allowMulticast(); err != nil {
-			return err
-		}
+	if err := c.connect(ctx); err != nil {
+		return err
 	}
 	if err := c.forwardProxy(); err != nil {
 		return err
@@ -247,7 +246,7 @@ func (c *Container) stop(ctx context.Context) error {
 	if err := c.destroyTask(ctx); err != nil {
 		return fmt.Errorf("stopping the container of %q: %w", c.Name(), err)
 	}
-	c.network.stop()
+	c.disconnect()
 	return errors.Join(c.forward.stop(), c.keepApt())
 }
 
@@ -269,7 +268,7 @@ func (c *Container) destroyTask(ctx context.Context) error {
 // was committed before.
 func (c *Container) remove(ctx context.Context) error {
 	errs := []error{c.destroyTask(ctx)}
-	c.network.stop()
+	c.disconnect()
 	if c.ownedCgroup != "" {
 		errs = append(errs, removeCgroup(ctx, c.ownedCgroup))
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/containerd/platforms"
 	"golang.org/x/sys/unix"
 
+	"vauban/internal/gateway"
 	"vauban/layers/daemon"
 )
 
@@ -55,6 +56,9 @@ type Options struct {
 	Version string
 	// Apt says how apt gets its packages inside.
 	Apt AptOptions
+	// Allow lists addresses of the builder that containers may reach. All
+	// others of it are refused.
+	Allow []Destination
 	// Log gets what happens. Nil discards it.
 	Log *slog.Logger
 }
@@ -73,6 +77,8 @@ type Engine struct {
 	entering *os.File // the program that enters containers, in memory
 	sysctls  func() ([]sysctl, error)
 	hostKeys func() ([]hostKey, error)
+	// allowed are the addresses of the builder that containers may reach.
+	allowed func() []gateway.Rule
 	// resolvConf is the builder's, for containers that share its network.
 	resolvConf []byte
 	volatile   bool
@@ -100,6 +106,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if e.tools, err = findTools(); err != nil {
 		return nil, err
 	}
+	e.allowed = sync.OnceValue(func() []gateway.Rule { return e.resolve(append(o.Allow, o.Apt.destinations()...)) })
 	if e.entering, err = sealEnterProgram(); err != nil {
 		return nil, err
 	}

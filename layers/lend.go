@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"vauban/internal/beneath"
+	"vauban/internal/gateway"
 )
 
 // maxLent bounds what is read of a file that is lent with additions. Lists of
@@ -43,7 +44,7 @@ func (c *Container) lendFiles(ctx context.Context) error {
 	if err := ship(ctx, "/etc/hostname", c.options.Name, 0o644); err != nil {
 		return err
 	}
-	resolv := []byte("nameserver " + nameserver + "\n")
+	resolv := []byte("nameserver " + gateway.Nameserver.String() + "\n")
 	if c.options.HostNetwork {
 		resolv = c.engine.resolvConf
 	}
