@@ -214,12 +214,27 @@ func (r *Runner) buildKernel(ctx context.Context, step *recipe, source layers.Im
 	return durable.Rename(next, dir)
 }
 
+// maxKernel bounds a kernel and an initramfs, which have some 10 and 100 MiB.
+const maxKernel = 2 << 30
+
 // copyOut reads a file of a container.
 func copyOut(ctx context.Context, c *layers.Container, from, to string) error {
+	var in *os.File
+	err := c.Inside(func() (err error) {
+		in, err = beneath.Open("/", from)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	defer in.Close()
 	out, err := os.Create(to)
 	if err != nil {
 		return err
 	}
-	err = c.Exec(ctx, layers.Process{Args: []string{"cat", "--", from}, Stdout: out, Stderr: io.Discard})
+	n, err := io.Copy(out, io.LimitReader(beneath.Reader(ctx, in), maxKernel+1))
+	if err == nil && n > maxKernel {
+		err = fmt.Errorf("%q is larger than %d MiB", from, maxKernel>>20)
+	}
 	return errors.Join(err, out.Sync(), out.Close())
 }

@@ -7,9 +7,8 @@ import (
 	"slices"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"vauban/internal/beneath"
+	"vauban/internal/hostile"
 )
 
 func TestParameters(t *testing.T) {
@@ -49,15 +48,22 @@ func TestParameters(t *testing.T) {
 	if got, err := parameters(t.Context(), root); len(got) > 0 || err != nil {
 		t.Errorf("through a link: got %q, error %v", got, err)
 	}
-	// nor does it wait for the writer of a pipe
-	pipe := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(pipe, "boot/grub"), 0o755); err != nil {
+}
+
+// TestHostileMenus reads what is not a menu and never ends or is the builder's.
+func TestHostileMenus(t *testing.T) {
+	top := t.TempDir()
+	secret := filepath.Join(top, "secret")
+	if err := os.WriteFile(secret, []byte(grubMenuMark+"\n"+grubParameters+" secret\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := unix.Mkfifo(filepath.Join(pipe, grubMenu), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := parameters(t.Context(), pipe); !errors.Is(err, beneath.ErrRefused) {
-		t.Errorf("of a pipe: got %q, error %v", got, err)
+	for _, k := range hostile.Kinds(secret) {
+		root := filepath.Join(top, k.Name)
+		if err := hostile.Plant(root, grubMenu, k); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := parameters(t.Context(), root); len(got) > 0 || errors.Is(err, beneath.ErrRefused) == k.Missing {
+			t.Errorf("%s: got %q, error %v", k.Name, got, err)
+		}
 	}
 }

@@ -15,9 +15,9 @@ import (
 	"vauban/drift"
 )
 
-// hostile is what an image can say, and files of it can be called: it would
+// nasty is what an image can say, and files of it can be called: it would
 // set the terminal's title, clear it, and show a line that is not ours.
-const hostile = "x\x1b]0;title\x07\x1b[2J\u009b31m\u202etxt\nvauban: all is well\r\x7f"
+const nasty = "x\x1b]0;title\x07\x1b[2J\u009b31m\u202etxt\nvauban: all is well\r\x7f"
 
 // obeyed finds what a terminal would obey.
 func obeyed(text string) int {
@@ -27,13 +27,13 @@ func obeyed(text string) int {
 }
 
 func TestNothingPrintedIsObeyed(t *testing.T) {
-	history := build.History{ISO: hostile, Date: hostile,
-		Stages:   []build.AppliedStage{{Date: hostile, Playbook: hostile, Hostname: hostile, Source: hostile, GitSHA1: hostile, GitBranch: hostile}},
-		Packages: []build.PackageChanges{{Playbook: hostile, Hostname: hostile, Packages: hostile}},
+	history := build.History{ISO: nasty, Date: nasty,
+		Stages:   []build.AppliedStage{{Date: nasty, Playbook: nasty, Hostname: nasty, Source: nasty, GitSHA1: nasty, GitBranch: nasty}},
+		Packages: []build.PackageChanges{{Playbook: nasty, Hostname: nasty, Packages: nasty}},
 	}
-	changes := []change{{Path: "/" + hostile, Kind: "added", Mode: "-rw", Diff: "+" + hostile + "\n"}}
-	drifted := []drift.Change{{Path: "/" + hostile, Kind: drift.Moved, From: hostile, Target: hostile, Diff: "+" + hostile}}
-	made := build.Made{Master: hostile, Host: hostile, Stage: hostile, Branch: hostile, Commit: hostile}
+	changes := []change{{Path: "/" + nasty, Kind: "added", Mode: "-rw", Diff: "+" + nasty + "\n"}}
+	drifted := []drift.Change{{Path: "/" + nasty, Kind: drift.Moved, From: nasty, Target: nasty, Diff: "+" + nasty}}
+	made := build.Made{Master: nasty, Host: nasty, Stage: nasty, Branch: nasty, Commit: nasty}
 	for name, print := range map[string]struct {
 		text  func(io.Writer) error
 		value any
@@ -43,7 +43,7 @@ func TestNothingPrintedIsObeyed(t *testing.T) {
 		"diff":    {func(w io.Writer) error { return printChanges(w, "text", changes) }, changes, 1},
 		"drift":   {func(w io.Writer) error { return printDrift(w, "text", drifted) }, drifted, 1},
 		"which": {func(w io.Writer) error {
-			return writer{Path: hostile, By: hostile, Images: []string{hostile}, Made: made}.print(w)
+			return writer{Path: nasty, By: nasty, Images: []string{nasty}, Made: made}.print(w)
 		}, made, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -91,7 +91,7 @@ func TestPrintedInPieces(t *testing.T) {
 // TestCommandsPrint runs the command line on a root that holds hostile files.
 func TestCommandsPrint(t *testing.T) {
 	root := t.TempDir()
-	quoted, err := json.Marshal(hostile)
+	quoted, err := json.Marshal(nasty)
 	if err != nil {
 		t.Fatal(err)
 	}

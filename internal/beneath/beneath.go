@@ -121,6 +121,16 @@ func (r *Root) OpenDir(name string) (*os.File, error) {
 	return r.resolve(name, unix.O_RDONLY|unix.O_DIRECTORY)
 }
 
+// Open opens a regular file beneath the root at dir. See [Root.Open].
+func Open(dir, name string) (*os.File, error) {
+	r, err := OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return r.Open(name)
+}
+
 // Stat describes what is at a name beneath the root at dir. See [Root.Stat].
 func Stat(dir, name string) (fs.FileInfo, error) {
 	r, err := OpenRoot(dir)

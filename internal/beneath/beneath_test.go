@@ -3,9 +3,7 @@ package beneath
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"vauban/internal/hostile"
 )
 
 // plain files of an image that the hostile ones stand in for.
@@ -21,92 +21,31 @@ var names = []string{
 	"var/lib/dpkg/status", "etc/apt/sources.list", "boot/grub/grub.cfg", "etc/default/grub",
 }
 
-// hostile are things that an image can have in the place of a file, and what
-// the error says.
-var hostile = map[string]struct {
-	make func(t *testing.T, path string) error
-	says string
-}{
-	"block device": {node(unix.S_IFBLK, 7, 250), "is a block device, not a regular file"},
-	"memory":       {node(unix.S_IFCHR, 1, 5), "is a character device, not a regular file"},
-	"null":         {node(unix.S_IFCHR, 1, 3), "is a character device, not a regular file"},
-	"pipe":         {node(unix.S_IFIFO, 0, 0), "is a named pipe, not a regular file"},
-	"socket":       {socket, "is a socket, not a regular file"},
-	"directory":    {func(_ *testing.T, path string) error { return os.Mkdir(path, 0o755) }, "is a directory, not a regular file"},
-	"sparse file":  {sparse, "is larger than 1048576 bytes, the most that is read"},
-	"loop":         {loop, "is a loop of links, or a link of /proc"},
-	"link to zero": {link("/dev/zero"), "no such file"}, // the image has no /dev
-	"link out":     {link("../../../../../../../../../../secret"), "no such file"},
-	"link to own":  {link("/fifo"), "is a named pipe, not a regular file"},
-}
-
-func node(kind uint32, major, minor uint32) func(*testing.T, string) error {
-	return func(_ *testing.T, path string) error {
-		return unix.Mknod(path, kind|0o666, int(unix.Mkdev(major, minor)))
-	}
-}
-
-func link(target string) func(*testing.T, string) error {
-	return func(_ *testing.T, path string) error { return os.Symlink(target, path) }
-}
-
-func loop(_ *testing.T, path string) error { return os.Symlink(filepath.Base(path), path) }
-
-func socket(t *testing.T, path string) error {
-	// The name of a socket may be 108 bytes long at most.
-	dir, err := os.OpenFile(filepath.Dir(path), unix.O_PATH|unix.O_DIRECTORY, 0)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(path))})
-	if err != nil {
-		return err
-	}
-	l.SetUnlinkOnClose(false)
-	return l.Close()
-}
-
-func sparse(_ *testing.T, path string) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Truncate(10<<30), f.Close())
-}
-
-// TestHostile reads each name, and each way of making it hostile.
+// TestHostile reads each name in each way of making it hostile.
 func TestHostile(t *testing.T) {
 	top := t.TempDir()
-	if err := os.WriteFile(filepath.Join(top, "secret"), []byte("the builder's"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	write(t, top, "secret", hostile.Secret)
 	tried := 0
-	for kind, h := range hostile {
-		root := filepath.Join(top, strings.ReplaceAll(kind, " ", "-"))
+	kinds := hostile.Kinds(filepath.Join(top, "secret"))
+	for _, k := range kinds {
+		root := filepath.Join(top, k.Name)
 		for _, name := range names {
-			path := filepath.Join(root, name)
-			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), h.make(t, path)); err != nil {
-				t.Fatalf("%s at %s: %v", kind, name, err)
+			if err := hostile.Plant(root, name, k); err != nil {
+				t.Fatal(err)
 			}
-		}
-		if err := unix.Mkfifo(filepath.Join(root, "fifo"), 0o666); err != nil {
-			t.Fatal(err)
-		}
-		for _, name := range names {
 			tried++
 			content, err := ReadFile(t.Context(), root, name, 1<<20)
 			if err == nil {
-				t.Errorf("%s at %s: it was read, %d bytes", kind, name, len(content))
-			} else if !strings.Contains(err.Error(), h.says) || !strings.Contains(err.Error(), name) {
-				t.Errorf("%s at %s: %q does not say %q", kind, name, err, h.says)
+				t.Errorf("%s at %s: it was read, %d bytes", k.Name, name, len(content))
+			} else if !strings.Contains(err.Error(), k.Says) || !strings.Contains(err.Error(), name) {
+				t.Errorf("%s at %s: %q does not say %q", k.Name, name, err, k.Says)
 			}
-			if !errors.Is(err, ErrRefused) && !errors.Is(err, fs.ErrNotExist) {
-				t.Errorf("%s at %s: %v is of no kind", kind, name, err)
+			if errors.Is(err, ErrRefused) == k.Missing || errors.Is(err, fs.ErrNotExist) != k.Missing {
+				t.Errorf("%s at %s: %v is of another kind", k.Name, name, err)
 			}
 		}
 	}
-	t.Logf("hostile files: %d kinds, %d reads, none read", len(hostile), tried)
+	t.Logf("hostile files: %d kinds, %d reads", len(kinds), tried)
 }
 
 func TestLinks(t *testing.T) {
@@ -127,7 +66,7 @@ func TestLinks(t *testing.T) {
 			t.Errorf("%s: %q, %v", name, content, err)
 		}
 	}
-	r := open(t, root)
+	r := opened(t, root)
 	if info, err := r.Lstat("etc/absolute"); err != nil || info.Mode().Type() != fs.ModeSymlink {
 		t.Errorf("Lstat: %v, %v", info, err)
 	}
@@ -178,7 +117,7 @@ func TestDirectories(t *testing.T) {
 	if err := unix.Mkfifo(filepath.Join(root, "var/fifo"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	r := open(t, root)
+	r := opened(t, root)
 	for pattern, want := range map[string][]string{
 		"/etc/*.list":      {"/etc/a.list", "/etc/b.list"},
 		"abs/*.list":       {"/abs/a.list", "/abs/b.list"},
@@ -239,7 +178,7 @@ func TestRegular(t *testing.T) {
 	}
 }
 
-func open(t *testing.T, dir string) *Root {
+func opened(t *testing.T, dir string) *Root {
 	r, err := OpenRoot(dir)
 	if err != nil {
 		t.Fatal(err)

@@ -1,36 +1,43 @@
 package beneath
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"vauban/internal/hostile"
 )
 
 // TestReplace puts a file where each hostile thing is: nothing is written into
 // what was there.
 func TestReplace(t *testing.T) {
 	top := t.TempDir()
-	write(t, top, "secret", "the builder's")
-	for kind, h := range hostile {
-		root := filepath.Join(top, kind)
-		path := filepath.Join(root, "etc/hosts")
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), h.make(t, path)); err != nil {
+	write(t, top, "secret", hostile.Secret)
+	for _, k := range hostile.Kinds(filepath.Join(top, "secret")) {
+		root := filepath.Join(top, k.Name)
+		if err := hostile.Plant(root, "etc/hosts", k); err != nil {
 			t.Fatal(err)
 		}
 		info, err := Replace(root, "/etc/hosts", []byte("ours"), 0o640)
-		if err != nil {
-			t.Errorf("%s: %v", kind, err)
+		if k.Name == "directory" {
+			if err == nil {
+				t.Error("a directory with something in it was replaced")
+			}
 			continue
 		}
+		if err != nil {
+			t.Errorf("%s: %v", k.Name, err)
+			continue
+		}
+		path := filepath.Join(root, "etc/hosts")
 		content, err := os.ReadFile(path)
 		if now, statErr := os.Lstat(path); err != nil || statErr != nil || string(content) != "ours" || !os.SameFile(info, now) || now.Mode() != 0o640 {
-			t.Errorf("%s: %q, %v, %v, %v", kind, content, now, err, statErr)
+			t.Errorf("%s: %q, %v, %v, %v", k.Name, content, now, err, statErr)
 		}
 	}
-	if content, err := os.ReadFile(filepath.Join(top, "secret")); err != nil || string(content) != "the builder's" {
+	if content, err := os.ReadFile(filepath.Join(top, "secret")); err != nil || string(content) != hostile.Secret {
 		t.Errorf("a file outside was written: %q, %v", content, err)
 	}
 }

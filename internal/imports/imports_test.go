@@ -34,6 +34,7 @@ var allowed = map[string][]string{
 	"internal/testenv":  {"internal/filelock", "layers", "layers/daemon"},
 	"internal/treecmp":  {},
 	"internal/beneath":  {},
+	"internal/hostile":  {},
 	"internal/imports":  {},
 	"internal/gateway":  {},
 	"internal/near":     {},
