@@ -2,7 +2,9 @@ package build
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -59,6 +61,9 @@ func (r *Runner) served() map[*config.Master]string {
 
 // makeSquashfs exports a master's root filesystem.
 func (r *Runner) makeSquashfs(ctx context.Context, m *config.Master) (string, error) {
+	if r.awaitsHosts(m) {
+		return "to be packed for its first release, with the conffs of its hosts", nil
+	}
 	img, err := r.masterImage(ctx, m)
 	if err != nil {
 		return "", err
@@ -106,6 +111,16 @@ func (r *Runner) makeSquashfs(ctx context.Context, m *config.Master) (string, er
 	}
 	r.partsOf(m).update(func(p *parts) { p.image, p.rootfs, p.report, p.packing = &img, report.Path, report, packing })
 	return fmt.Sprintf("%d MiB", report.Size>>20), nil
+}
+
+// awaitsHosts tells whether a master's first release needs hosts that are not
+// built in this run. What is packed of it now would not be published.
+func (r *Runner) awaitsHosts(m *config.Master) bool {
+	if r.NoPublish || m.Conffs == "" || r.plan.Find(MakeConffs, m) != nil {
+		return false
+	}
+	_, err := export.Current(r.uploadDir(), m.Name)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 func (r *Runner) mounted(img layers.Image) func(context.Context, func(string) error) error {
