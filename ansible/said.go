@@ -14,7 +14,7 @@ func inventoryAdvice(said string) string {
 	if !strings.Contains(said, unparsed) {
 		return ""
 	}
-	return "\nThe hosts of this source are unknown: repair it. If it is not an inventory, move it out of the inventory's folder, " +
+	return "\nThe hosts of this source are unknown: repair it (a folder needs a file with hosts in it). If it is not an inventory, move it out of the inventory's folder, " +
 		"or have ansible.cfg leave it out (ignore_patterns or ignore_extensions in the section [inventory])"
 }
 
