@@ -190,13 +190,19 @@ func (d *draft) lack(r Release, before *Published) error {
 	return nil
 }
 
-// unfit are the leaving hosts whose conffs do not fit the rootfs.
+// unfit are the leaving hosts whose conffs do not fit the rootfs, where those of
+// all others do.
 func (d *draft) unfit() (hosts []string) {
-	for _, host := range d.Leaving {
-		if d.Hosts[host].Master != d.Rootfs.Image {
+	for host, entry := range d.Hosts {
+		switch {
+		case entry.Master == d.Rootfs.Image:
+		case !slices.Contains(d.Leaving, host):
+			return nil
+		default:
 			hosts = append(hosts, host)
 		}
 	}
+	slices.Sort(hosts)
 	return hosts
 }
 

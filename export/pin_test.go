@@ -231,6 +231,7 @@ func TestLeaving(t *testing.T) {
 		"a kernel in between":         {{hosts: one, want: both, leave: []string{"web02"}}, {want: both, leave: []string{"web02"}}, {hosts: one, want: one, gone: []string{"web02"}}},
 		"with a new rootfs":           {{hosts: one, rootfs: "new", want: both, leave: []string{"web02"}, err: ErrLeaving}, {hosts: one, rootfs: "new", want: one, gone: []string{"web02"}}},
 		"with a new rootfs, by order": {{hosts: one, rootfs: "new", change: func(r *Release) { r.RemoveHosts = true }, want: one, gone: []string{"web02"}}},
+		"a new rootfs alone":          {{hosts: one, want: both, leave: []string{"web02"}}, {rootfs: "new", want: both, leave: []string{"web02"}, err: ErrMixed}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

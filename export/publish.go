@@ -25,7 +25,7 @@ var ErrOvertaken = errors.New("a run that began later has published another root
 // ErrLeaving is the kind of error of a release that was not made as hosts of
 // the one before have left the master and their conffs do not fit the new
 // rootfs. That is noted in the tree: the next run leaves them out.
-var ErrLeaving = errors.New("hosts have left")
+var ErrLeaving = errors.New("hosts have left the master")
 
 // Publish makes a release of what r has, and of what the release served has
 // where r has none, and serves it. A set that is served already is left as it
@@ -50,6 +50,11 @@ func Publish(ctx context.Context, dir string, r Release, o TreeOptions) (_ *Publ
 	if err := t.clean(r.Master); err != nil {
 		return nil, err
 	}
+	return t.release(ctx, r)
+}
+
+// release makes the release that r asks for.
+func (t *tree) release(ctx context.Context, r Release) (*Published, error) {
 	pin, err := readPin(t.path(r.Master))
 	if err != nil {
 		return nil, err
@@ -76,13 +81,22 @@ func Publish(ctx context.Context, dir string, r Release, o TreeOptions) (_ *Publ
 		if _, err := t.bring(ctx, repeated(r, before, d.Leaving), before, pin != nil); err != nil {
 			return nil, err
 		}
-		return nil, fmt.Errorf("%w: %s, which the release before has, and no conffs of this rootfs: "+
-			"if they are gone, run this again or with --remove-hosts; if not, correct the inventory or `conffs:`", ErrLeaving, some(unfit))
+		return nil, leavingError(r, unfit)
 	}
 	if err := d.check(); err != nil {
 		return nil, err
 	}
 	return t.bring(ctx, d, before, pin != nil)
+}
+
+// leavingError says what to do about hosts that keep a release from being made.
+func leavingError(r Release, hosts []string) error {
+	again := "run this again or with --remove-hosts"
+	if r.Some {
+		again = "run this for all hosts, or with --remove-hosts"
+	}
+	return fmt.Errorf("%w: %s. The release before has their conffs, which do not fit the new rootfs: "+
+		"if they are gone, %s; if not, correct the inventory or `conffs:`", ErrLeaving, some(hosts), again)
 }
 
 // bring publishes a draft where it differs from the release before.
