@@ -319,3 +319,26 @@ func TestShellLine(t *testing.T) {
 		t.Errorf("two words are %q", got)
 	}
 }
+
+// The first release of a master with hosts is not published without them.
+func TestStageLinesOfFirstRelease(t *testing.T) {
+	for stage, want := range map[string]map[bool]string{
+		"rootfs": {true: "--upload yes", false: "--upload no"},
+		"conffs": {true: "--upload yes", false: "--upload yes"},
+		"all":    {true: "--upload yes", false: "--upload yes"},
+	} {
+		for published, upload := range want {
+			f := &buildFlags{stage: stage, parents: "no", removeHosts: true, noIdentities: true}
+			cfg, plan := plannedBy(t, linesConfig, f, []string{"master-web"})
+			l := stageLines{cfg: cfg, flags: f, current: func(m *config.Master) string { return m.Image() },
+				published: func(*config.Master) bool { return published }}
+			line := shellLine(l.of(plan)[0])
+			if !strings.Contains(line, upload) {
+				t.Errorf("stage=%s, published %v: %s", stage, published, line)
+			}
+			if !strings.Contains(line, "--no-identities") || strings.Contains(line, "--remove-hosts") != (stage != "rootfs") {
+				t.Errorf("stage=%s: %s", stage, line)
+			}
+		}
+	}
+}
