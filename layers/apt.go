@@ -11,26 +11,25 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sys/unix"
+	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"vauban/internal/beneath"
+	"vauban/layers/aptpool"
 )
 
 // Where apt keeps what it can fetch again: private mounts, in no layer.
 const (
-	aptCache = "/var/cache/apt"
-	aptLists = "/var/lib/apt/lists"
+	aptCache    = "/var/cache/apt"
+	aptArchives = aptCache + "/archives"
+	aptLists    = "/var/lib/apt/lists"
 )
 
 const (
-	// aptListsAge is how old package lists may be before they are fetched
-	// again: a mirror forgets old versions.
-	aptListsAge = 12 * time.Hour
 	// aptPoolSize bounds the packages kept for later containers, in bytes.
 	aptPoolSize = 4 << 30
 	// dpkgStatus is where dpkg says what is installed.
@@ -42,44 +41,76 @@ const (
 	maxEntries = 10_000
 )
 
-// One apt locks its directories, so each container has its own; they are
-// filled from a pool by hard links and give back what is new. Packages are
-// pooled by their file name, which holds name, version and architecture. apt
-// checks what it fetches against its signed lists, and what it finds here by
-// its size only: steps share the pool as they share the builder. Lists are
-// pooled by the sources they were fetched from.
-
-func (e *Engine) aptDir() string                 { return cmp.Or(e.apt.Pool, filepath.Join(e.stateDir, "apt")) }
-func (e *Engine) aptPool() string                { return filepath.Join(e.aptDir(), "archives") }
-func (e *Engine) aptListsPool(key string) string { return filepath.Join(e.aptDir(), "lists", key) }
-func (c *Container) aptDir(name string) string   { return filepath.Join(c.dir, "apt", name) }
-
-// fillApt gives the container packages and lists that were fetched before.
-// Nothing of the image runs yet: it could put a link to some place on the
-// builder where the packages go.
-func (c *Container) fillApt(ctx context.Context) error {
-	if !c.has("/usr/bin/apt-get") {
-		return nil
-	}
-	if err := linkFiles(c.engine.aptPool(), c.aptDir("cache/archives")); err != nil {
-		return fmt.Errorf("lending apt its packages: %w", err)
-	}
-	key, err := c.aptSources(ctx)
-	if err != nil || key == "" {
-		return err
-	}
-	c.lists = key
-	pool := c.engine.aptListsPool(key)
-	if info, err := os.Stat(pool); err == nil && time.Since(info.ModTime()) < aptListsAge {
-		return linkFiles(pool, c.aptDir("lists"))
-	}
-	c.lacksLists = true
-	return nil
+// distributionKeys sign the lists of distributions, on a builder that has them.
+var distributionKeys = []string{
+	"/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp",
+	"/usr/share/keyrings/ubuntu-archive-keyring.gpg",
 }
 
-// fetchLists fetches the package lists that nobody had.
+// One apt locks its directories, so each container has its own: overlay mounts
+// whose lower directory is a view of the pool, and whose upper one holds what
+// the container fetches. See [aptpool] for what of that is kept.
+
+// aptState is what a container knows of apt.
+type aptState struct {
+	sources aptpool.Sources
+	view    aptpool.View
+	since   time.Time
+}
+
+func (c *Container) aptDir(name string) string { return filepath.Join(c.dir, "apt", name) }
+
+// openPool opens the pool of packages. The state directory's own held links to
+// files of containers before, which are of no use.
+func (e *Engine) openPool() (err error) {
+	dir := e.apt.Pool
+	if dir == "" {
+		dir = filepath.Join(e.stateDir, "apt")
+		for _, old := range []string{"archives", "lists"} {
+			if err := os.RemoveAll(filepath.Join(dir, old)); err != nil {
+				return fmt.Errorf("removing the packages of an older version: %w", err)
+			}
+		}
+	}
+	e.pool, err = aptpool.Open(dir, append(append([]string{}, distributionKeys...), e.apt.Keyrings...), e.log)
+	return err
+}
+
+// prepareApt makes the view of the pool that the container is given.
+func (c *Container) prepareApt(ctx context.Context) (err error) {
+	c.apt.since = time.Now()
+	for _, sub := range []string{"cache/archives", "archives/upper", "archives/work", "lists/upper", "lists/work"} {
+		if err := os.MkdirAll(c.aptDir(sub), 0o755); err != nil {
+			return fmt.Errorf("making apt's private folders: %w", err)
+		}
+	}
+	if c.apt.sources, err = c.engine.aptSources(ctx, c.parent); err != nil {
+		return err
+	}
+	c.apt.view, err = c.engine.pool.View(c.id, c.apt.sources)
+	return err
+}
+
+// aptMounts are overlay mounts over the view: what the container writes goes
+// to its own directories.
+func (c *Container) aptMounts() []specs.Mount {
+	var all []specs.Mount
+	for _, m := range []struct{ lower, own, at string }{
+		{c.apt.view.Archives, "archives", aptArchives}, {c.apt.view.Lists, "lists", aptLists},
+	} {
+		options := []string{"lowerdir=" + m.lower, "upperdir=" + c.aptDir(m.own+"/upper"), "workdir=" + c.aptDir(m.own+"/work")}
+		if c.options.Systemd {
+			// A user namespace may not set attributes of trusted.*.
+			options = append(options, "userxattr")
+		}
+		all = append(all, specs.Mount{Type: "overlay", Source: "overlay", Destination: m.at, Options: options})
+	}
+	return all
+}
+
+// fetchLists fetches the package lists that the pool does not have.
 func (c *Container) fetchLists(ctx context.Context) error {
-	if !c.lacksLists || !c.options.AptLists {
+	if c.apt.sources.Empty() || c.apt.view.Complete || !c.options.AptLists {
 		return nil
 	}
 	if _, err := c.output(ctx, "apt-get", "update", "-q"); err != nil {
@@ -89,26 +120,60 @@ func (c *Container) fetchLists(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// aptSources digests where apt gets its packages from; "" is from nowhere.
-func (c *Container) aptSources(ctx context.Context) (string, error) {
-	var all []byte
-	err := c.Inside(func() (err error) {
-		all, err = readSources(ctx)
-		return err
-	})
-	if err != nil || len(all) == 0 {
-		return "", err
-	}
-	return digest.FromBytes(all).Encoded()[:16], nil
+// sourcesOf remembers the sources of images.
+type sourcesOf struct {
+	mu    sync.Mutex
+	known map[digest.Digest]aptpool.Sources
 }
 
-// readSources reads what apt would, of the system whose root is this thread's.
-func readSources(ctx context.Context) (all []byte, err error) {
-	root, err := beneath.OpenRoot("/")
-	if err != nil {
-		return nil, err
+// aptSources are those that an image has, none without apt.
+func (e *Engine) aptSources(ctx context.Context, img Image) (found aptpool.Sources, err error) {
+	if len(img.Config.RootFS.DiffIDs) == 0 {
+		return found, nil
 	}
-	defer root.Close()
+	e.aptKnown.mu.Lock()
+	defer e.aptKnown.mu.Unlock()
+	if found, ok := e.aptKnown.known[img.ChainID()]; ok {
+		return found, nil
+	}
+	err = e.Mount(ctx, img, func(dir string) error {
+		root, err := beneath.OpenRoot(dir)
+		if err != nil {
+			return err
+		}
+		defer root.Close()
+		if _, err := root.Stat("/usr/bin/apt-get"); err != nil {
+			return nil
+		}
+		text, err := readSources(ctx, root)
+		if err != nil {
+			return err
+		}
+		found = aptpool.NewSources(releaseOf(ctx, root), text)
+		return nil
+	})
+	if err == nil {
+		if e.aptKnown.known == nil {
+			e.aptKnown.known = map[digest.Digest]aptpool.Sources{}
+		}
+		e.aptKnown.known[img.ChainID()] = found
+	}
+	return found, err
+}
+
+// releaseOf names a distribution's release, as an image says it.
+func releaseOf(ctx context.Context, root *beneath.Root) (name string) {
+	text, _ := root.ReadFile(ctx, "/etc/os-release", maxSources) // without one there is no name
+	for line := range strings.Lines(string(text)) {
+		if key, value, _ := strings.Cut(line, "="); key == "ID" || key == "VERSION_ID" || key == "VERSION_CODENAME" {
+			name += value
+		}
+	}
+	return name
+}
+
+// readSources reads what apt would.
+func readSources(ctx context.Context, root *beneath.Root) (all []byte, err error) {
 	files, err := root.Glob("/etc/apt/sources.list.d/*", maxEntries)
 	if err != nil {
 		return nil, err
@@ -126,50 +191,44 @@ func readSources(ctx context.Context) (all []byte, err error) {
 	return all, nil
 }
 
-// keepApt gives back to the pool what the container fetched.
-func (c *Container) keepApt() error {
-	if c.lists == "" {
+// keepApt gives the pool what the container fetched, as far as it is signed.
+func (c *Container) keepApt(ctx context.Context) error {
+	if c.apt.sources.Empty() {
 		return nil
 	}
-	pool := c.engine.aptPool()
-	// What is a link inside would lead to some place on the builder, whose files
-	// the pool would then lend to containers.
-	if info, err := os.Lstat(c.aptDir("cache/archives")); err == nil && info.IsDir() {
-		if err := linkFiles(c.aptDir("cache/archives"), pool); err != nil {
-			return fmt.Errorf("keeping apt's packages: %w", err)
-		}
-	}
-	if err := c.markUsed(pool); err != nil {
-		return fmt.Errorf("keeping apt's packages: %w", err)
-	}
-	if err := c.keepLists(); err != nil {
+	pool := c.engine.pool
+	err := pool.KeepLists(ctx, aptpool.Taken{Sources: c.apt.sources, Container: c.id,
+		Changed: c.aptDir("lists/upper"), Given: c.apt.view.Lists, Since: c.apt.since})
+	if err != nil {
 		return fmt.Errorf("keeping apt's package lists: %w", err)
 	}
-	return bound(pool, cmp.Or(c.engine.apt.PoolSize, aptPoolSize))
+	err = pool.KeepArchives(ctx, c.apt.sources, c.aptDir("archives/upper"))
+	if err != nil {
+		return fmt.Errorf("keeping apt's packages: %w", err)
+	}
+	installed, err := c.installed(ctx)
+	if err == nil {
+		err = pool.MarkUsed(installed)
+	}
+	if err != nil {
+		return fmt.Errorf("keeping apt's packages: %w", err)
+	}
+	return pool.Bound(cmp.Or(c.engine.apt.PoolSize, aptPoolSize))
 }
 
-// markUsed dates the pooled packages that are installed in the container, when
-// it installed any: those that no image has had for longest go first. Their own
-// dates are the mirror's.
-func (c *Container) markUsed(pool string) error {
+// installed names the packages that are installed in the container, when it
+// installed any, by their files of apt's.
+func (c *Container) installed(ctx context.Context) ([]string, error) {
 	// No link of the container's is followed.
 	info, found, _, err := lookup(c.root.upper, strings.Split(dpkgStatus, "/"))
 	if err != nil || !found || !info.Mode().IsRegular() {
-		return err
+		return nil, err
 	}
-	content, err := beneath.ReadFile(context.Background(), c.root.upper, dpkgStatus, maxStatus)
+	content, err := beneath.ReadFile(ctx, c.root.upper, dpkgStatus, maxStatus)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	status := bytes.NewReader(content)
-	now := time.Now()
-	for _, name := range installedArchives(status) {
-		err := os.Chtimes(filepath.Join(pool, name), now, now)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
+	return installedArchives(bytes.NewReader(content)), nil
 }
 
 // installedArchives names the files that apt keeps the installed packages of
@@ -201,125 +260,4 @@ func installedArchives(status io.Reader) []string {
 			return names
 		}
 	}
-}
-
-// keepLists replaces the pooled lists when these are newer.
-func (c *Container) keepLists() error {
-	lists, pool := c.aptDir("lists"), c.engine.aptListsPool(c.lists)
-	fetched, err := filepath.Glob(filepath.Join(lists, "*Release"))
-	if err != nil || len(fetched) == 0 {
-		return err
-	}
-	mine, err := os.Stat(lists)
-	if err != nil {
-		return err
-	}
-	if theirs, err := os.Stat(pool); err == nil && !mine.ModTime().After(theirs.ModTime()) {
-		return nil
-	}
-	next := pool + "." + c.id
-	defer os.RemoveAll(next)
-	if err := linkFiles(lists, next); err != nil {
-		return err
-	}
-	err = unix.Renameat2(unix.AT_FDCWD, next, unix.AT_FDCWD, pool, unix.RENAME_EXCHANGE)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = os.Rename(next, pool)
-	}
-	if errors.Is(err, fs.ErrExist) || errors.Is(err, unix.ENOTEMPTY) {
-		return nil // another run was faster
-	}
-	return err
-}
-
-// removeLists removes lists that a run did not come to put in their place.
-func (e *Engine) removeLists(run string) error {
-	left, err := filepath.Glob(e.aptListsPool("*." + run + "-*"))
-	for _, dir := range left {
-		err = errors.Join(err, os.RemoveAll(dir))
-	}
-	return err
-}
-
-// linkFiles gives to the files of from, but not of its sub-directories, apt's
-// locks and what is there already; it makes copies across filesystems. The
-// date of to becomes that of from.
-func linkFiles(from, to string) error {
-	entries, err := os.ReadDir(from)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	} else if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(to, 0o755); err != nil {
-		return err
-	}
-	for _, entry := range entries {
-		// What begins with a dot is a copy under way.
-		if !entry.Type().IsRegular() || entry.Name() == "lock" || strings.HasPrefix(entry.Name(), ".") {
-			continue
-		}
-		err := os.Link(filepath.Join(from, entry.Name()), filepath.Join(to, entry.Name()))
-		if errors.Is(err, unix.EXDEV) {
-			err = copyFile(filepath.Join(from, entry.Name()), filepath.Join(to, entry.Name()))
-		}
-		// Another run may have pruned it or linked it meanwhile.
-		if err != nil && !errors.Is(err, fs.ErrExist) && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	info, err := os.Stat(from)
-	if err != nil {
-		return err
-	}
-	return os.Chtimes(to, info.ModTime(), info.ModTime())
-}
-
-func copyFile(from, to string) (err error) {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	next, err := os.CreateTemp(filepath.Dir(to), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(next.Name())
-	if _, err := io.Copy(next, in); err != nil {
-		return errors.Join(err, next.Close())
-	}
-	if err := errors.Join(next.Chmod(0o644), next.Close()); err != nil {
-		return err
-	}
-	return os.Rename(next.Name(), to)
-}
-
-// bound removes the packages of dir that were used longest ago until it holds
-// at most size bytes. Containers that have them keep theirs.
-func bound(dir string, size int64) error {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	} else if err != nil {
-		return err
-	}
-	var files []fs.FileInfo
-	for _, entry := range entries {
-		if info, err := entry.Info(); err == nil && strings.HasSuffix(entry.Name(), ".deb") {
-			files = append(files, info)
-			size -= info.Size()
-		}
-	}
-	slices.SortFunc(files, func(a, b fs.FileInfo) int { return a.ModTime().Compare(b.ModTime()) })
-	for _, info := range files {
-		if size >= 0 {
-			return nil
-		}
-		if err := os.Remove(filepath.Join(dir, info.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		size += info.Size()
-	}
-	return nil
 }

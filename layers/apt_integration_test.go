@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -84,7 +86,7 @@ func TestAptFetchesOnce(t *testing.T) {
 	if said := step.said["apt05"]; !strings.Contains(said, "Need to get 0 B/") {
 		t.Errorf("the last container fetched again: %s", said)
 	}
-	for pattern, want := range map[string]int{"archives/hello_*.deb": 1, "archives/sl_*.deb": 1, "archives/[^a-z]*": 0, "lists/*.*": 0} {
+	for pattern, want := range map[string]int{"pool/*_hello_*.deb": 1, "pool/*_sl_*.deb": 1, "pool/.*": 0, "sources/*.*": 0, "archives": 0} {
 		if pooled, err := filepath.Glob(filepath.Join(shared.dir, "apt", pattern)); err != nil || len(pooled) != want {
 			t.Errorf("the pool holds %q, error %v; want %d of %s", pooled, err, want, pattern)
 		}
@@ -107,22 +109,66 @@ func TestAptListsOfOtherSourcesAreNotLent(t *testing.T) {
 	})
 }
 
-// What runs first in a container is the image's own: it may be from a step that
-// wants packages put where a link leads to on the builder.
-func TestAptPackagesFollowNoLink(t *testing.T) {
+// A container leaves a package that its lists do not name, one of the right
+// name and size with another content, and something that is not a file. The
+// next one is given none of it, and what it writes to what it was given stays
+// with it.
+func TestAptPoolTakesWhatIsSigned(t *testing.T) {
 	e, base := shared.use(t)
-	builders := t.TempDir()
-	trojan := applyOne(t, e, script(`echo evil >/var/cache/apt/archives/planted_1_all.deb
+	to := target("poison", base)
+	to.AptLists = true
+	const download = `cd /var/cache/apt/archives; apt-get install -qy --no-install-recommends --download-only figlet >/dev/null
+		test -f figlet_*.deb`
+	// A leading systemd-tmpfiles of the image's own runs first in what follows.
+	trojan := applyOne(t, e, script(download+`
 		rm -f /usr/bin/systemd-tmpfiles
-		printf '#!/bin/sh\nrm -r /var/cache/apt/archives\nln -s `+builders+` /var/cache/apt/archives\n' >/usr/bin/systemd-tmpfiles
-		chmod 755 /usr/bin/systemd-tmpfiles`), target("planting", base))
-	if _, err := os.Stat(filepath.Join(shared.dir, "apt/archives/planted_1_all.deb")); err != nil {
+		printf '#!/bin/sh\nmv /var/cache/apt/archives /var/cache/apt/gone\n' >/usr/bin/systemd-tmpfiles
+		chmod 755 /usr/bin/systemd-tmpfiles
+		size=$(stat -c %s figlet_*.deb); truncate -s 0 figlet_*.deb; truncate -s $size figlet_*.deb
+		echo evil >planted_1_all.deb
+		mkfifo pipe_1_all.deb; ln -s /etc/shadow link_1_all.deb; mknod disk_1_all.deb b 8 0; mkdir folder_1_all.deb`), to)
+	pooled := func() []string {
+		found, err := filepath.Glob(filepath.Join(shared.dir, "apt/pool/*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.DeleteFunc(found, func(path string) bool {
+			return !regexp.MustCompile(`_(figlet|planted|pipe|link|disk|folder)_`).MatchString(path)
+		})
+	}
+	if found := pooled(); len(found) > 0 {
+		t.Errorf("the pool has %q", found)
+	}
+	live(t, e, target("victim", trojan), func(c *layers.Container) {
+		mustSh(t, c, `! ls /var/cache/apt/archives/ | grep -E 'figlet|planted|pipe|link|disk|folder'`)
+	})
+
+	applyOne(t, e, script(download), to)
+	found := pooled()
+	if len(found) != 1 {
+		t.Fatalf("the pool has %q, want one package", found)
+	}
+	want, err := os.ReadFile(found[0])
+	if err != nil {
 		t.Fatal(err)
 	}
-	live(t, e, target("planted", trojan), func(c *layers.Container) {
-		mustSh(t, c, `test -L /var/cache/apt/archives`)
+	for _, systemd := range []bool{false, true} {
+		victim := target("writes", base)
+		victim.Systemd = systemd
+		live(t, e, victim, func(c *layers.Container) {
+			mustSh(t, c, `cd /var/cache/apt/archives; test -s figlet_*.deb; test -n "$(ls /var/lib/apt/lists/*_Packages)"
+				chmod 777 figlet_*.deb; echo evil >>figlet_*.deb; for list in /var/lib/apt/lists/*_Packages; do echo >>$list; done
+				apt-get clean; ! ls | grep deb$`)
+		})
+	}
+	if got, err := os.ReadFile(found[0]); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("the pool's package was changed: %d bytes, %v", len(got), err)
+	}
+	live(t, e, target("next", base), func(c *layers.Container) {
+		mustSh(t, c, `cd /var/cache/apt/archives; test $(stat -c %s figlet_*.deb) = `+fmt.Sprint(len(want))+`
+			apt-get install -qy --no-install-recommends figlet | grep -q 'Need to get 0 B'`)
 	})
-	if found, err := os.ReadDir(builders); err != nil || len(found) > 0 {
-		t.Errorf("a folder of the builder got %v, error %v", found, err)
+	if views, err := filepath.Glob(filepath.Join(shared.dir, "apt/views/*writes*")); err != nil || len(views) > 0 {
+		t.Errorf("views are left: %q, %v", views, err)
 	}
 }

@@ -29,6 +29,9 @@ type AptOptions struct {
 	// Pool keeps packages and lists for later containers, also of other
 	// state directories. Empty: a folder of the state directory.
 	Pool string
+	// Keyrings are files of the keys that are trusted to sign package lists,
+	// besides those of Debian and Ubuntu on the builder.
+	Keyrings []string
 	// PoolSize bounds the packages kept, in bytes. 0: 4 GiB.
 	PoolSize int64
 }
@@ -48,10 +51,10 @@ func (o AptOptions) checkPool(above []int) error {
 	}
 	err := owned.Make(o.Pool, above...)
 	if err == nil {
-		err = os.MkdirAll(filepath.Join(o.Pool, "archives"), 0o755)
+		err = unix.Access(o.Pool, unix.W_OK)
 	}
-	if err == nil {
-		err = unix.Access(filepath.Join(o.Pool, "archives"), unix.W_OK)
+	if err == nil && strings.ContainsAny(o.Pool, `:,\`) {
+		err = errors.New(`mount options cannot hold a ":", "," or "\": choose another name`)
 	}
 	if err != nil {
 		return fmt.Errorf("keeping packages (DEBIAN_CACHE_PATH): %w", err)

@@ -73,8 +73,7 @@ type Container struct {
 	ownedCgroup string   // made by us beside runc's
 	failedUnits []string // of systemd, those that were reported
 
-	lists      string // key of apt's package lists
-	lacksLists bool   // none were known
+	apt aptState
 }
 
 // Name is the inventory's name of the machine this container stands for.
@@ -112,10 +111,10 @@ func (e *Engine) start(ctx context.Context, parent Image, o ContainerOptions) (_
 			err = errors.Join(fmt.Errorf("starting a container for %q: %w", o.Name, err), c.remove(ctx))
 		}
 	}()
-	if err := makeAptDirs(filepath.Join(c.dir, "apt")); err != nil {
+	if err := e.unpacked(ctx, parent); err != nil {
 		return nil, err
 	}
-	if err := e.unpacked(ctx, parent); err != nil {
+	if err := c.prepareApt(ctx); err != nil {
 		return nil, err
 	}
 	if err := c.create(ctx); err != nil {
@@ -160,7 +159,7 @@ func (c *Container) create(ctx context.Context) error {
 		return err
 	}
 	defer ns.release()
-	spec, err := c.options.spec(ctx, c.id, c.dir, ns, c.engine.apt.mounts()...)
+	spec, err := c.options.spec(ctx, c.id, c.dir, ns, append(c.aptMounts(), c.engine.apt.mounts()...)...)
 	if err != nil {
 		return err
 	}
@@ -214,8 +213,8 @@ func (c *Container) furnish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.fillApt(ctx); err != nil || !c.options.Systemd {
-		return err
+	if !c.options.Systemd {
+		return nil
 	}
 	return c.prepareSystemd()
 }
@@ -247,7 +246,7 @@ func (c *Container) stop(ctx context.Context) error {
 		return fmt.Errorf("stopping the container of %q: %w", c.Name(), err)
 	}
 	c.disconnect()
-	return errors.Join(c.forward.stop(), c.keepApt())
+	return errors.Join(c.forward.stop(), c.keepApt(ctx))
 }
 
 // destroyTask may be called again, whether it failed or not. It is not
@@ -279,7 +278,7 @@ func (c *Container) remove(ctx context.Context) error {
 	if err := c.engine.snapshots().Remove(ctx, c.id); err != nil && !errdefs.IsNotFound(err) {
 		errs = append(errs, fmt.Errorf("removing the snapshot of %q: %w", c.Name(), err))
 	}
-	return errors.Join(append(errs, removeUnmounted(c.dir))...)
+	return errors.Join(append(errs, removeUnmounted(c.dir), c.engine.pool.RemoveViews(c.id))...)
 }
 
 // destroy kills what runs in a container and removes its task and record.
@@ -321,13 +320,4 @@ func randomID() string {
 	id := make([]byte, 16)
 	rand.Read(id)
 	return fmt.Sprintf("%x", id)
-}
-
-func makeAptDirs(dir string) error {
-	for _, sub := range []string{"cache/archives/partial", "lists/partial"} {
-		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
-			return fmt.Errorf("making apt's private folders: %w", err)
-		}
-	}
-	return nil
 }

@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vauban/internal/gateway"
+	"vauban/layers/aptpool"
 	"vauban/layers/daemon"
 )
 
@@ -68,6 +69,8 @@ type Options struct {
 type Engine struct {
 	stateDir string
 	apt      AptOptions
+	pool     *aptpool.Pool
+	aptKnown sourcesOf
 	log      *slog.Logger
 	client   *containerd.Client
 	daemon   io.Closer
@@ -101,6 +104,9 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 		return nil, err
 	}
 	if err := errors.Join(e.apt.checkProxy(), e.apt.checkAuthFile(), e.apt.checkPool(o.Above)); err != nil {
+		return nil, err
+	}
+	if err := e.openPool(); err != nil {
 		return nil, err
 	}
 	if e.tools, err = findTools(); err != nil {

@@ -51,7 +51,13 @@ func readUser(context.Context) error {
 }
 
 func readAllSources(ctx context.Context) error {
-	all, err := readSources(ctx)
+	root, err := beneath.OpenRoot("/")
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	releaseOf(ctx, root)
+	all, err := readSources(ctx, root)
 	if strings.Contains(string(all), hostile.Secret) {
 		return errors.New("a file of the builder was read")
 	}

@@ -123,7 +123,7 @@ func (e *Engine) forget(ctx context.Context, id string) error {
 	if err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("giving up its lease: %w", err)
 	}
-	return errors.Join(killShims(id), removeCgroups(ctx, id), e.removeLists(id))
+	return errors.Join(killShims(id), removeCgroups(ctx, id), e.pool.RemoveViews(id+"-*"))
 }
 
 // removeUnmounted unmounts what is mounted below dir and removes it. It never

@@ -82,7 +82,6 @@ func mounts(dir string) []specs.Mount {
 		bindMount(filepath.Join(dir, "inside"), insideDir, "ro"),
 		bindMount(filepath.Join(dir, "passed"), insideDir+"/passed"),
 		bindMount(filepath.Join(dir, "apt", "cache"), aptCache),
-		bindMount(filepath.Join(dir, "apt", "lists"), aptLists),
 	}
 }
 

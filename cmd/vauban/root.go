@@ -188,8 +188,22 @@ func (a *app) engine(ctx context.Context, log *slog.Logger, s config.Settings, s
 	}
 	return layers.Open(ctx, layers.Options{
 		StateDir: stateDir, Above: a.trusted(), Address: s.ContainerdAddress, Version: version, Log: log,
-		Apt: layers.AptOptions{Proxy: s.DebianAptGetProxy, AuthFile: s.AptAuthFile, Pool: s.DebianCachePath, PoolSize: s.AptPoolMax},
+		Apt: layers.AptOptions{Proxy: s.DebianAptGetProxy, AuthFile: s.AptAuthFile, Pool: s.DebianCachePath, Keyrings: a.keyrings(), PoolSize: s.AptPoolMax},
 	})
+}
+
+// keyrings are the keys that config.yml trusts. Without one there are none.
+func (a *app) keyrings() (files []string) {
+	cfg, err := config.Load(a.configFile)
+	if err != nil {
+		return nil
+	}
+	for _, b := range cfg.Bases {
+		if b.Keyring != "" {
+			files = append(files, cfg.Resolve(b.Keyring))
+		}
+	}
+	return files
 }
 
 // openRegistry opens the user's registry, or the embedded one.

@@ -13,7 +13,7 @@ import (
 
 // readsImages are the packages that have to do with files of images and
 // containers. What they open, internal/beneath opens: see TestOpens.
-var readsImages = []string{"layers", "layers/diff", "build", "export", "drift", "scan", "cmd/vauban"}
+var readsImages = []string{"layers", "layers/aptpool", "layers/diff", "build", "export", "drift", "scan", "cmd/vauban"}
 
 // opens are the functions that open, or may follow a link to, a file.
 var opens = map[string][]string{
@@ -31,7 +31,7 @@ var opens = map[string][]string{
 // If so, it is for internal/beneath.
 var reviewed = map[string]map[string][]string{
 	"layers": {
-		state: {"Engine.enter", "Engine.sweep", "Engine.sweepRun", "Engine.removeLists", "run.takeLock", "bound",
+		state: {"Engine.enter", "Engine.sweep", "Engine.sweepRun", "run.takeLock",
 			"Container.consoleTail", "ContainerOptions.writeInside"},
 		builder: {"Open", "cgroupProcs", "cgroupMountsIn", "killShims", "removeCgroups", "removeCgroup", "readPids",
 			"commandOf", "parentOf", "canEnterOthers", "checkUserNamespaces", "readSysctlsOnce", "entrance.file",
@@ -39,8 +39,14 @@ var reviewed = map[string]map[string][]string{
 		repository: {"Dockerfile.openContext", "buildContext.match", "buildContext.walk"},
 		fresh:      {"mountSysctls", "bind", "mountFile"},
 		exclusive:  {"treeEntry.writeFile", "makeMountPoint"},
-		ended: {"Container.clean", "Container.keepLists", "linkFiles", "copyFile", "removeLine", "overlay.clean",
+		ended: {"Container.clean", "removeLine", "overlay.clean",
 			"overlay.removeFiles", "isEmpty"},
+	},
+	"layers/aptpool": {
+		state: {"Pool.isRecent", "Pool.viewArchives", "Pool.knownLists", "Pool.RemoveViews", "linkAll", "Pool.KeepArchives",
+			"Pool.MarkUsed", "Pool.Bound", "Pool.hasNewer"},
+		repository: {"Open"},
+		fresh:      {"taker.take", "taker.finish"},
 	},
 	"build": {
 		state: {"contents.digest", "inventories.Get", "inventories.tidy", "linkLogs", "pruner.logs", "pruner.caches",
