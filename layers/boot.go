@@ -28,16 +28,6 @@ func (c *Container) has(path string) bool {
 	return c.Inside(func() error { _, err := beneath.Stat("/", path); return err }) == nil
 }
 
-// checkShell refuses an image whose container could not start: its process 1
-// and the stand-ins are scripts. It runs inside the container.
-func checkShell() error {
-	info, err := beneath.Stat("/", "/bin/sh")
-	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
-		return errors.New("the image has no /bin/sh: build on a base with a shell, such as Debian or Ubuntu")
-	}
-	return err
-}
-
 // becomes sets whom a command runs as, as the image's files know him.
 func (c *Container) becomes(o *enter.Options, who string) error {
 	if who == "" || who == "root" || who == "0" {

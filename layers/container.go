@@ -28,6 +28,8 @@ const (
 	maxHostname = 64
 	// createTimeout is a hundred times what making a container takes.
 	createTimeout = time.Minute
+	// settleTimeout is a hundred times what starting systemd takes.
+	settleTimeout = 5 * time.Minute
 )
 
 // ContainerOptions say what a container is to look like from inside.
@@ -154,6 +156,9 @@ func (c *Container) create(ctx context.Context) error {
 	if c.root, err = parseOverlay(mounts); err != nil {
 		return err
 	}
+	if err := c.checkParent(); err != nil {
+		return err
+	}
 	ns, err := c.userNamespace()
 	if err != nil {
 		return err
@@ -202,9 +207,6 @@ func (c *Container) furnish(ctx context.Context) error {
 		return err
 	}
 	err = c.Inside(func() error {
-		if err := checkShell(); err != nil {
-			return err
-		}
 		if err := mountSysctls(sysctls, c.options.Name); err != nil {
 			return err
 		}
@@ -225,13 +227,30 @@ func (c *Container) settle(ctx context.Context) error {
 	if c.options.Systemd {
 		fill = c.boot
 	}
-	if err := fill(ctx); err != nil {
+	err := c.soon(ctx, func(ctx context.Context) error {
+		if err := fill(ctx); err != nil {
+			return err
+		}
+		_, err := c.output(ctx, insideDir+"/link")
 		return err
-	}
-	if _, err := c.output(ctx, insideDir+"/link"); err != nil {
+	})
+	if err != nil {
 		return err
 	}
 	return c.fetchLists(ctx)
+}
+
+// soon bounds what our scripts do with files of the image, which may have no
+// end.
+func (c *Container) soon(ctx context.Context, fn func(context.Context) error) error {
+	late := fmt.Errorf("the container was not ready after %s: a unit or a tmpfiles.d file of the image may be a device, a pipe or have no end", settleTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, settleTimeout, late)
+	defer cancel()
+	err := fn(ctx)
+	if err != nil && errors.Is(context.Cause(ctx), late) {
+		return late
+	}
+	return err
 }
 
 // stop ends everything in the container, in order: TERM, ten seconds, KILL.

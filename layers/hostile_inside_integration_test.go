@@ -33,7 +33,7 @@ var readersInside = []struct {
 	{"etc/apt/sources.list", readAllSources, false},
 	{"etc/apt/sources.list.d/x.list", readAllSources, false},
 	{"etc/apt/sources.list.d/x.sources", readAllSources, false},
-	{"bin/sh", func(context.Context) error { return checkShell() }, false},
+	{"bin/sh", func(context.Context) error { return checkUsable("/") }, false},
 }
 
 func lendAll(ctx context.Context) error {

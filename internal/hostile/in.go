@@ -10,21 +10,27 @@ import (
 // inside a container. It needs root.
 func In(root string, fn func() error) error {
 	done := make(chan error, 1)
-	go func() {
-		// The thread ends with the goroutine. The main thread never does,
-		// but no test runs on it.
-		runtime.LockOSThread()
-		err := unix.Unshare(unix.CLONE_FS)
-		if err == nil {
-			err = unix.Chroot(root)
-		}
-		if err == nil {
-			err = unix.Chdir("/")
-		}
-		if err == nil {
-			err = fn()
-		}
-		done <- err
-	}()
+	go func() { done <- inThread(root, fn) }()
 	return <-done
+}
+
+// inThread locks its goroutine to a thread, which ends with it. The main
+// thread never ends, and /proc/self shows it: that one is left as it is.
+func inThread(root string, fn func() error) error {
+	runtime.LockOSThread()
+	if unix.Gettid() == unix.Getpid() {
+		err := In(root, fn)
+		runtime.UnlockOSThread()
+		return err
+	}
+	if err := unix.Unshare(unix.CLONE_FS); err != nil {
+		return err
+	}
+	if err := unix.Chroot(root); err != nil {
+		return err
+	}
+	if err := unix.Chdir("/"); err != nil {
+		return err
+	}
+	return fn()
 }
