@@ -17,6 +17,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"vauban/internal/beneath"
 	"vauban/layers/aptpool"
@@ -87,8 +88,27 @@ func (c *Container) prepareApt(ctx context.Context) (err error) {
 	if c.apt.sources, err = c.engine.aptSources(ctx, c.parent); err != nil {
 		return err
 	}
-	c.apt.view, err = c.engine.pool.View(c.id, c.apt.sources)
+	given := c.apt.sources
+	if c.isolatesApt() {
+		given = aptpool.Sources{}
+	}
+	c.apt.view, err = c.engine.pool.View(c.id, given)
 	return err
+}
+
+// isolatesApt: the container is given nothing of the pool, as its user
+// namespace may not make overlay mounts.
+func (c *Container) isolatesApt() bool {
+	var name unix.Utsname
+	return c.options.Systemd && unix.Uname(&name) == nil && !mountsOverlays(unix.ByteSliceToString(name.Release[:]))
+}
+
+// mountsOverlays reports whether Linux of a release lets user namespaces make
+// overlay mounts, since 5.11.
+func mountsOverlays(release string) bool {
+	var major, minor int
+	_, err := fmt.Sscanf(release, "%d.%d", &major, &minor)
+	return err == nil && (major > 5 || major == 5 && minor >= 11)
 }
 
 // aptMounts are overlay mounts over the view: what the container writes goes
@@ -98,6 +118,10 @@ func (c *Container) aptMounts() []specs.Mount {
 	for _, m := range []struct{ lower, own, at string }{
 		{c.apt.view.Archives, "archives", aptArchives}, {c.apt.view.Lists, "lists", aptLists},
 	} {
+		if c.isolatesApt() {
+			all = append(all, bindMount(c.aptDir(m.own+"/upper"), m.at))
+			continue
+		}
 		options := []string{"lowerdir=" + m.lower, "upperdir=" + c.aptDir(m.own+"/upper"), "workdir=" + c.aptDir(m.own+"/work")}
 		if c.options.Systemd {
 			// A user namespace may not set attributes of trusted.*.

@@ -67,3 +67,11 @@ func TestLoopbackOf(t *testing.T) {
 		}
 	}
 }
+
+func TestMountsOverlays(t *testing.T) {
+	for release, want := range map[string]bool{"5.10.0-28-amd64": false, "5.11.0": true, "6.1.0-9-amd64": true, "6.18.44-fc-v657": true, "4.19.0": false, "": false} {
+		if got := mountsOverlays(release); got != want {
+			t.Errorf("Linux %q: %v", release, got)
+		}
+	}
+}

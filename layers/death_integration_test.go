@@ -166,7 +166,7 @@ func checkNothingLeft(t *testing.T, dir string, dead ...string) {
 	runtimeDir := filepath.Dir(d.Address())
 	checkContainerd(t, d.Address(), liveRuns(t, dir))
 	for _, id := range dead {
-		for _, pattern := range []string{filepath.Join(dir, "run", id+"*"), "/sys/fs/cgroup/vauban/" + id + "*", "/sys/fs/cgroup/*/vauban/" + id + "*", "/run/containerd/runc/vauban/" + id + "*"} {
+		for _, pattern := range []string{filepath.Join(dir, "run", id+"*"), filepath.Join(dir, "apt/views", id+"*"), filepath.Join(dir, "apt/sources/*."+id+"*"), "/sys/fs/cgroup/vauban/" + id + "*", "/sys/fs/cgroup/*/vauban/" + id + "*", "/run/containerd/runc/vauban/" + id + "*"} {
 			if left, err := filepath.Glob(pattern); err != nil || len(left) > 0 {
 				t.Errorf("files %q, error %v", left, err)
 			}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,17 +29,20 @@ func FuzzParseRelease(f *testing.F) {
 	})
 }
 
-// FuzzInRelease: nothing but what the key signed is read.
+// FuzzInRelease replaces a part of a signed file by something else: nothing but
+// what the key signed is read.
 func FuzzInRelease(f *testing.F) {
 	key := newKey(f)
-	text := recent().text()
-	signed := sign(f, key, text)
-	f.Add(signed)
-	f.Add([]byte("-----BEGIN PGP SIGNED MESSAGE-----\n"))
-	f.Fuzz(func(t *testing.T, file []byte) {
+	signed := sign(f, key, recent().text())
+	f.Add(uint16(0), uint16(0), []byte("Suite: x\n"))
+	f.Add(uint16(60), uint16(3), []byte("\n-----BEGIN PGP SIGNED MESSAGE-----\n"))
+	f.Add(uint16(300), uint16(400), []byte{})
+	f.Fuzz(func(t *testing.T, at, cut uint16, insert []byte) {
+		from := min(int(at), len(signed))
+		file := slices.Concat(signed[:from], insert, signed[min(from+int(cut), len(signed)):])
 		r, err := readInRelease(file, openpgp.EntityList{key}, time.Now())
-		if err == nil && (r.codename != "bookworm" || len(r.indexes) != 1) {
-			t.Errorf("%+v is read of what was not signed", r)
+		if err == nil && (r.codename != "bookworm" || r.suite != "oldstable" || len(r.indexes) != 1) {
+			t.Errorf("%+v is read of what was not signed: %q", r, file)
 		}
 	})
 }
