@@ -31,6 +31,9 @@ type Options struct {
 	CPUs int
 	// Program is QEMU; qemu-system-x86_64 when empty.
 	Program string
+	// Allowed are patterns of the kernel parameters that the release may bring
+	// besides those of vauban's list.
+	Allowed []string
 	// Extra are further kernel parameters.
 	Extra []string
 	// SerialLog is where the machine's console goes; a file in the temporary
@@ -82,6 +85,11 @@ func (o Options) boot(ctx context.Context) (result Result, err error) {
 	release, err := OpenRelease(o.Tree, o.Master, o.Release)
 	if err != nil {
 		return result, err
+	}
+	release.Allowed = o.Allowed
+	_, refused := release.Extras()
+	for _, err := range refused {
+		o.Log.Info(fmt.Sprintf("left out: %v", err))
 	}
 	scratch, err := os.MkdirTemp("", "vauban-boot-")
 	if err != nil {

@@ -3,10 +3,11 @@ package boot
 import (
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+
+	"vauban/internal/cmdline"
 )
 
 // maxCommandLine is the longest kernel command line, in bytes, that is handed
@@ -86,29 +87,6 @@ func (c CommandLine) parameters() ([]string, error) {
 	return append(parameters, c.Extra...), nil
 }
 
-// ownParameters are an entry's to say.
-var ownParameters = []string{"root", "rootflags", "rootfstype", "live.updates", "ip", "rd.neednet", "initrd", "init"}
-
-// Extras returns those of the kernel parameters that playbooks want which an
-// entry may hold, and why it may not hold others. How the root is mounted in the
-// end is no parameter of a machine whose root is in memory.
-func Extras(parameters []string) (extras []string, refused []error) {
-	for _, p := range parameters {
-		name, _, _ := strings.Cut(p, "=")
-		err := checkParameter(p)
-		switch {
-		case p == "ro" || p == "rw" || name == "BOOT_IMAGE":
-		case slices.Contains(ownParameters, name) || strings.HasPrefix(name, "vauban."):
-			refused = append(refused, fmt.Errorf("kernel parameter %q is the entry's own to say", p))
-		case err != nil:
-			refused = append(refused, err)
-		default:
-			extras = append(extras, p)
-		}
-	}
-	return extras, refused
-}
-
 // checkURL accepts what the initramfs accepts.
 func checkURL(address string) error {
 	u, err := url.Parse(address)
@@ -121,19 +99,9 @@ func checkURL(address string) error {
 	return nil
 }
 
-// plain are the characters, besides letters and digits, that neither the
-// kernel nor iPXE nor GRUB, within quotes, gives a meaning of its own.
-const plain = "-._~:/?@%+,=[]!*&#"
-
 func checkParameter(parameter string) error {
-	if parameter == "" {
-		return fmt.Errorf("a kernel parameter is empty")
-	}
-	for _, r := range parameter {
-		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
-		if !letter && !strings.ContainsRune(plain, r) {
-			return fmt.Errorf("kernel parameter %q holds %q, which a boot loader may take for its own", parameter, r)
-		}
+	if err := cmdline.Check(parameter); err != nil {
+		return err
 	}
 	name, _, _ := strings.Cut(parameter, "=")
 	for _, shell := range shellParameters {

@@ -64,11 +64,11 @@ func TestCommandLineRefused(t *testing.T) {
 		"conffs elsewhere": {CommandLine{Rootfs: testURL, Conffs: "web1.tgz"}, "address of the conffs"},
 		"digest":           {CommandLine{Rootfs: testURL, Sums: "sha256:12"}, "is no sha256 digest"},
 		"algorithm":        {CommandLine{Rootfs: testURL, Sums: digest.SHA512.FromString("")}, "is no sha256 digest"},
-		"space":            {with("a b"), `holds ' '`},
-		"newline":          {with("a\nb"), `holds '\n'`},
-		"expansion":        {with("${net0/mac}"), `holds '$'`},
-		"quote":            {with("a'b"), `holds '\''`},
-		"non-ASCII":        {with("é"), `holds 'é'`},
+		"space":            {with("a b"), `has the character ' '`},
+		"newline":          {with("a\nb"), `has the character '\n'`},
+		"expansion":        {with("${net0/mac}"), `has the character '$'`},
+		"quote":            {with("a'b"), `has the character '\''`},
+		"non-ASCII":        {with("é"), `has the character 'é'`},
 		"empty":            {with(""), "is empty"},
 		"shell":            {with("rd.shell"), "root shell"},
 		"shell, given":     {with("rd.shell=1"), "root shell"},
@@ -103,16 +103,23 @@ func TestCommandLineLength(t *testing.T) {
 	}
 }
 
+// An older version's manifest.json may hold anything.
 func TestExtras(t *testing.T) {
-	extras, refused := Extras([]string{"ro", "audit=1", "root=/dev/sda1", "quiet", "vauban.sums=sha256:0", "rd.shell", "dyndbg=$x", "rw", "BOOT_IMAGE=/vmlinuz"})
-	if diff := cmp.Diff([]string{"audit=1", "quiet"}, extras); diff != "" {
+	r := Release{Master: "web", Name: "r1", Path: "web/releases/r1", Parameters: []string{"ro", "audit=1", "root=/dev/sda1", "quiet",
+		"vauban.sums=sha256:0", "rd.systemd.debug_shell", "init=/bin/sh", "dyndbg=$x", "mine=1", "theirs=1"}, Allowed: []string{"mine"}}
+	entry, err := NewEntry(r, "", "http://boot.example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"audit=1", "quiet", "mine=1"}, entry.CommandLine.Extra); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+	_, refused := r.Extras()
 	var reasons []string
 	for _, err := range refused {
 		reasons = append(reasons, err.Error())
 	}
-	for i, want := range []string{`"root=/dev/sda1" is the entry's own`, `"vauban.sums=sha256:0" is the entry's own`, "open a root shell", "holds '$'"} {
+	for i, want := range []string{`"root=/dev/sda1" is never`, `"vauban.sums=sha256:0" is never`, `debug_shell" is never`, `"init=/bin/sh" is never`, "has the character '$'", `add "theirs" to kernel_parameters`} {
 		if i >= len(reasons) || !strings.Contains(reasons[i], want) {
 			t.Errorf("got %q, want one with %q", reasons, want)
 		}

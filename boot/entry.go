@@ -29,6 +29,7 @@ func NewEntry(r Release, host, base string) (Entry, error) {
 		// Names are checked when a release is opened; a slash stays one.
 		return strings.TrimSuffix(base, "/") + (&url.URL{Path: "/" + path.Join(r.Path, name)}).EscapedPath()
 	}
+	extras, _ := r.Extras()
 	entry := Entry{
 		Title:     r.Master + " " + r.Name,
 		Kernel:    at(kernelFile),
@@ -36,7 +37,7 @@ func NewEntry(r Release, host, base string) (Entry, error) {
 		CommandLine: CommandLine{
 			Rootfs: at(rootfsFile),
 			Sums:   r.Sums,
-			Extra:  r.Parameters,
+			Extra:  extras,
 		},
 	}
 	if host != "" {

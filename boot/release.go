@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+
+	"vauban/internal/cmdline"
 )
 
 // Names of the files of a release.
@@ -37,8 +39,12 @@ type Release struct {
 	Sums digest.Digest
 	// Hosts are the machines that it has files for, sorted.
 	Hosts []string
-	// Parameters are what its playbooks want on the kernel's command line.
+	// Parameters are what its manifest.json wants on the kernel's command line,
+	// whichever version wrote that.
 	Parameters []string
+	// Allowed are patterns of those that are taken besides vauban's list
+	// (kernel_parameters).
+	Allowed []string
 }
 
 // OpenRelease finds the release name of a master in the published tree; an
@@ -117,4 +123,10 @@ func (r Release) checkHost(host string) error {
 		return fmt.Errorf("release %q of %q has files for no host: build the master's conffs, or boot it without a host", r.Name, r.Master)
 	}
 	return fmt.Errorf("release %q of %q has no files for host %q, but for %s", r.Name, r.Master, host, strings.Join(r.Hosts, ", "))
+}
+
+// Extras returns those of the Parameters that an entry may hold, and why it
+// does not hold the others.
+func (r Release) Extras() (extras []string, refused []error) {
+	return cmdline.Filter(r.Parameters, r.Allowed)
 }

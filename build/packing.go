@@ -15,7 +15,7 @@ import (
 // PackingOptions read what `export:` of a master says of its squashfs:
 // compression, level, and exclude, a file of patterns.
 func PackingOptions(cfg *config.Config, m *config.Master, log *slog.Logger) (export.RootfsOptions, error) {
-	o := export.RootfsOptions{Log: log}
+	o := export.RootfsOptions{Log: log, KernelParameters: cfg.KernelParameters(m)}
 	for _, name := range slices.Sorted(maps.Keys(m.Export)) {
 		var err error
 		switch value := m.Export[name]; name {

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"vauban/boot"
 	"vauban/config"
 	"vauban/export"
 	"vauban/layers"
@@ -99,11 +98,10 @@ func (r *Runner) makeSquashfs(ctx context.Context, m *config.Master) (string, er
 	if len(report.LeftOut) > 0 {
 		r.say(ctx, "left out %s", strings.Join(report.LeftOut, " "))
 	}
-	var refused []error
-	if report.Parameters, refused = boot.Extras(report.Parameters); len(report.Parameters) > 0 {
+	if len(report.Parameters) > 0 {
 		r.say(ctx, "its boot entries have the kernel parameters %s", strings.Join(report.Parameters, " "))
 	}
-	for _, err := range refused {
+	for _, err := range report.Refused {
 		r.notice(ctx, "", "left out of boot entries: %v", err)
 	}
 	for _, path := range report.ACLs {

@@ -17,6 +17,7 @@ type Configuration struct {
 	NeverUpload              []string // names of masters that are never published
 	ConffsExclude            []string // globs of paths that conffs leave out
 	ConffsMaxSize            int64    // of one conffs, in bytes, default 50 MiB
+	KernelParameters         []string // patterns of what images may bring besides vauban's list
 	DelegateHosts            []string // machines that tasks may be delegated to
 	// PushHosts is which images of hosts go to the registry: "final", the
 	// default, "all" or "none".
@@ -68,6 +69,7 @@ func (r *reader) configurationFields(c *Config) fields {
 		"never_upload":                 r.listInto(&own.NeverUpload, checkMaster(c)),
 		"conffs_exclude":               r.listInto(&own.ConffsExclude, anyText),
 		"conffs_max_size":              r.sizeInto(&own.ConffsMaxSize),
+		"kernel_parameters":            r.listInto(&own.KernelParameters, checkKernelParameter),
 		"delegate_hosts":               r.listInto(&own.DelegateHosts, anyText),
 		"push_hosts":                   r.oneOf(&own.PushHosts, "final", "all", "none"),
 		"strict":                       r.boolInto(&own.Strict),

@@ -1,17 +1,23 @@
 package config
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+
+	"vauban/internal/cmdline"
+)
 
 // A Master is a named image: its parent's, and its stages on top.
 type Master struct {
-	Name   string
-	Base   *Base
-	Parent *Master // nil for a child of the base
-	Stages []Stage // none: the parent's image
-	Conffs string  // the hosts made of it, in the syntax of ansible's --limit; "" is none
-	Branch string  // of its stages, "" without a `branch:`; children do not inherit it
-	Groups []string
-	Kernel string // the version to boot; "" is the newest that its rootfs holds
+	Name             string
+	Base             *Base
+	Parent           *Master // nil for a child of the base
+	Stages           []Stage // none: the parent's image
+	Conffs           string  // the hosts made of it, in the syntax of ansible's --limit; "" is none
+	Branch           string  // of its stages, "" without a `branch:`; children do not inherit it
+	Groups           []string
+	KernelParameters []string // patterns, besides those of `configuration:`
+	Kernel           string   // the version to boot; "" is the newest that its rootfs holds
 	// Network of its containers: "private", the default, or "host".
 	Network string
 	// AnsibleRun is how its hosts share a run of ansible: "independent", the
@@ -34,6 +40,21 @@ func (m *Master) Ancestry() []*Master {
 	}
 	slices.Reverse(up)
 	return up
+}
+
+// KernelParameters are patterns of the kernel parameters that m's image may
+// bring besides those of vauban's list.
+func (c *Config) KernelParameters(m *Master) []string {
+	return slices.Concat(c.Configuration.KernelParameters, m.KernelParameters)
+}
+
+// checkKernelParameter accepts a pattern that can allow a kernel parameter.
+func checkKernelParameter(pattern string) error {
+	if err := cmdline.CheckPattern(pattern); err != nil {
+		return Mistake{What: fmt.Sprintf("%q cannot be a kernel parameter of an image", pattern), Why: err.Error(),
+			Do: "write NAME or NAME=VALUE, with * for any characters"}
+	}
+	return nil
 }
 
 // HostStages returns what makes a host's image out of m's: the stages of

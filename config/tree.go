@@ -40,17 +40,18 @@ func (r *reader) baseFields(b *Base) fields {
 
 func (r *reader) masterFields(m *Master) fields {
 	return fields{
-		"stages":       r.stagesInto(&m.Stages),
-		"conffs":       r.textInto(&m.Conffs, checkOption),
-		"branch":       r.textInto(&m.Branch, CheckBranch),
-		"groups":       r.listInto(&m.Groups, pattern(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`, "a group of the inventory", "webservers")),
-		"kernel":       r.textInto(&m.Kernel, pattern(`^[A-Za-z0-9][A-Za-z0-9.+~_-]*$`, "a kernel's version", "6.1.0-40-amd64")),
-		"network":      r.oneOf(&m.Network, "private", "host"),
-		"ansible_run":  r.oneOf(&m.AnsibleRun, "independent", "together", "alone"),
-		"facts":        r.factsInto(&m.Facts),
-		"init":         r.oneOf(&m.Init, "systemd"),
-		"export":       r.exportInto(&m.Export),
-		"keep_ansible": r.boolInto(&m.KeepAnsible),
+		"stages":            r.stagesInto(&m.Stages),
+		"conffs":            r.textInto(&m.Conffs, checkOption),
+		"branch":            r.textInto(&m.Branch, CheckBranch),
+		"groups":            r.listInto(&m.Groups, pattern(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`, "a group of the inventory", "webservers")),
+		"kernel":            r.textInto(&m.Kernel, pattern(`^[A-Za-z0-9][A-Za-z0-9.+~_-]*$`, "a kernel's version", "6.1.0-40-amd64")),
+		"network":           r.oneOf(&m.Network, "private", "host"),
+		"ansible_run":       r.oneOf(&m.AnsibleRun, "independent", "together", "alone"),
+		"facts":             r.factsInto(&m.Facts),
+		"init":              r.oneOf(&m.Init, "systemd"),
+		"export":            r.exportInto(&m.Export),
+		"keep_ansible":      r.boolInto(&m.KeepAnsible),
+		"kernel_parameters": r.listInto(&m.KernelParameters, checkKernelParameter),
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"vauban/internal/beneath"
+	"vauban/internal/cmdline"
 )
 
 // A stage that calls update-grub writes this menu (layers/inside/kernel): its
@@ -22,8 +23,8 @@ const (
 	maxMenu = 4 << 20
 )
 
-// parameters returns the kernel parameters that playbooks put into GRUB's
-// settings, none where no stage wrote the menu. No link leads out of root.
+// parameters returns all kernel parameters in GRUB's settings, whatever they
+// are; none where no stage wrote the menu. No link leads out of root.
 func parameters(ctx context.Context, root string) ([]string, error) {
 	menu, err := beneath.ReadFile(ctx, root, grubMenu, maxMenu)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -33,8 +34,15 @@ func parameters(ctx context.Context, root string) ([]string, error) {
 	}
 	lines := bufio.NewScanner(bytes.NewReader(menu))
 	if !lines.Scan() || !strings.HasPrefix(lines.Text(), grubMenuMark) || !lines.Scan() {
+		if err := lines.Err(); err != nil {
+			return nil, fmt.Errorf("reading the kernel parameters in /%s: %w", grubMenu, err)
+		}
 		return nil, nil // GRUB's own, of a machine with a disk
 	}
 	line, _ := strings.CutPrefix(lines.Text(), grubParameters)
-	return strings.Fields(line), nil
+	all, err := cmdline.Split(line)
+	if err != nil {
+		return nil, fmt.Errorf("reading /%s: %w", grubMenu, err)
+	}
+	return all, nil
 }

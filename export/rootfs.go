@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+
+	"vauban/internal/cmdline"
 )
 
 // RootfsOptions say how a root file system is packed.
@@ -27,6 +29,9 @@ type RootfsOptions struct {
 	BlockSize int
 	// Exclude comes after DefaultExclusions and may take back from them.
 	Exclude Exclusions
+	// KernelParameters are patterns of kernel parameters that the tree may bring
+	// besides those of vauban's list (kernel_parameters).
+	KernelParameters []string
 	// Files are put into the file system in the place of what the tree has
 	// there. They belong to root and are never on a disk.
 	Files []RootfsFile
@@ -50,6 +55,9 @@ const packingFormat = "1"
 func (o RootfsOptions) Digest() digest.Digest {
 	d := digest.SHA256.Digester()
 	fmt.Fprintf(d.Hash(), "%s %q %d %d %v %d", packingFormat, o.Compression, o.Level, o.BlockSize, append(DefaultExclusions(), o.Exclude...), o.Time.Unix())
+	if len(o.KernelParameters) > 0 {
+		fmt.Fprintf(d.Hash(), " parameters %q", o.KernelParameters)
+	}
 	for _, f := range o.Files {
 		fmt.Fprintf(d.Hash(), " %q %o %q", f.Path, f.Mode, f.Content)
 	}
@@ -69,8 +77,10 @@ type RootfsReport struct {
 	Size int64 // bytes of the file
 	// Kernels are the versions whose modules are in /usr/lib/modules, sorted.
 	Kernels []string
-	// Parameters are the kernel's, as playbooks want them.
+	// Parameters are the kernel's that the tree brings, of those that it may.
 	Parameters []string
+	// Refused says why others are left out.
+	Refused []error
 	// LeftOut are the paths that Exclusions dropped, sorted; a directory
 	// stands for all below it.
 	LeftOut []string
@@ -111,9 +121,11 @@ func pack(ctx context.Context, root, out string, o RootfsOptions, report *Rootfs
 	if report.Kernels, err = kernels(root); err != nil {
 		return err
 	}
-	if report.Parameters, err = parameters(ctx, root); err != nil {
+	all, err := parameters(ctx, root)
+	if err != nil {
 		return err
 	}
+	report.Parameters, report.Refused = cmdline.Filter(all, o.KernelParameters)
 	if report.LeftOut, err = append(DefaultExclusions(), o.Exclude...).find(root); err != nil {
 		return fmt.Errorf("looking for what does not ship: %w", err)
 	}

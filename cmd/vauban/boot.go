@@ -28,7 +28,7 @@ With --wait the command returns 0 only when the machine reports that it is up.`,
 		Args: arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withTree(args[0], func(s *session, master string) error {
-				o.Tree, o.Master, o.Log = s.tree(), master, s.log
+				o.Tree, o.Master, o.Log, o.Allowed = s.tree(), master, s.log, s.kernelParameters(master)
 				result, err := boot.Boot(cmd.Context(), o)
 				if err != nil || !o.Wait {
 					return err

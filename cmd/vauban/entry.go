@@ -30,8 +30,9 @@ func newEntry(a *app) *cobra.Command {
 that for each host of the release.
 
 An entry names the release itself and the digest of its files, never what is
-current: write it anew after each release, and after a rollback. It holds the kernel
-parameters that the master's playbooks put into GRUB's settings.`,
+current: write it again after each release, and after a rollback. It holds the kernel
+parameters that the master's playbooks put into GRUB's settings, if vauban's list or
+kernel_parameters in config.yml has them; --append adds any other.`,
 		Example: `  vauban entry master-12-web --host web01 --url http://pxe.example.com/vauban >web01.ipxe
   vauban entry master-12-web --url http://pxe.example.com/vauban --dir /srv/pxe/entries`,
 		Args: arguments(cobra.ExactArgs(1)),
@@ -46,6 +47,11 @@ parameters that the master's playbooks put into GRUB's settings.`,
 				r, err := boot.OpenRelease(s.tree(), master, f.release)
 				if err != nil {
 					return err
+				}
+				r.Allowed = s.kernelParameters(master)
+				_, refused := r.Extras()
+				for _, err := range refused {
+					s.log.Info(fmt.Sprintf("left out of the entry: %v", err))
 				}
 				if f.dir != "" {
 					return f.writeAll(cmd.OutOrStdout(), r)

@@ -106,6 +106,15 @@ func (s *session) master(name string) (*config.Master, error) {
 	return master, nil
 }
 
+// kernelParameters are patterns of those that a master's releases may bring
+// besides vauban's list.
+func (s *session) kernelParameters(master string) []string {
+	if _, m, err := s.cfg.Find(master); err == nil && m != nil {
+		return s.cfg.KernelParameters(m)
+	}
+	return nil
+}
+
 // identitiesOf are those in the vault, for a file of a host, or of a master
 // itself where host is empty. One that has an identity is not written without
 // it, unless that is asked for.

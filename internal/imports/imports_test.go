@@ -15,11 +15,11 @@ import (
 
 // allowed are the packages of this module that each may import.
 var allowed = map[string][]string{
-	"config":            {"internal/beneath", "internal/near", "internal/squashfs"},
+	"config":            {"internal/beneath", "internal/cmdline", "internal/near", "internal/squashfs"},
 	"registry":          {"internal/durable", "internal/filelock"},
 	"download":          {"internal/durable", "internal/filelock"},
-	"export":            {"internal/beneath", "internal/command", "internal/durable", "internal/filelock", "internal/squashfs"},
-	"boot":              {"internal/command"},
+	"export":            {"internal/beneath", "internal/cmdline", "internal/command", "internal/durable", "internal/filelock", "internal/squashfs"},
+	"boot":              {"internal/cmdline", "internal/command"},
 	"vault":             {"internal/durable", "internal/filelock", "internal/git"},
 	"Dockerfiles":       {},
 	"progress":          {},
@@ -46,6 +46,7 @@ var allowed = map[string][]string{
 	"internal/filelock": {},
 	"internal/sealed":   {"internal/durable"},
 	"internal/squashfs": {},
+	"internal/cmdline":  {},
 }
 
 // containerdClient may be imported by the engine alone.

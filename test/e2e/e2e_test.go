@@ -87,7 +87,7 @@ const ledger = `
     - name: The line
       ansible.builtin.shell: "[ -z \"$SYSTEMD_OFFLINE\" ] && echo {{ inventory_hostname }} >>/run/ledger/lines"
     - name: A kernel parameter
-      ansible.builtin.lineinfile: {path: /etc/default/grub, regexp: ^GRUB_CMDLINE_LINUX=, line: 'GRUB_CMDLINE_LINUX="ledger.kept=yes"'}
+      ansible.builtin.lineinfile: {path: /etc/default/grub, regexp: ^GRUB_CMDLINE_LINUX=, line: 'GRUB_CMDLINE_LINUX="plymouth.ledger=yes init=/bin/false"'}
       notify: update-grub
   handlers:
     - name: update-grub
@@ -400,7 +400,7 @@ say names "$(getent hosts localhost >/dev/null && echo localhost) $(getent hosts
 say renamed "$(python3 -c 'import os; os.rename("/usr/share/doc", "/usr/share/moved")' 2>&1)"
 say ledger "$(systemctl is-active ledger)"
 say ledger_lines "$(cat /run/ledger/lines)"
-say ledger_kept "$(grep -c ledger.kept=yes /proc/cmdline)"
+say ledger_kept "$(grep -c plymouth.ledger=yes /proc/cmdline)"
 say release "$(cat /run/vauban/release.json)"
 `
 
