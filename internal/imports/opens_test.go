@@ -43,7 +43,7 @@ var reviewed = map[string]map[string][]string{
 			"overlay.removeFiles", "isEmpty"},
 	},
 	"layers/aptpool": {
-		state: {"Pool.isRecent", "Pool.viewArchives", "Pool.knownLists", "Pool.RemoveViews", "linkAll", "Pool.KeepArchives",
+		state: {"Pool.isRecent", "Pool.viewArchives", "Pool.knownLists", "Pool.RemoveViews", "viewLists", "linkLists", "Pool.KeepArchives",
 			"Pool.MarkUsed", "Pool.Bound", "Pool.hasNewer"},
 		repository: {"Open"},
 		fresh:      {"taker.take", "taker.finish"},

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/ProtonMail/go-crypto/openpgp"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -120,12 +121,66 @@ func (p *Pool) View(container string, s Sources) (View, error) {
 	if !p.isRecent(from, s) {
 		return v, nil
 	}
-	if err := linkAll(filepath.Join(from, "lists"), v.Lists); err != nil {
+	var err error
+	if v.Complete, err = viewLists(from, v.Lists); err != nil {
 		return v, fmt.Errorf("making a view of apt's lists: %w", err)
 	}
-	_, err := os.Stat(filepath.Join(from, "complete"))
-	v.Complete = err == nil
 	return v, nil
+}
+
+// viewTries is how often newer lists may come while a view of them is made.
+const viewTries = 5
+
+// viewLists gives a view the lists of from, all of the same time, or none
+// where newer ones keep coming. complete: they are of all sources.
+func viewLists(from, to string) (complete bool, err error) {
+	for range viewTries {
+		complete, err = linkLists(from, to)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return complete, err
+		}
+		// Newer ones took their place meanwhile: what was linked is removed.
+		entries, err := os.ReadDir(to)
+		if err != nil {
+			return false, err
+		}
+		for _, entry := range entries {
+			if err := os.Remove(filepath.Join(to, entry.Name())); err != nil {
+				return false, err
+			}
+		}
+	}
+	return false, nil
+}
+
+// linkLists links lists by the folder's descriptor, which another folder of
+// the same name does not change. The error is fs.ErrNotExist where they were
+// removed meanwhile.
+func linkLists(from, to string) (complete bool, err error) {
+	taken, err := os.OpenRoot(from)
+	if err != nil {
+		return false, err
+	}
+	defer taken.Close()
+	lists, err := taken.Open("lists")
+	if err != nil {
+		return false, err
+	}
+	defer lists.Close()
+	names, err := lists.Readdirnames(-1)
+	if err != nil {
+		return false, err
+	}
+	for _, name := range names {
+		if err := unix.Linkat(int(lists.Fd()), name, unix.AT_FDCWD, filepath.Join(to, name), 0); err != nil {
+			return false, fmt.Errorf("linking %q: %w", name, err)
+		}
+	}
+	_, err = taken.Stat("complete")
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // isRecent reports whether lists were taken lately, and have not expired.
@@ -226,17 +281,6 @@ func (p *Pool) RemoveViews(containers string) error {
 	err = errors.Join(err, globErr)
 	for _, dir := range slices.Concat(left, coming) {
 		err = errors.Join(err, os.RemoveAll(dir))
-	}
-	return err
-}
-
-func linkAll(from, to string) error {
-	entries, err := os.ReadDir(from)
-	for _, entry := range entries {
-		linkErr := os.Link(filepath.Join(from, entry.Name()), filepath.Join(to, entry.Name()))
-		if !errors.Is(linkErr, fs.ErrNotExist) { // newer ones came
-			err = errors.Join(err, linkErr)
-		}
 	}
 	return err
 }
