@@ -89,7 +89,7 @@ func TestBaseOfImage(t *testing.T) {
 	below := layerOf(t, map[string]string{"bin/sh": "", "usr/bin/dpkg": "", "usr/bin/apt-get": "", "etc/gone": ""})
 	above := layerOf(t, map[string]string{"etc/.wh.gone": "", "etc/os-release": "PRETTY_NAME=\"Debian\"\n"})
 	upstream := pushElsewhere(t, host+"/debian:12", below, above)
-	pushElsewhere(t, host+"/alpine:3", layerOf(t, map[string]string{"usr/lib/os-release": "ID=alpine\nPRETTY_NAME=\"Alpine Linux v3.20\"\n"}))
+	pushElsewhere(t, host+"/alpine:3", layerOf(t, map[string]string{"bin/sh": "", "usr/lib/os-release": "ID=alpine\nPRETTY_NAME=\"Alpine Linux v3.20\"\n"}))
 
 	dir := t.TempDir()
 	state := filepath.Join(dir, "state")
