@@ -52,6 +52,10 @@ type Settings struct {
 	AptPoolMax        int64  // APT_POOL_MAX: how many bytes of them; 0 is the engine's default
 	AptAuthFile       string // APT_AUTH_FILE: what private repositories ask for
 
+	ContainerMemory    int64 // CONTAINER_MEMORY: bytes of a container; 0 is the engine's default
+	ContainerProcesses int64 // CONTAINER_PROCESSES: and threads; 0 is the engine's default
+	ContainerOpenFiles int64 // CONTAINER_OPEN_FILES: of a process; 0 is the engine's default
+
 	ContainerdAddress string // CONTAINERD_ADDRESS: its socket
 	StateDir          string // VAUBAN_STATE_DIR, default /var/lib/vauban
 }
@@ -98,6 +102,9 @@ func (s *Settings) table() []setting {
 		{name: "DEBIAN_CACHE_PATH", text: &s.DebianCachePath, isPath: always},
 		{name: "APT_POOL_MAX", size: &s.AptPoolMax, accept: checkSize},
 		{name: "APT_AUTH_FILE", text: &s.AptAuthFile, isPath: always},
+		{name: "CONTAINER_MEMORY", size: &s.ContainerMemory, accept: checkSize},
+		{name: "CONTAINER_PROCESSES", size: &s.ContainerProcesses, accept: checkSize},
+		{name: "CONTAINER_OPEN_FILES", size: &s.ContainerOpenFiles, accept: checkSize},
 		{name: "CONTAINERD_ADDRESS", text: &s.ContainerdAddress},
 		{name: "VAUBAN_STATE_DIR", text: &s.StateDir, isPath: always},
 	}

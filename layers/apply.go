@@ -84,9 +84,31 @@ func runStep(ctx context.Context, step Step, containers []*Container) (map[strin
 	}
 	var partial *PartialError
 	if errors.As(err, &partial) {
+		for _, c := range containers {
+			if failure := partial.Failed[c.Name()]; failure != nil {
+				partial.Failed[c.Name()] = limited(c, failure)
+			}
+		}
 		return partial.Failed, nil
 	}
+	for _, c := range containers {
+		err = limited(c, err)
+	}
 	return nil, err
+}
+
+// limited adds to a failure that the container came to a limit. Without a
+// failure it is only noted.
+func limited(c *Container, err error) error {
+	reached := c.limitError()
+	if reached == nil {
+		return err
+	}
+	if err == nil {
+		c.engine.log.Warn(reached.Error(), "container", c.Name())
+		return nil
+	}
+	return fmt.Errorf("%w: %w", reached, err)
 }
 
 // with starts a container for each target, hands them to fn and removes them,
@@ -122,5 +144,27 @@ func (e *Engine) with(ctx context.Context, targets []Target, fn func([]*Containe
 		}
 		return err
 	}
+	// Nothing else goes on before everything in the containers is dead: what
+	// has lost it ends sooner, and the machine has room for the cleaning up.
+	defer whenDone(ctx, func() {
+		for _, c := range containers {
+			c.kill()
+		}
+	})()
 	return fn(containers)
+}
+
+// whenDone calls fn when ctx ends, unless release was called before. After
+// release fn does not run any more.
+func whenDone(ctx context.Context, fn func()) (release func()) {
+	called := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(called)
+		fn()
+	})
+	return func() {
+		if !stop() {
+			<-called
+		}
+	}
 }

@@ -71,6 +71,7 @@ type Container struct {
 
 	started  uint64 // when process 1 was, see enter.Spec
 	entrance entrance
+	filter   []unix.SockFilter // of what enters
 
 	ownedCgroup string   // made by us beside runc's
 	failedUnits []string // of systemd, those that were reported
@@ -164,8 +165,11 @@ func (c *Container) create(ctx context.Context) error {
 		return err
 	}
 	defer ns.release()
-	spec, err := c.options.spec(ctx, c.id, c.dir, ns, append(c.aptMounts(), c.engine.apt.mounts()...)...)
+	spec, err := c.options.spec(ctx, c.id, c.dir, ns, c.engine.limits, append(c.aptMounts(), c.engine.apt.mounts()...)...)
 	if err != nil {
+		return err
+	}
+	if c.filter, err = filterOf(spec); err != nil {
 		return err
 	}
 	container, err := c.engine.client.NewContainer(ctx, c.id,

@@ -60,6 +60,8 @@ type Options struct {
 	// Allow lists addresses of the builder that containers may reach. All
 	// others of it are refused.
 	Allow []Destination
+	// Limits are those of each container.
+	Limits Limits
 	// Log gets what happens. Nil discards it.
 	Log *slog.Logger
 }
@@ -77,6 +79,7 @@ type Engine struct {
 	run      *run
 	turn     *os.File // see alone.go
 	tools    tools
+	limits   Limits
 	entering *os.File // the program that enters containers, in memory
 	sysctls  func() ([]sysctl, error)
 	hostKeys func() ([]hostKey, error)
@@ -90,7 +93,7 @@ type Engine struct {
 // Open connects to containerd, starting the embedded one if there is no
 // other, takes the run's lease and sweeps what dead runs left.
 func Open(ctx context.Context, o Options) (_ *Engine, err error) {
-	e := &Engine{stateDir: o.StateDir, apt: o.Apt, log: o.Log, sysctls: readSysctlsOnce(), hostKeys: sync.OnceValues(throwAwayKeys)}
+	e := &Engine{stateDir: o.StateDir, limits: o.Limits.orDefault(), apt: o.Apt, log: o.Log, sysctls: readSysctlsOnce(), hostKeys: sync.OnceValues(throwAwayKeys)}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
@@ -115,6 +118,9 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	e.allowed = sync.OnceValue(func() []gateway.Rule { return e.resolve(append(o.Allow, o.Apt.destinations()...)) })
 	if e.entering, err = sealEnterProgram(); err != nil {
 		return nil, err
+	}
+	if !hasSeccomp() {
+		e.log.Warn("the kernel has no seccomp filters: containers run without one")
 	}
 	if err := e.connect(ctx, o); err != nil {
 		return nil, err

@@ -52,7 +52,7 @@ func (c *Container) entry() enter.Spec {
 	return enter.Spec{
 		Init: c.Pid(), Started: c.started, Cgroups: c.joinedCgroups(),
 		UserNamespace: c.options.Systemd, Capabilities: capabilityBits(c.options.capabilities()),
-		OpenFiles: openFiles, Env: c.options.environment(),
+		OpenFiles: uint64(c.engine.limits.OpenFiles), Filter: c.filter, Env: c.options.environment(),
 	}
 }
 
@@ -66,9 +66,6 @@ func (c *Container) joinedCgroups() []string {
 	}
 	return c.cgroups
 }
-
-// openFiles is the limit of a process inside.
-const openFiles = 65536
 
 // Process is one command to run inside.
 type Process struct {

@@ -33,7 +33,7 @@ func (o ContainerOptions) capabilities() []string {
 // spec describes the container to runc. dir is the container's folder on the
 // builder; ns are the namespaces for systemd, else nil; more are
 // mounted too.
-func (o ContainerOptions) spec(ctx context.Context, id, dir string, ns *userNamespace, more ...specs.Mount) (*oci.Spec, error) {
+func (o ContainerOptions) spec(ctx context.Context, id, dir string, ns *userNamespace, limits Limits, more ...specs.Mount) (*oci.Spec, error) {
 	if err := o.writeInside(dir); err != nil {
 		return nil, err
 	}
@@ -49,6 +49,8 @@ func (o ContainerOptions) spec(ctx context.Context, id, dir string, ns *userName
 		oci.WithMounts(append(mounts(dir), more...)),
 		withWritableSysctls,
 		withMachinesShm,
+		o.withSeccomp,
+		limits.spec,
 	}
 	if o.HostNetwork {
 		opts = append(opts, oci.WithHostNamespace(specs.NetworkNamespace))

@@ -8,10 +8,18 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // grace is what processes get between TERM and KILL.
 const grace = 10 * time.Second
+
+// kill ends everything in the container without asking: the kernel kills a pid
+// namespace with its process 1.
+func (c *Container) kill() {
+	_ = unix.PidfdSendSignal(int(c.init.Fd()), unix.SIGKILL, nil, 0)
+}
 
 // terminate asks everything but process 1 to end, and names in the log what
 // did not: killing a database is not how a layer should be made.

@@ -188,7 +188,8 @@ func (a *app) engine(ctx context.Context, log *slog.Logger, s config.Settings, s
 	}
 	return layers.Open(ctx, layers.Options{
 		StateDir: stateDir, Above: a.trusted(), Address: s.ContainerdAddress, Version: version, Log: log,
-		Apt: layers.AptOptions{Proxy: s.DebianAptGetProxy, AuthFile: s.AptAuthFile, Pool: s.DebianCachePath, Keyrings: a.keyrings(), PoolSize: s.AptPoolMax},
+		Apt:    layers.AptOptions{Proxy: s.DebianAptGetProxy, AuthFile: s.AptAuthFile, Pool: s.DebianCachePath, Keyrings: a.keyrings(), PoolSize: s.AptPoolMax},
+		Limits: layers.Limits{Processes: s.ContainerProcesses, Memory: s.ContainerMemory, OpenFiles: s.ContainerOpenFiles},
 	})
 }
 

@@ -29,7 +29,7 @@ var allowed = map[string][]string{
 	"layers/daemon":     {"internal/filelock", "internal/owned"},
 	"layers/diff":       {},
 	"layers/enter":      {},
-	"layers":            {"Dockerfiles", "internal/beneath", "internal/command", "internal/filelock", "internal/gateway", "internal/owned", "layers/aptpool", "layers/daemon", "layers/diff", "layers/enter"},
+	"layers":            {"Dockerfiles", "internal/beneath", "internal/command", "internal/filelock", "internal/gateway", "internal/owned", "internal/seccomp", "layers/aptpool", "layers/daemon", "layers/diff", "layers/enter"},
 	"ansible":           {"internal/command", "internal/filelock", "internal/git", "internal/near", "internal/sealed", "layers"},
 	"build":             {"Dockerfiles", "ansible", "boot", "config", "download", "export", "internal/beneath", "internal/command", "internal/durable", "internal/filelock", "internal/sealed", "layers", "layers/diff", "progress", "registry", "scan", "vault"},
 	"internal/testenv":  {"internal/filelock", "layers", "layers/daemon"},
@@ -45,6 +45,7 @@ var allowed = map[string][]string{
 	"internal/durable":  {},
 	"internal/filelock": {},
 	"internal/sealed":   {"internal/durable"},
+	"internal/seccomp":  {},
 	"internal/squashfs": {},
 	"internal/cmdline":  {},
 }

@@ -34,7 +34,7 @@ var reviewed = map[string]map[string][]string{
 		state: {"Engine.enter", "Engine.sweep", "Engine.sweepRun", "run.takeLock",
 			"Container.consoleTail", "ContainerOptions.writeInside"},
 		builder: {"Open", "cgroupProcs", "cgroupMountsIn", "killShims", "removeCgroups", "removeCgroup", "readPids",
-			"commandOf", "parentOf", "canEnterOthers", "checkUserNamespaces", "readSysctlsOnce", "entrance.file",
+			"commandOf", "parentOf", "canEnterOthers", "Container.counted", "checkUserNamespaces", "readSysctlsOnce", "entrance.file",
 			"Container.ownCgroup", "Container.allowNonlocalBind"},
 		repository: {"Dockerfile.openContext", "buildContext.match", "buildContext.walk"},
 		fresh:      {"mountSysctls", "bind", "mountFile"},

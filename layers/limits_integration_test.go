@@ -1,0 +1,35 @@
+//go:build integration
+
+package layers_test
+
+import (
+	"strings"
+	"testing"
+
+	"vauban/internal/testenv"
+	"vauban/layers"
+)
+
+// What a stage takes of the builder ends at the container's limits, and the
+// error names the limit and its setting.
+func TestLimits(t *testing.T) {
+	_, base := shared.use(t)
+	e, err := layers.Open(t.Context(), layers.Options{StateDir: shared.dir, Embedded: true, Version: "test", Log: testenv.Log(t),
+		Limits: layers.Limits{Processes: 60, Memory: 128 << 20, OpenFiles: 300}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	applyOne(t, e, script(`[ "$(ulimit -n)" = 300 ]`), target("modest", base))
+	for name, c := range map[string]struct{ script, says string }{
+		"forkbomb": {`i=0; while [ $i -lt 200 ]; do sleep 1000 & i=$((i+1)); done; exit 3`, "of 60 processes and threads: raise CONTAINER_PROCESSES"},
+		"memory":   {`python3 -c 'bytearray(1 << 30)'`, "of 128MiB of memory, and the kernel killed a process: raise CONTAINER_MEMORY"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := apply(t, e, script(c.script), target(name, base))[0].Err
+			if err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("the error is %v, want %q in it", err, c.says)
+			}
+		})
+	}
+}
