@@ -34,7 +34,7 @@ func (r *Repository) pristine(ctx context.Context, commit string) (*workingCopy,
 	}
 	c := r.workingCopy(filepath.Join(r.dir, "pristine-"+commit), commit)
 	if err := r.checkout(ctx, c); err != nil {
-		return nil, errors.Join(fmt.Errorf("checking out %.12s: %w", commit, err), os.RemoveAll(c.dir))
+		return nil, errors.Join(fmt.Errorf("checking out %.12s: %w", commit, r.mirrorFailed(ctx, err)), os.RemoveAll(c.dir))
 	}
 	if info, err := os.Stat(c.root); err != nil || !info.IsDir() {
 		return nil, fmt.Errorf("commit %.12s has no folder %q: correct ANSIBLE_ROOT_DIR", commit, r.options.RootDir)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"vauban/internal/filelock"
@@ -29,7 +30,7 @@ func (r *Repository) fetch(ctx context.Context) error {
 	}
 	defer lock.Close()
 	if _, err := r.remote.run(ctx, dir, "init", "--quiet", "--bare", r.mirror); err != nil {
-		return fmt.Errorf("making the mirror of %q: %w", r.remote.url, err)
+		return fmt.Errorf("making the mirror of %q: %w", r.remote.url, r.mirrorFailed(ctx, err))
 	}
 	r.warnAboutEdits(ctx)
 	// The commits of a run stay when their branch moves, for no run lasts as
@@ -37,7 +38,7 @@ func (r *Repository) fetch(ctx context.Context) error {
 	args := append([]string{"fetch", "--quiet", "--prune", "--force"}, r.uploadPack()...)
 	args = append(args, "--", r.remote.url, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 	if _, err := r.remote.run(ctx, r.mirror, args...); err != nil {
-		return fmt.Errorf("fetching %q: %w", r.remote.url, err)
+		return fmt.Errorf("fetching %q: %w", r.remote.url, r.mirrorFailed(ctx, err))
 	}
 	return nil
 }
@@ -100,7 +101,11 @@ func (r *Repository) resolve(ctx context.Context, branch string) (Revision, erro
 	}
 	out, err := r.remote.run(ctx, r.mirror, "for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads", "refs/tags")
 	if err != nil {
-		return Revision{}, fmt.Errorf("listing the branches of %q: %w", r.remote.url, err)
+		return Revision{}, fmt.Errorf("listing the branches of %q: %w", r.remote.url, r.mirrorFailed(ctx, err))
+	}
+	if slices.Contains(strings.Fields(out), branch) {
+		err := fmt.Errorf("branch %q names no commit", branch)
+		return Revision{}, fmt.Errorf("reading the mirror of %q: %w", r.remote.url, r.mirrorFailed(ctx, err))
 	}
 	return Revision{}, fmt.Errorf("repository %q has no branch %q%s", r.remote.url, branch,
 		didYouMean(branch, strings.Fields(out)))

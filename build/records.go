@@ -16,6 +16,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 
+	"vauban/internal/damage"
 	"vauban/internal/durable"
 	"vauban/internal/filelock"
 	"vauban/registry"
@@ -189,20 +190,37 @@ const unpushedMark = " unpushed"
 
 // readCopy gives nothing when there is no copy that can be read.
 func (s *Records) readCopy(image string) stored {
-	data, err := os.ReadFile(s.path(image))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.log.Warn("the copy of a freshness record cannot be read", "image", image, "error", err)
-	}
-	head, data, ok := bytes.Cut(data, []byte{'\n'})
-	if err != nil || !ok {
+	text, err := os.ReadFile(s.path(image))
+	if errors.Is(err, fs.ErrNotExist) {
 		return stored{}
+	}
+	var c stored
+	if err == nil {
+		c, err = parseCopy(text)
+	}
+	if err != nil {
+		s.log.Warn("the copy of a freshness record is damaged and is fetched again", "image", image, "error", err)
+		return stored{}
+	}
+	return c
+}
+
+// parseCopy reads what writeCopy wrote.
+func parseCopy(text []byte) (stored, error) {
+	head, data, ok := bytes.Cut(text, []byte{'\n'})
+	if !ok {
+		return stored{}, errors.New("it has no first line")
 	}
 	remote, unpushed := strings.CutSuffix(string(head), unpushedMark)
-	if is, err := registry.ArtifactDigest(recordMediaType, data); !unpushed && (err != nil || is.String() != remote) {
-		s.log.Warn("the copy of a freshness record is damaged and is fetched again", "image", image)
-		return stored{}
+	if unpushed {
+		_, err := decodeRecord(data) // its digest is that of another
+		return stored{digest.Digest(remote), true, data}, err
 	}
-	return stored{digest.Digest(remote), unpushed, data}
+	is, err := registry.ArtifactDigest(recordMediaType, data)
+	if err == nil && is.String() != remote {
+		err = fmt.Errorf("its digest is %s", is)
+	}
+	return stored{digest.Digest(remote), false, data}, err
 }
 
 func (s *Records) writeCopy(image string, c stored) error {
@@ -219,10 +237,33 @@ func (s *Records) writeCopy(image string, c stored) error {
 	return nil
 }
 
+// CheckRecords finds copies of records in a state directory that cannot be
+// read.
+func CheckRecords(stateDir string) (found []damage.Finding, err error) {
+	paths, err := filepath.Glob(filepath.Join(stateDir, "freshness", "*", "*"))
+	for _, path := range paths {
+		info, err := os.Lstat(path)
+		if err != nil || !info.Mode().IsRegular() || strings.HasSuffix(path, lockSuffix) {
+			continue
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("checking the freshness records: %w", err)
+		}
+		if _, err := parseCopy(text); err != nil {
+			found = append(found, damage.Finding{Kind: damage.Record, Path: path, Err: err, Remove: func() error { return os.Remove(path) }})
+		}
+	}
+	return found, err
+}
+
+// lockSuffix is that of the file by which a record is locked.
+const lockSuffix = "@lock"
+
 // lock keeps other runs on this machine from changing the record too.
 func (s *Records) lock(ctx context.Context, image string) (*os.File, error) {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("locking a freshness record: %w", err)
 	}
-	return filelock.Open(ctx, s.path(image)+"@lock")
+	return filelock.Open(ctx, s.path(image)+lockSuffix)
 }

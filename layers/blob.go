@@ -17,13 +17,13 @@ import (
 func (e *Engine) openLayer(ctx context.Context, blob ocispec.Descriptor) (io.ReadCloser, error) {
 	at, err := e.Store().ReaderAt(ctx, blob)
 	if err != nil {
-		return nil, fmt.Errorf("opening layer %s: %w", blob.Digest, err)
+		return nil, fmt.Errorf("opening layer %s: %w", blob.Digest, e.damaged(ctx, err, blob))
 	}
 	tar, err := compression.DecompressStream(bufio.NewReaderSize(content.NewReader(at), writeBuffer))
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("reading layer %s: %w", blob.Digest, err), at.Close())
+		return nil, errors.Join(fmt.Errorf("reading layer %s: %w", blob.Digest, e.damaged(ctx, err, blob)), at.Close())
 	}
-	return &layerReader{tar, at}, nil
+	return &checkedReader{&layerReader{tar, at}, ctx, e, blob}, nil
 }
 
 // OpenLayer reads the tar of a layer of an image that is here.

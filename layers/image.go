@@ -143,10 +143,13 @@ func (e *Engine) read(ctx context.Context, desc ocispec.Descriptor) (Image, erro
 
 func (e *Engine) readJSON(ctx context.Context, desc ocispec.Descriptor, into any) error {
 	blob, err := content.ReadBlob(ctx, e.Store(), desc)
-	if err != nil {
-		return err
+	if err == nil && digest.FromBytes(blob) != desc.Digest {
+		err = errors.New("the content does not have the digest")
 	}
-	return json.Unmarshal(blob, into)
+	if err == nil {
+		err = json.Unmarshal(blob, into)
+	}
+	return e.damaged(ctx, err, desc)
 }
 
 // unpack makes the image's snapshots, where they are not there yet.
@@ -157,7 +160,7 @@ func (e *Engine) unpack(ctx context.Context, img Image) error {
 		todo = append(todo, rootfs.Layer{Diff: diff, Blob: blob})
 	}
 	if _, err := rootfs.ApplyLayers(ctx, todo, e.snapshots(), e.client.DiffService()); err != nil {
-		return fmt.Errorf("unpacking image %s: %w", img.Digest(), err)
+		return fmt.Errorf("unpacking image %s: %w", img.Digest(), e.damaged(ctx, err, img.Manifest.Layers...))
 	}
 	return nil
 }

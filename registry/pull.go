@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -51,6 +52,9 @@ func (r *Registry) get(ctx context.Context, image, tag string) (*remote.Descript
 		got, err = r.puller.Get(ctx, ref)
 		return err
 	})
+	if errdefs.IsNotFound(err) && r.embedded != nil && r.embedded.hasTag(ref.Context().RepositoryStr(), tag) {
+		err = cmp.Or(r.damaged(ctx), err)
+	}
 	return got, err
 }
 
@@ -166,6 +170,9 @@ func (p *pull) blob(ctx context.Context, desc ocispec.Descriptor) error {
 	}
 	doing := fmt.Sprintf("pulling blob %s of %q", desc.Digest, p.image)
 	if err := p.do(ctx, doing, func() error { return p.fetch(ctx, desc) }); err != nil {
+		if errdefs.IsNotFound(err) { // a manifest names it
+			err = cmp.Or(p.damaged(ctx), err)
+		}
 		return err
 	}
 	p.mu.Lock()
@@ -210,7 +217,7 @@ func (p *pull) open(ctx context.Context, desc ocispec.Descriptor) (io.ReadCloser
 	if err != nil {
 		return nil, err
 	}
-	return &blobReader{ctx: ctx, client: client, url: blobURL(p.repo, desc.Digest)}, nil
+	return &blobReader{ctx: ctx, client: client, url: blobURL(p.repo, desc.Digest), size: desc.Size}, nil
 }
 
 // authorized is a client that is logged in for reading the repository: the

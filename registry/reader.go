@@ -16,6 +16,7 @@ type blobReader struct {
 	ctx    context.Context
 	client *http.Client
 	url    string
+	size   int64
 	offset int64
 	body   io.ReadCloser
 }
@@ -33,6 +34,9 @@ func (b *blobReader) Seek(offset int64, whence int) (int64, error) {
 // Read implements io.Reader.
 func (b *blobReader) Read(p []byte) (int, error) {
 	if b.body == nil {
+		if b.offset > 0 && b.offset >= b.size {
+			return 0, io.EOF // servers answer 416 when nothing is left
+		}
 		if err := b.open(); err != nil {
 			return 0, err
 		}

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -29,7 +30,11 @@ func (r *Registry) do(ctx context.Context, doing string, request func() error) e
 			return r.stopped(ctx, doing)
 		}
 		if attempt >= r.attempts || !r.isTransient(err) {
-			return r.explain(doing, attempt, err)
+			err := r.explain(doing, attempt, err)
+			if !errdefs.IsNotFound(err) {
+				err = cmp.Or(r.damaged(ctx), err)
+			}
+			return err
 		}
 		r.log.Debug("registry request goes again", "doing", doing, "attempt", attempt,
 			"wait", wait, "cause", r.secrets.scrub(err.Error()))
@@ -57,7 +62,9 @@ func (r *Registry) isTransient(err error) bool {
 		return isTransientAnswer(answer)
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return false
-	case errors.Is(err, errBadContent), errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, errBadContent):
+		return r.embedded == nil // its disk has the same bytes the next time
+	case errors.Is(err, io.ErrUnexpectedEOF):
 		return true
 	case errors.Is(err, context.Canceled):
 		return true // another push's: the caller looked at its own context

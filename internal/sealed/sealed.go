@@ -16,6 +16,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"vauban/internal/damage"
 	"vauban/internal/durable"
 )
 
@@ -24,6 +25,10 @@ const name = ".digests.json"
 
 // ErrBroken is the kind of error of a folder that is not as it was sealed.
 var ErrBroken = errors.New("damaged")
+
+// ErrUnsealed is the kind of error of a folder that was never sealed, or lost
+// its seal. It is one of ErrBroken too.
+var ErrUnsealed = fmt.Errorf("%w: it has no digests", ErrBroken)
 
 // seal is what a folder held: by path, the digest of a file or of the target
 // of a link.
@@ -52,7 +57,7 @@ func Folder(ctx context.Context, dir string) error {
 func Check(ctx context.Context, dir string) error {
 	text, err := os.ReadFile(filepath.Join(dir, name))
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%q: %w: it has no digests", dir, ErrBroken)
+		return fmt.Errorf("%q: %w", dir, ErrUnsealed)
 	} else if err != nil {
 		return err
 	}
@@ -151,4 +156,26 @@ func (r *interruptible) Read(p []byte) (int, error) {
 		return 0, context.Cause(r.ctx)
 	}
 	return r.Reader.Read(p)
+}
+
+// Damaged finds the folders of a pattern that are not as they were sealed.
+// Those without a seal are made again at their next use anyway.
+func Damaged(ctx context.Context, kind damage.Kind, pattern string) ([]damage.Finding, error) {
+	dirs, err := filepath.Glob(pattern)
+	if err != nil {
+		return nil, err
+	}
+	var found []damage.Finding
+	for _, dir := range dirs {
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			continue
+		}
+		err := Check(ctx, dir)
+		if errors.Is(err, ErrBroken) && !errors.Is(err, ErrUnsealed) {
+			found = append(found, damage.Finding{Kind: kind, Path: dir, Err: err, Remove: func() error { return os.RemoveAll(dir) }})
+		} else if err != nil && !errors.Is(err, ErrBroken) {
+			return nil, err
+		}
+	}
+	return found, nil
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"syscall"
 	"time"
@@ -124,17 +125,31 @@ func (p paths) openLog() (*os.File, error) {
 
 // lastWords is what an error says about the log.
 func (p paths) lastWords() string {
-	const enough = 600
+	const enough, trace = 600, 256 << 10
 	words := ""
 	if f, err := os.Open(p.log()); err == nil {
 		defer f.Close()
 		if info, err := f.Stat(); err == nil {
-			tail := io.NewSectionReader(f, max(0, info.Size()-enough), enough)
+			tail := io.NewSectionReader(f, max(0, info.Size()-trace), trace)
 			text, _ := io.ReadAll(tail)
-			words = ": " + string(bytes.TrimSpace(text))
+			text = withoutTrace(text)
+			words = ": " + string(bytes.TrimSpace(text[max(0, len(text)-enough):]))
 		}
 	}
 	return fmt.Sprintf(" (its log is %q)%s", p.log(), words)
+}
+
+// crash is where Go begins to print what its goroutines did.
+var crash = regexp.MustCompile(`(?m)^(panic: |fatal error: |unexpected fault address |SIG[A-Z]+: |goroutine \d+ )`)
+
+// withoutTrace cuts a crash off after its first line: the rest is in the log.
+func withoutTrace(text []byte) []byte {
+	at := crash.FindIndex(text)
+	if at == nil {
+		return text
+	}
+	line, _, _ := bytes.Cut(text[at[0]:], []byte{'\n'})
+	return text[:at[0]+len(line)]
 }
 
 // answers says whether a containerd serves on a socket.

@@ -9,7 +9,9 @@ import (
 	"syscall"
 	"time"
 
+	"vauban/internal/damage"
 	"vauban/internal/filelock"
+	"vauban/layers/store"
 )
 
 const (
@@ -18,6 +20,8 @@ const (
 	// patience bounds each wait for the daemon: it serves 0.2 s after its
 	// start on a quiet machine.
 	patience = time.Minute
+	// ending is how long a daemon takes to end when no run is left.
+	ending = 3 * time.Second
 	// poll is the interval of waits that the kernel cannot do for us.
 	poll = 20 * time.Millisecond
 )
@@ -103,6 +107,9 @@ func (p paths) serving(ctx context.Context, o Options) (string, error) {
 			return "", err
 		}
 		if pid == 0 && started == nil {
+			if err := p.checkStore(ctx); err != nil {
+				return "", err
+			}
 			if started, err = p.spawn(o); err != nil {
 				return "", err
 			}
@@ -120,6 +127,64 @@ func (p paths) serving(ctx context.Context, o Options) (string, error) {
 	}
 }
 
+// checkStore finds databases that containerd would crash on, or begin again
+// and contradict what is on disk.
+func (p paths) checkStore(ctx context.Context) error {
+	found, err := store.In(p.state).Databases(ctx)
+	if errors.Is(err, store.ErrBusy) {
+		return nil // another starter's daemon, which has checked it
+	} else if err != nil {
+		return fmt.Errorf("checking containerd's databases: %w", err)
+	}
+	return damage.In(p.state, found...)
+}
+
+// Alone keeps runs of a state directory from starting, and its daemon from
+// running, until release is called. ErrBusy when a run is at work.
+func Alone(ctx context.Context, stateDir string) (release func() error, err error) {
+	p, err := makePaths(stateDir)
+	if err != nil {
+		return nil, err
+	}
+	lock, err := p.lockAlone(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.end(ctx); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return lock.Close, nil
+}
+
+// ErrBusy is returned by [Alone] while runs are at work.
+var ErrBusy = errors.New("runs are at work on this state directory: try again when they have ended")
+
+// lockAlone takes the exclusive lock. A daemon that is ending may have it for
+// a moment.
+func (p paths) lockAlone(ctx context.Context) (*os.File, error) {
+	f, err := os.OpenFile(p.lock(), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("opening the lock of runs: %w", err)
+	}
+	for until := time.Now().Add(ending); ; {
+		alone, err := filelock.Try(f, filelock.Exclusive)
+		if alone {
+			return f, nil
+		}
+		if err == nil && time.Now().After(until) {
+			err = ErrBusy
+		}
+		if err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		select {
+		case <-time.After(poll):
+		case <-ctx.Done():
+			return nil, errors.Join(context.Cause(ctx), f.Close())
+		}
+	}
+}
+
 // retire ends a daemon of another version once no run uses it.
 func (p paths) retire(ctx context.Context, o Options, version string) error {
 	o.Log.Info("waiting until no run uses the containerd of another vauban version",
@@ -129,6 +194,11 @@ func (p paths) retire(ctx context.Context, o Options, version string) error {
 		return err
 	}
 	defer lock.Close()
+	return p.end(ctx)
+}
+
+// end ends the daemon. The caller has the exclusive lock: no run needs it.
+func (p paths) end(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("it does not end"))
 	defer cancel()
 	for signalled := 0; ; {

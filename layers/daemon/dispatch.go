@@ -16,6 +16,8 @@ import (
 	"github.com/containerd/containerd/v2/plugins"
 	"github.com/containerd/plugin"
 	"github.com/containerd/plugin/registry"
+
+	"vauban/layers/store"
 )
 
 const (
@@ -31,6 +33,8 @@ const (
 // [Start] must call Dispatch first of all, with os.Args.
 func Dispatch(args []string) bool {
 	switch {
+	case store.Dispatch(args):
+		return true
 	case isShim(args, os.Getenv(shimVariable)):
 		runShim()
 		return true

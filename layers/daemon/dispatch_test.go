@@ -42,3 +42,16 @@ func TestSocketPathIsShortWhateverTheStateDirectory(t *testing.T) {
 		t.Error("two state directories share a socket")
 	}
 }
+
+func TestWithoutTrace(t *testing.T) {
+	for text, want := range map[string]string{
+		"all is well\n": "all is well\n",
+		"starting\npanic: page 3\n\ngoroutine 1 [running]:\nmain.main()\n": "starting\npanic: page 3",
+		"goroutine 7 [running]:\nx()\n":                                    "goroutine 7 [running]:",
+		"a\nfatal error: fault\n[signal":                                   "a\nfatal error: fault",
+	} {
+		if got := string(withoutTrace([]byte(text))); got != want {
+			t.Errorf("withoutTrace(%q) = %q, want %q", text, got, want)
+		}
+	}
+}
