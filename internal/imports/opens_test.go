@@ -50,7 +50,7 @@ var reviewed = map[string]map[string][]string{
 	},
 	"build": {
 		state: {"contents.digest", "inventories.Get", "inventories.tidy", "linkLogs", "pruner.logs", "pruner.caches",
-			"pruner.usage", "Records.readCopy", "Runner.begin", "Runner.logFailure", "Runner.logFile", "Runner.fetched"},
+			"pruner.usage", "CheckRecords", "Records.readCopy", "Runner.begin", "Runner.logFailure", "Runner.logFile", "Runner.fetched"},
 		repository: {"Runner.secrets", "exclusions", "newRecipe", "writeTree", "dockerfileOf", "rawDisk"},
 		fresh:      {"Runner.keyring", "copyOut", "unpackDisk"},
 	},
