@@ -131,10 +131,12 @@ func (p paths) serving(ctx context.Context, o Options) (string, error) {
 // and contradict what is on disk.
 func (p paths) checkStore(ctx context.Context) error {
 	found, err := store.In(p.state).Databases(ctx)
-	if errors.Is(err, store.ErrBusy) {
-		return nil // another starter's daemon, which has checked it
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	} else if err != nil {
-		return fmt.Errorf("checking containerd's databases: %w", err)
+		// Another starter's daemon has them, or what keeps them from being
+		// read keeps containerd from starting, which says why in its log.
+		return nil
 	}
 	return damage.In(p.state, found...)
 }
