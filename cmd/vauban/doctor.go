@@ -9,25 +9,39 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"vauban/ansible"
+	"vauban/build"
 	"vauban/config"
+	"vauban/doctor"
+	"vauban/internal/damage"
 	"vauban/layers"
 	"vauban/layers/daemon"
 )
 
 func newDoctor(a *app) *cobra.Command {
 	var format formatFlag
+	var repair bool
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Say what is missing on this machine, and how to get it",
-		Args:  arguments(cobra.NoArgs),
+		Long: `Say what is missing on this machine, and how to get it.
+
+With --state DIR or --repair, everything that the state directory keeps is read
+and compared with its digests: containerd's databases, images, the embedded
+registry, kernels, downloads, records, the mirror of the playbooks; and the
+published releases. No run may be at work meanwhile. --repair removes what is
+damaged and can be made again; releases and the vault are never changed.`,
+		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.doctor(cmd.Context(), cmd.OutOrStdout(), format.value)
+			reads := repair || cmd.Flags().Changed("state")
+			return a.doctor(cmd.Context(), cmd.OutOrStdout(), format.value, reads, repair)
 		},
 	}
+	cmd.Flags().BoolVar(&repair, "repair", false, "remove what is damaged in the state directory and can be made again")
 	outputFlag(cmd, &format, "text", "json")
 	return cmd
 }
@@ -45,12 +59,14 @@ type check struct {
 // finding is what came of a check.
 type finding struct {
 	What  string `json:"what"`
-	State string `json:"state"` // ok, optional (and not there), missing
+	State string `json:"state"` // ok, optional (and not there), missing, damaged, repaired
 	Why   string `json:"why,omitempty"`
 	Cure  string `json:"cure,omitempty"`
 }
 
-func (a *app) doctor(ctx context.Context, out io.Writer, format string) error {
+// doctor looks at the machine, and with reads at all that the state directory
+// holds.
+func (a *app) doctor(ctx context.Context, out io.Writer, format string, reads, repair bool) error {
 	log, err := a.log()
 	if err != nil {
 		return err
@@ -63,8 +79,57 @@ func (a *app) doctor(ctx context.Context, out io.Writer, format string) error {
 	if err != nil {
 		return err
 	}
-	missing := 0
-	var all []finding
+	all, missing := a.examine(ctx, stateDir, settings)
+	damaged := 0
+	if reads {
+		found, err := doctor.Check(ctx, doctor.Options{StateDir: stateDir, UploadDir: build.UploadDir(settings, stateDir), Repair: repair})
+		if err != nil {
+			return err
+		}
+		var findings []finding
+		findings, damaged = damageFindings(found, stateDir, repair)
+		all = append(all, findings...)
+	}
+	if err := printFindings(out, format, all); err != nil {
+		return err
+	}
+	switch {
+	case damaged > 0:
+		return fmt.Errorf("%s damaged", counted(damaged, "thing is", "things are"))
+	case missing > 0:
+		return fmt.Errorf("%s missing", counted(missing, "thing is", "things are"))
+	}
+	return nil
+}
+
+func counted(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// damageFindings are those of a state directory; damaged counts what is left.
+func damageFindings(found []damage.Finding, stateDir string, repaired bool) (all []finding, damaged int) {
+	if len(found) == 0 {
+		return []finding{{What: "everything kept in " + stateDir, State: "ok"}}, 0
+	}
+	for _, f := range found {
+		one := finding{What: f.What + " (" + f.Path + ")", State: "repaired", Why: f.Err.Error(), Cure: f.Cost}
+		if !repaired || f.Remove == nil {
+			damaged++
+			one.State = "damaged"
+			if f.Remove != nil {
+				one.Cure = "run vauban doctor --state " + stateDir + " --repair; then " + f.Cost
+			}
+		}
+		all = append(all, one)
+	}
+	return all, damaged
+}
+
+// examine runs the checks of the machine and counts what is missing.
+func (a *app) examine(ctx context.Context, stateDir string, settings config.Settings) (all []finding, missing int) {
 	for _, c := range a.checks(stateDir, settings) {
 		found := finding{What: c.what, State: "ok"}
 		if err := c.need(ctx); err != nil {
@@ -77,13 +142,7 @@ func (a *app) doctor(ctx context.Context, out io.Writer, format string) error {
 		}
 		all = append(all, found)
 	}
-	if err := printFindings(out, format, all); err != nil {
-		return err
-	}
-	if missing > 0 {
-		return fmt.Errorf("%d things are missing", missing)
-	}
-	return nil
+	return all, missing
 }
 
 func printFindings(out io.Writer, format string, all []finding) error {
@@ -92,8 +151,8 @@ func printFindings(out io.Writer, format string, all []finding) error {
 	}
 	for _, f := range all {
 		state := f.State
-		if state == "missing" {
-			state = "MISSING" // to be seen at once
+		if state == "missing" || state == "damaged" {
+			state = strings.ToUpper(state) // to be seen at once
 		}
 		line := fmt.Sprintf("%-8s %s", state, f.What)
 		if f.Why != "" {
