@@ -7,9 +7,13 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
+	"strings"
 
 	"github.com/containerd/errdefs"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"vauban/internal/pace"
 )
 
 // ErrTagMoved is returned for a timestamp tag that names another image
@@ -42,11 +46,32 @@ func (r *Registry) explain(doing string, attempts int, err error) error {
 	if attempts > 1 {
 		text += fmt.Sprintf("tried %d times: ", attempts)
 	}
-	text += r.secrets.scrub(err.Error())
+	text += r.public(err)
 	if advice != "" {
 		text += "; " + advice
 	}
 	return &failure{text: text, kind: kind}
+}
+
+// maxText bounds what an error repeats of a registry's answer, in bytes.
+const maxText = 2000
+
+// public is the text of an error without secrets, without characters that a
+// terminal acts on, and of a bounded length.
+func (r *Registry) public(err error) string { return clean(r.secrets.scrub(err.Error())) }
+
+// clean is text of a registry as an error may repeat it.
+func clean(text string) string {
+	text = strings.Map(func(c rune) rune {
+		if c == '\n' || c == '\t' || strconv.IsPrint(c) {
+			return c
+		}
+		return '?'
+	}, text)
+	if len(text) > maxText {
+		text = strings.ToValidUTF8(text[:maxText], "") + fmt.Sprintf(" ... (%d bytes more)", len(text)-maxText)
+	}
+	return text
 }
 
 // diagnose finds the kind of an error and what a user can do about it.
@@ -66,6 +91,10 @@ func (r *Registry) diagnose(err error) (kind error, advice string) {
 		return errdefs.ErrUnavailable, errPlainHTTP.Error() + ": give the registry a certificate"
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return errdefs.ErrUnavailable, "check " + r.setting
+	case errors.Is(err, errBound), errors.Is(err, errElsewhere):
+		return errdefs.ErrInvalidArgument, "check " + r.setting
+	case errors.Is(err, pace.ErrStalled):
+		return errdefs.ErrUnavailable, "check the network to the registry, and its load"
 	case errors.Is(err, errBadContent):
 		return errdefs.ErrDataLoss, "the registry's storage or a proxy before it is damaged"
 	case errors.As(err, &asked):

@@ -18,7 +18,7 @@ import (
 // Check reaches the registry and logs in, so that a wrong address or password
 // shows before a long build rather than after it.
 func (r *Registry) Check(ctx context.Context) error {
-	return r.do(ctx, "logging in", func() error {
+	return r.do(ctx, "logging in", func(ctx context.Context) error {
 		auth, err := authn.Resolve(ctx, r.keychain, r.host)
 		if err != nil {
 			return err
@@ -51,7 +51,7 @@ func (r *Registry) CheckPush(ctx context.Context, image string) error {
 	if err != nil {
 		return err
 	}
-	return r.do(ctx, fmt.Sprintf("asking for the right to push %q", r.Reference(image, Latest)), func() error {
+	return r.do(ctx, fmt.Sprintf("asking for the right to push %q", r.Reference(image, Latest)), func(ctx context.Context) error {
 		return remote.CheckPushPermission(ref, r.keychain, withContext{ctx, r.transport})
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -48,7 +49,7 @@ func (r *Registry) get(ctx context.Context, image, tag string) (*remote.Descript
 		return nil, err
 	}
 	var got *remote.Descriptor
-	err = r.do(ctx, fmt.Sprintf("resolving %q", r.Reference(image, tag)), func() (err error) {
+	err = r.do(ctx, fmt.Sprintf("resolving %q", r.Reference(image, tag)), func(ctx context.Context) (err error) {
 		got, err = r.puller.Get(ctx, ref)
 		return err
 	})
@@ -61,37 +62,27 @@ func (r *Registry) get(ctx context.Context, image, tag string) (*remote.Descript
 // fetchManifest fetches an image's manifest; of an image for several
 // architectures the one of ours.
 func (r *Registry) fetchManifest(ctx context.Context, image, tag string) (manifest, error) {
+	name := r.Reference(image, tag)
 	got, err := r.get(ctx, image, tag)
+	for depth := 0; err == nil && got.MediaType.IsIndex(); depth++ {
+		if depth > maxNested {
+			return manifest{}, fmt.Errorf("resolving %q: indexes name indexes, more than %d deep: %w", name, maxNested, errdefs.ErrInvalidArgument)
+		}
+		child, chosen := r.choosePlatform(got.Manifest)
+		if chosen != nil {
+			return manifest{}, fmt.Errorf("resolving %q: %w", name, chosen)
+		}
+		got, err = r.get(ctx, image, child.String())
+	}
 	if err != nil {
 		return manifest{}, err
 	}
-	raw, mediaType := got.Manifest, got.MediaType
-	if mediaType.IsIndex() {
-		if !r.hasPlatform(raw) {
-			return manifest{}, fmt.Errorf("resolving %q: %w", r.Reference(image, tag), noPlatform(raw, r.platform))
-		}
-		err := r.do(ctx, fmt.Sprintf("resolving %q", r.Reference(image, tag)), func() error {
-			child, err := got.Image()
-			if err != nil {
-				return err
-			}
-			if mediaType, err = child.MediaType(); err != nil {
-				return err
-			}
-			raw, err = child.RawManifest()
-			return err
-		})
-		if err != nil {
-			return manifest{}, err
-		}
+	m, err := parseManifest(manifestOf(got).desc, got.Manifest)
+	if err == nil {
+		err = m.checkBounds()
 	}
-	m, err := parseManifest(ocispec.Descriptor{
-		MediaType: string(mediaType),
-		Digest:    digest.FromBytes(raw),
-		Size:      int64(len(raw)),
-	}, raw)
 	if err != nil {
-		return manifest{}, fmt.Errorf("resolving %q: %w", r.Reference(image, tag), err)
+		return manifest{}, fmt.Errorf("resolving %q: %w", name, err)
 	}
 	return m, nil
 }
@@ -169,7 +160,7 @@ func (p *pull) blob(ctx context.Context, desc ocispec.Descriptor) error {
 		return fmt.Errorf("looking for blob %s of %q: %w", desc.Digest, p.image, err)
 	}
 	doing := fmt.Sprintf("pulling blob %s of %q", desc.Digest, p.image)
-	if err := p.do(ctx, doing, func() error { return p.fetch(ctx, desc) }); err != nil {
+	if err := p.do(ctx, doing, func(ctx context.Context) error { return p.fetch(ctx, desc) }); err != nil {
 		if errdefs.IsNotFound(err) { // a manifest names it
 			err = cmp.Or(p.damaged(ctx), err)
 		}
@@ -199,7 +190,7 @@ func (p *pull) fetch(ctx context.Context, desc ocispec.Descriptor) error {
 	}
 	defer source.Close()
 	err = content.Copy(ctx, writer, source, desc.Size, desc.Digest)
-	if errdefs.IsFailedPrecondition(err) {
+	if errdefs.IsFailedPrecondition(err) || errors.Is(err, errBadContent) {
 		// Wrong bytes: what is there cannot be continued.
 		writer.Close()
 		_ = p.to.Abort(context.WithoutCancel(ctx), ingest)

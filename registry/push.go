@@ -144,6 +144,24 @@ func parseManifest(desc ocispec.Descriptor, raw []byte) (manifest, error) {
 	return m, nil
 }
 
+// checkBounds refuses an image that is absurdly large.
+func (m manifest) checkBounds() error {
+	total := int64(0)
+	for _, blob := range m.blobs {
+		if blob.Size > maxImageSize-total {
+			return fmt.Errorf("manifest %s: the image has more than %d GiB: %w", m.desc.Digest, maxImageSize>>30, errdefs.ErrInvalidArgument)
+		}
+		total += blob.Size
+	}
+	if layers := len(m.blobs) - 1; layers > maxLayers {
+		return fmt.Errorf("manifest %s: the image has %d layers, at most %d can be stacked: %w", m.desc.Digest, layers, maxLayers, errdefs.ErrInvalidArgument)
+	}
+	if size := m.blobs[0].Size; size > maxConfig {
+		return fmt.Errorf("manifest %s: the configuration has %d bytes, at most %d are read: %w", m.desc.Digest, size, maxConfig, errdefs.ErrInvalidArgument)
+	}
+	return nil
+}
+
 // push is one image on its way.
 type push struct {
 	*Registry
@@ -213,7 +231,7 @@ func (p *push) blob(ctx context.Context, desc ocispec.Descriptor, sources []name
 		return nil
 	}
 	doing := fmt.Sprintf("pushing blob %s of %q", desc.Digest, p.image)
-	return p.do(ctx, doing, func() error {
+	return p.do(ctx, doing, func(ctx context.Context) error {
 		if there, err := p.hasBlob(ctx, p.repo, desc); err != nil {
 			return err
 		} else if there {
@@ -263,7 +281,7 @@ func (r *Registry) hasBlob(ctx context.Context, repo name.Repository, desc ocisp
 
 // putManifest writes a manifest under a tag or its digest.
 func (r *Registry) putManifest(ctx context.Context, image string, ref name.Reference, m manifest) error {
-	return r.do(ctx, fmt.Sprintf("writing %q of %q", ref.Identifier(), image), func() error {
+	return r.do(ctx, fmt.Sprintf("writing %q of %q", ref.Identifier(), image), func(ctx context.Context) error {
 		return r.pusher.Put(ctx, ref, m)
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
@@ -16,7 +17,7 @@ type blobReader struct {
 	ctx    context.Context
 	client *http.Client
 	url    string
-	size   int64
+	size   int64 // of the blob: more is not read
 	offset int64
 	body   io.ReadCloser
 }
@@ -42,7 +43,9 @@ func (b *blobReader) Read(p []byte) (int, error) {
 		}
 	}
 	n, err := b.body.Read(p)
-	b.offset += int64(n)
+	if b.offset += int64(n); b.offset > b.size {
+		return 0, fmt.Errorf("%w: the blob is longer than the %d bytes of its manifest", errBadContent, b.size)
+	}
 	return n, err
 }
 
@@ -73,6 +76,11 @@ func (b *blobReader) open() error {
 	if err := transport.CheckError(response, http.StatusOK, http.StatusPartialContent); err != nil {
 		response.Body.Close()
 		return err
+	}
+	if response.StatusCode == http.StatusPartialContent &&
+		!strings.HasPrefix(response.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", b.offset)) {
+		response.Body.Close()
+		return fmt.Errorf("%w: the answer is another part of the blob, %.50q", errBadContent, response.Header.Get("Content-Range"))
 	}
 	b.body = response.Body
 	if response.StatusCode == http.StatusOK && b.offset > 0 {

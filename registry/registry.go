@@ -25,6 +25,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/distribution/reference"
@@ -34,6 +35,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/opencontainers/go-digest"
+
+	"vauban/internal/pace"
 )
 
 // Options say which registry to use and how. The zero value with a StateDir
@@ -63,15 +66,18 @@ type Options struct {
 	// REGISTRY_HOSTNAME.
 	Setting string
 	// Attempts is how often a request that fails for a passing reason is made.
-	// Zero is 5.
+	// Zero is 5 for a registry that never answered, and 12, which takes about
+	// five minutes, for one that did.
 	Attempts int
-	// Backoff is the time before the second attempt; it doubles each time.
-	// Zero is half a second.
+	// Backoff is the time before the second attempt; it doubles each time, up
+	// to 120 times as much. A registry that says how long to wait is obeyed
+	// instead. Zero is half a second.
 	Backoff time.Duration
 	// Log gets what happens, at debug level. Nil drops it.
 	Log *slog.Logger
 
 	patience time.Duration // 0: defaultPatience
+	limits   limits
 }
 
 // Format prints the options without the password, whatever the verb.
@@ -100,8 +106,11 @@ type Registry struct {
 	pusher      *remote.Pusher
 	puller      *remote.Puller
 
-	attempts int
+	attempts int // 0: see tries
 	backoff  time.Duration
+	limits   limits
+	answered atomic.Bool  // the registry was reached and was not in trouble
+	told     atomic.Int64 // until when to wait, as logged last, in Unix seconds
 	log      *slog.Logger
 	closing  sync.Once
 	closed   error
@@ -117,6 +126,7 @@ func Open(ctx context.Context, o Options) (*Registry, error) {
 		secrets:  &secrets{},
 		attempts: o.Attempts,
 		backoff:  o.Backoff,
+		limits:   o.limits,
 		log:      o.Log,
 	}
 	if o.Hostname == "" {
@@ -144,15 +154,13 @@ func (o Options) withDefaults() Options {
 	if o.Setting == "" {
 		o.Setting = "REGISTRY_HOSTNAME"
 	}
-	if o.Attempts <= 0 {
-		o.Attempts = 5
-	}
 	if o.Backoff <= 0 {
 		o.Backoff = 500 * time.Millisecond
 	}
 	if o.patience <= 0 {
 		o.patience = defaultPatience
 	}
+	o.limits = o.limits.withDefaults()
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -168,10 +176,15 @@ func (r *Registry) connect(ctx context.Context, o Options) error {
 	if r.platform, err = v1.ParsePlatform("linux/" + o.Architecture); err != nil {
 		return fmt.Errorf("reading the architecture %q: %w", o.Architecture, err)
 	}
-	if r.connections, err = newTransport(r.host.RegistryStr(), o.CertDirs, o.patience); err != nil {
+	if r.connections, err = newTransport(r.host.RegistryStr(), o.CertDirs); err != nil {
 		return err
 	}
-	r.transport = loopbackHTTP{r.connections}
+	r.transport = loopbackHTTP{&bounded{
+		RoundTripper: &pace.Transport{Base: r.connections, Window: o.patience},
+		host:         r.host.RegistryStr(),
+		limits:       r.limits,
+		answered:     &r.answered,
+	}}
 	if r.keychain, err = newKeychain(o.Username, o.Password, r.secrets); err != nil {
 		return err
 	}

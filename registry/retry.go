@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -14,37 +15,67 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"vauban/internal/pace"
 )
 
 // do makes a request, which must be harmless to repeat, until it succeeds,
 // fails for a lasting reason or was made often enough. doing completes the
 // sentence of the error.
-func (r *Registry) do(ctx context.Context, doing string, request func() error) error {
-	wait := r.backoff
-	for attempt := 1; ; attempt++ {
-		err := request()
+func (r *Registry) do(ctx context.Context, doing string, request func(context.Context) error) error {
+	for attempt, waited := 1, time.Duration(0); ; attempt++ {
+		asking, asked := withRetryAfter(ctx)
+		err := request(asking)
 		if err == nil {
 			return nil
 		}
 		if ctx.Err() != nil {
 			return r.stopped(ctx, doing)
 		}
-		if attempt >= r.attempts || !r.isTransient(err) {
+		if attempt >= r.tries(err) || !r.isTransient(err) {
 			err := r.explain(doing, attempt, err)
 			if !errdefs.IsNotFound(err) {
 				err = cmp.Or(r.damaged(ctx), err)
 			}
 			return err
 		}
-		r.log.Debug("registry request goes again", "doing", doing, "attempt", attempt,
-			"wait", wait, "cause", r.secrets.scrub(err.Error()))
+		wait := r.pause(attempt, time.Duration(asked.Load()))
+		if waited += wait; waited > r.limits.wait {
+			return r.explain(doing, attempt, fmt.Errorf("%w: it asks to wait %v, at most %v are waited",
+				err, wait.Round(time.Second), r.limits.wait))
+		}
+		if asked.Load() > 0 {
+			r.tell(doing, wait)
+		}
+		r.log.Debug("repeating a registry request", "doing", doing, "attempt", attempt,
+			"wait", wait, "cause", r.public(err))
 		select {
 		case <-ctx.Done():
 			return r.stopped(ctx, doing)
 		case <-time.After(wait):
 		}
-		wait *= 2
 	}
+}
+
+const (
+	triesUnknown  = 5  // of a registry that never answered: its name may be wrong
+	triesKnown    = 12 // of one that did, which takes about five minutes
+	triesHopeless = 3  // of one that hangs, or sends wrong content
+)
+
+// tries is how often a request that fails with err is made.
+func (r *Registry) tries(err error) int {
+	tries := triesUnknown
+	if r.answered.Load() {
+		tries = triesKnown
+	}
+	if r.attempts > 0 {
+		tries = r.attempts
+	}
+	if errors.Is(err, pace.ErrStalled) || errors.Is(err, errBadContent) || errors.Is(err, io.ErrUnexpectedEOF) {
+		tries = min(tries, triesHopeless)
+	}
+	return tries
 }
 
 // isTransient says whether the same request may succeed a moment later.
@@ -56,7 +87,7 @@ func (r *Registry) isTransient(err error) bool {
 		asked  *url.Error
 	)
 	switch {
-	case isDistrusted(err), r.isPlain(err):
+	case isDistrusted(err), r.isPlain(err), errors.Is(err, errBound), errors.Is(err, errElsewhere):
 		return false
 	case errors.As(err, &answer):
 		return isTransientAnswer(answer)

@@ -62,7 +62,7 @@ func (r *Registry) Digest(ctx context.Context, image, tag string) (digest.Digest
 		return "", err
 	}
 	var found digest.Digest
-	err = r.do(ctx, fmt.Sprintf("resolving %q", r.Reference(image, tag)), func() error {
+	err = r.do(ctx, fmt.Sprintf("resolving %q", r.Reference(image, tag)), func(ctx context.Context) error {
 		head, err := r.puller.Head(ctx, ref)
 		if err == nil {
 			found = digest.Digest(head.Digest.String())
@@ -75,9 +75,6 @@ func (r *Registry) Digest(ctx context.Context, image, tag string) (digest.Digest
 	desc, err := r.Resolve(ctx, image, tag) // some servers know no HEAD
 	return desc.Digest, err
 }
-
-// maxConfig bounds an image's configuration.
-const maxConfig = 8 << 20
 
 // Choose gives the manifest that an image has for the options' architecture,
 // and its configuration. What is no image of a Linux system for it is an error.
@@ -106,6 +103,9 @@ func (m manifest) checkLayers() error {
 	if !images.IsConfigType(m.blobs[0].MediaType) {
 		return fmt.Errorf("it is no image but an artifact of the type %q: %w", m.blobs[0].MediaType, errdefs.ErrInvalidArgument)
 	}
+	if len(m.blobs) == 1 {
+		return fmt.Errorf("it has no layers, so there is no root filesystem in it: %w", errdefs.ErrInvalidArgument)
+	}
 	for _, layer := range m.blobs[1:] {
 		if !images.IsLayerType(layer.MediaType) || images.IsNonDistributable(layer.MediaType) {
 			return fmt.Errorf("layer %s of the type %q is none of a root filesystem that the registry has: %w", layer.Digest, layer.MediaType, errdefs.ErrInvalidArgument)
@@ -116,16 +116,13 @@ func (m manifest) checkLayers() error {
 
 // readBlob reads a small blob of JSON.
 func (r *Registry) readBlob(ctx context.Context, image string, desc ocispec.Descriptor, into any) error {
-	if desc.Size > maxConfig {
-		return fmt.Errorf("it has %d bytes: %w", desc.Size, errdefs.ErrInvalidArgument)
-	}
 	repo, err := r.repository(image)
 	if err != nil {
 		return err
 	}
 	p := &pull{Registry: r, image: image, repo: repo}
 	var data []byte
-	err = r.do(ctx, fmt.Sprintf("pulling blob %s of %q", desc.Digest, image), func() error {
+	err = r.do(ctx, fmt.Sprintf("pulling blob %s of %q", desc.Digest, image), func(ctx context.Context) error {
 		blob, err := p.open(ctx, desc)
 		if err != nil {
 			return err
@@ -145,14 +142,27 @@ func (r *Registry) readBlob(ctx context.Context, image string, desc ocispec.Desc
 	return json.Unmarshal(data, into)
 }
 
-// hasPlatform tells whether an index has an image for the options' platform.
-func (r *Registry) hasPlatform(raw []byte) bool {
+// choosePlatform finds the manifest of an index for the options' platform. One
+// without a platform is for linux/amd64, as other clients have it.
+func (r *Registry) choosePlatform(raw []byte) (digest.Digest, error) {
 	var index v1.IndexManifest
-	if json.Unmarshal(raw, &index) != nil {
-		return true // whoever reads it next says what is wrong
+	if err := json.Unmarshal(raw, &index); err != nil {
+		return "", fmt.Errorf("reading the index: %w", err)
 	}
-	return slices.ContainsFunc(index.Manifests, func(d v1.Descriptor) bool { return d.Platform == nil || d.Platform.Satisfies(*r.platform) })
+	for _, m := range index.Manifests {
+		platform := v1.Platform{OS: "linux", Architecture: "amd64"}
+		if m.Platform != nil {
+			platform = *m.Platform
+		}
+		if platform.Satisfies(*r.platform) {
+			return digest.Digest(m.Digest.String()), nil
+		}
+	}
+	return "", noPlatform(raw, r.platform)
 }
+
+// maxListed is how many platforms an error lists.
+const maxListed = 10
 
 // noPlatform says which platforms an index has instead of the one wanted.
 func noPlatform(raw []byte, wanted fmt.Stringer) error {
@@ -166,5 +176,10 @@ func noPlatform(raw []byte, wanted fmt.Stringer) error {
 			have = append(have, strings.TrimSuffix(m.Platform.OS+"/"+m.Platform.Architecture+"/"+m.Platform.Variant, "/"))
 		}
 	}
-	return fmt.Errorf("it has no image for %s, but for %s: %w", wanted, strings.Join(have, ", "), errdefs.ErrNotFound)
+	slices.Sort(have)
+	have = slices.Compact(have)
+	if more := len(have) - maxListed; more > 0 {
+		have = append(have[:maxListed], fmt.Sprintf("and %d more", more))
+	}
+	return fmt.Errorf("it has no image for %s, but for %s: %w", wanted, clean(strings.Join(have, ", ")), errdefs.ErrNotFound)
 }

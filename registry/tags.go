@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/distribution/reference"
 	"github.com/google/go-containerregistry/pkg/name"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -67,8 +68,9 @@ func (r *Registry) FreeTimestamp(ctx context.Context, t time.Time, images ...str
 // Images lists the names in the registry that may have tags, in text order.
 func (r *Registry) Images(ctx context.Context) ([]string, error) {
 	var names []string
-	err := r.do(ctx, "listing the images", func() error {
+	err := r.do(ctx, "listing the images", func(ctx context.Context) error {
 		names = nil
+		list := r.limits.list()
 		pages, err := r.puller.Catalogger(ctx, r.host)
 		if err != nil {
 			return err
@@ -78,8 +80,12 @@ func (r *Registry) Images(ctx context.Context) ([]string, error) {
 			if err != nil {
 				return err
 			}
+			if err := list.add(page.Next, len(page.Repos)); err != nil {
+				return err
+			}
 			for _, name := range page.Repos {
-				if name, ok := strings.CutPrefix(name, prefix(r.project)); ok {
+				name, ok := strings.CutPrefix(name, prefix(r.project))
+				if _, err := r.repository(name); ok && err == nil {
 					names = append(names, name)
 				}
 			}
@@ -105,15 +111,43 @@ func (r *Registry) Tags(ctx context.Context, image string) ([]string, error) {
 		return nil, err
 	}
 	var tags []string
-	err = r.do(ctx, fmt.Sprintf("listing the tags of %q", image), func() (err error) {
-		tags, err = r.puller.List(ctx, repo)
-		return err
+	err = r.do(ctx, fmt.Sprintf("listing the tags of %q", image), func(ctx context.Context) error {
+		tags = nil
+		list := r.limits.list()
+		pages, err := r.puller.Lister(ctx, repo)
+		if err != nil {
+			return err
+		}
+		for pages.HasNext() {
+			page, err := pages.Next(ctx)
+			if err != nil {
+				return err
+			}
+			if err := list.add(page.Next, len(page.Tags)); err != nil {
+				return err
+			}
+			if err := checkTagNames(page.Tags); err != nil {
+				return err
+			}
+			tags = append(tags, page.Tags...)
+		}
+		return nil
 	})
 	if err != nil && !errdefs.IsNotFound(err) {
 		return nil, err
 	}
 	slices.Sort(tags)
 	return tags, nil
+}
+
+// checkTagNames refuses what no registry can have as a tag.
+func checkTagNames(tags []string) error {
+	for _, tag := range tags {
+		if _, err := reference.WithTag(anyName{}, tag); err != nil {
+			return fmt.Errorf("%w: %.60q is listed as a tag", errBound, tag)
+		}
+	}
+	return nil
 }
 
 // Tag lets a tag name an image that is in the registry already, by the rules
@@ -138,7 +172,7 @@ func (r *Registry) Delete(ctx context.Context, image, tag string) error {
 	if err != nil {
 		return err
 	}
-	return r.do(ctx, fmt.Sprintf("deleting tag %q of %q", tag, image), func() error {
+	return r.do(ctx, fmt.Sprintf("deleting tag %q of %q", tag, image), func(ctx context.Context) error {
 		return r.pusher.Delete(ctx, ref)
 	})
 }

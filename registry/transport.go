@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -21,58 +20,26 @@ const userAgent = "vauban"
 // digests a layer of gigabytes before it answers.
 const defaultPatience = 5 * time.Minute
 
+// maxHeaders bounds the headers of one answer, in bytes.
+const maxHeaders = 256 << 10
+
 // newTransport trusts the system's authorities and those that the certificate
 // folders hold for host[:port].
-func newTransport(host string, certDirs []string, patience time.Duration) (*http.Transport, error) {
+func newTransport(host string, certDirs []string) (*http.Transport, error) {
 	config, err := loadCerts(host, certDirs)
 	if err != nil {
 		return nil, err
 	}
 	return &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           dialer(patience),
-		ForceAttemptHTTP2:     true,
-		MaxIdleConnsPerHost:   16,
-		IdleConnTimeout:       90 * time.Second,
-		TLSClientConfig:       config,
-		TLSHandshakeTimeout:   10 * time.Second,
-		ResponseHeaderTimeout: patience,
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, ControlContext: refuseInward}).DialContext,
+		ForceAttemptHTTP2:      true,
+		MaxIdleConnsPerHost:    16,
+		IdleConnTimeout:        90 * time.Second,
+		TLSClientConfig:        config,
+		TLSHandshakeTimeout:    10 * time.Second,
+		MaxResponseHeaderBytes: maxHeaders,
 	}, nil
-}
-
-// dialer makes connections that fail when nothing moves for so long: a
-// registry that hangs would hold a run for ever.
-func dialer(patience time.Duration) func(ctx context.Context, network, address string) (net.Conn, error) {
-	dial := (&net.Dialer{Timeout: 10 * time.Second}).DialContext
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := dial(ctx, network, address)
-		if err != nil {
-			return nil, err
-		}
-		return moving{conn, patience}, nil
-	}
-}
-
-// moving is a connection on which something moves.
-type moving struct {
-	net.Conn
-	patience time.Duration
-}
-
-// Read implements net.Conn.
-func (c moving) Read(p []byte) (int, error) {
-	if err := c.SetReadDeadline(time.Now().Add(c.patience)); err != nil {
-		return 0, err
-	}
-	return c.Conn.Read(p)
-}
-
-// Write implements net.Conn.
-func (c moving) Write(p []byte) (int, error) {
-	if err := c.SetWriteDeadline(time.Now().Add(c.patience)); err != nil {
-		return 0, err
-	}
-	return c.Conn.Write(p)
 }
 
 // loadCerts reads the layout that Docker made common: DIR/HOST[:PORT]/ with

@@ -1,0 +1,206 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// limits bound what a registry may answer. Zero fields are the defaults.
+type limits struct {
+	// document bounds an answer that is not a blob, in bytes: a manifest, a
+	// page of a list, a token. Default: 4 MiB, which registries accept.
+	document int64
+	// trouble is how much of an answer with an error is read, in bytes.
+	// Default: 16 KiB.
+	trouble int64
+	// pages and entries bound a list. Default: 10,000 and 1,000,000.
+	pages, entries int
+	// wait bounds how long one request waits for a registry that limits
+	// requests or is in trouble. Default: 30 minutes.
+	wait time.Duration
+}
+
+func (l limits) withDefaults() limits {
+	if l.document <= 0 {
+		l.document = 4 << 20
+	}
+	if l.trouble <= 0 {
+		l.trouble = 16 << 10
+	}
+	if l.pages <= 0 {
+		l.pages = 10_000
+	}
+	if l.entries <= 0 {
+		l.entries = 1_000_000
+	}
+	if l.wait <= 0 {
+		l.wait = 30 * time.Minute
+	}
+	return l
+}
+
+// The bounds of an image's manifest.
+const (
+	maxLayers    = 500       // which the kernel's overlays can stack
+	maxImageSize = 256 << 30 // of all blobs, in bytes
+	maxConfig    = 8 << 20   // of the configuration, in bytes
+	maxNested    = 3         // indexes in an index
+)
+
+// maxRedirects is how often one request is sent elsewhere.
+const maxRedirects = 10
+
+// errBound is the kind of an answer that exceeds a bound.
+var errBound = errors.New("the answer exceeds a bound")
+
+// errElsewhere is the kind of a request that an answer wants sent where it must
+// not go.
+var errElsewhere = errors.New("the registry leads to a place that is not followed")
+
+// bounded makes requests to a registry, and to the places that it names, whose
+// answers have bounds.
+type bounded struct {
+	http.RoundTripper
+	host     string // host[:port] of the registry
+	limits   limits
+	answered *atomic.Bool
+}
+
+// RoundTrip implements http.RoundTripper.
+func (b *bounded) RoundTrip(request *http.Request) (*http.Response, error) {
+	first, err := b.checkRedirect(request)
+	if err != nil {
+		if request.Body != nil {
+			request.Body.Close()
+		}
+		return nil, err
+	}
+	if request.URL.Host != b.host && !isLoopback(b.host) && !isProxied(request) {
+		request = request.WithContext(context.WithValue(request.Context(), outward{}, request.URL.Host))
+	}
+	response, err := b.RoundTripper.RoundTrip(request)
+	if err != nil {
+		return nil, err
+	}
+	noteRetryAfter(request.Context(), response)
+	if response.StatusCode < http.StatusInternalServerError || response.Header.Get("Retry-After") != "" {
+		b.answered.Store(true)
+	}
+	switch {
+	case response.StatusCode >= http.StatusBadRequest:
+		response.Body = clipped{io.LimitReader(response.Body, b.limits.trouble), response.Body}
+	case !isBlob(first):
+		response.Body = &limited{response.Body, b.limits.document, b.limits.document}
+	}
+	return response, nil
+}
+
+// checkRedirect gives the request that a redirected one began as.
+func (b *bounded) checkRedirect(request *http.Request) (first *http.Request, err error) {
+	first = request
+	for redirects := 0; first.Response != nil && first.Response.Request != nil; redirects++ {
+		if redirects == maxRedirects {
+			return nil, fmt.Errorf("%w: it redirects more than %d times", errElsewhere, maxRedirects)
+		}
+		first = first.Response.Request
+	}
+	isForm := strings.HasPrefix(request.Header.Get("Content-Type"), "application/x-www-form-urlencoded")
+	if isForm && first.URL.Host != request.URL.Host {
+		return nil, fmt.Errorf("%w: a login is not sent on to %q", errElsewhere, request.URL.Host)
+	}
+	return first, nil
+}
+
+// isBlob says whether a request is for a blob, which is bounded by the size that
+// a manifest gives for it.
+func isBlob(request *http.Request) bool {
+	_, blob, ok := strings.Cut(request.URL.Path, "/blobs/")
+	return ok && !strings.HasPrefix(blob, "uploads/") && request.Method == http.MethodGet
+}
+
+func isProxied(request *http.Request) bool {
+	proxy, err := http.ProxyFromEnvironment(request)
+	return err == nil && proxy != nil
+}
+
+// outward marks the context of a request to a host that a registry elsewhere
+// named: it must not end on this machine or its link.
+type outward struct{}
+
+// refuseInward keeps a connection from addresses that a registry elsewhere has no
+// business with: services of this machine, and metadata services of clouds.
+func refuseInward(ctx context.Context, _, address string, _ syscall.RawConn) error {
+	host, ok := ctx.Value(outward{}).(string)
+	if !ok {
+		return nil
+	}
+	literal, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return err
+	}
+	ip, err := netip.ParseAddr(literal)
+	if err != nil {
+		return err
+	}
+	if ip = ip.Unmap(); ip.IsLoopback() || ip.IsLinkLocalUnicast() || ip.IsUnspecified() {
+		return fmt.Errorf("%w: %q is %s", errElsewhere, host, ip)
+	}
+	return nil
+}
+
+// list counts the pages and entries of a list.
+func (l limits) list() *list { return &list{limits: l, seen: map[string]bool{}} }
+
+type list struct {
+	limits
+	seen    map[string]bool // addresses of pages
+	entries int
+}
+
+// add takes note of a page and of the address of the next one, "" at the end.
+func (l *list) add(next string, entries int) error {
+	l.entries += entries
+	switch {
+	case l.entries > l.limits.entries:
+		return fmt.Errorf("%w: the list has more than %d entries", errBound, l.limits.entries)
+	case next != "" && l.seen[next]:
+		return fmt.Errorf("%w: a page of the list leads back to an earlier one", errBound)
+	case len(l.seen) >= l.pages:
+		return fmt.Errorf("%w: the list has more than %d pages", errBound, l.pages)
+	}
+	l.seen[next] = true
+	return nil
+}
+
+// limited is a body that fails when it is longer than it may be.
+type limited struct {
+	io.ReadCloser
+	left, limit int64
+}
+
+// Read implements io.Reader.
+func (l *limited) Read(p []byte) (int, error) {
+	if int64(len(p)) > l.left+1 {
+		p = p[:l.left+1]
+	}
+	n, err := l.ReadCloser.Read(p)
+	if l.left -= int64(n); l.left < 0 {
+		return 0, fmt.Errorf("%w: more than %d bytes", errBound, l.limit)
+	}
+	return n, err
+}
+
+// clipped is the beginning of a body.
+type clipped struct {
+	io.Reader
+	io.Closer
+}
