@@ -123,16 +123,13 @@ func (s *Records) current(ctx context.Context, image string) (stored, error) {
 	if remote.Digest == "" {
 		return stored{}, nil
 	}
-	data, err := s.registry.FetchArtifact(ctx, image, recordTag, recordMediaType)
+	data, err := s.registry.FetchArtifact(ctx, image, remote.Digest.String(), recordMediaType)
 	if errdefs.IsNotFound(err) {
 		return stored{remote: remote.Digest}, nil // of another version, or gone since
 	} else if err != nil {
 		return stored{}, err
 	}
-	fetched := stored{data: data}
-	if fetched.remote, err = registry.ArtifactDigest(recordMediaType, data); err != nil {
-		return stored{}, err
-	}
+	fetched := stored{remote: remote.Digest, data: data}
 	return fetched, s.writeCopy(image, fetched)
 }
 
@@ -161,12 +158,11 @@ func (s *Records) Update(ctx context.Context, image string, push bool, change fu
 		return err
 	}
 	if push {
-		if _, err := s.registry.PushArtifact(ctx, image, recordTag, recordMediaType, next.data); err != nil {
+		pushed, err := s.registry.PushArtifact(ctx, image, recordTag, recordMediaType, next.data)
+		if err != nil {
 			return fmt.Errorf("pushing the freshness record of %q: %w", image, err)
 		}
-		if next.remote, err = registry.ArtifactDigest(recordMediaType, next.data); err != nil {
-			return err
-		}
+		next.remote = pushed.Digest
 	}
 	if err := s.writeCopy(image, next); err != nil {
 		return err
@@ -216,9 +212,9 @@ func parseCopy(text []byte) (stored, error) {
 		_, err := decodeRecord(data) // its digest is that of another
 		return stored{digest.Digest(remote), true, data}, err
 	}
-	is, err := registry.ArtifactDigest(recordMediaType, data)
-	if err == nil && is.String() != remote {
-		err = fmt.Errorf("its digest is %s", is)
+	var err error
+	if !registry.IsArtifact(digest.Digest(remote), recordMediaType, data) {
+		err = errors.New("its content does not have the digest of its first line")
 	}
 	return stored{digest.Digest(remote), false, data}, err
 }

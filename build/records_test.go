@@ -20,14 +20,11 @@ func recordsOf(t testing.TB, reg *registry.Registry, stateDir string) *Records {
 // tagged makes an image of a text the latest one of a name.
 func tagged(t testing.TB, reg *registry.Registry, name, text string) digest.Digest {
 	t.Helper()
-	if _, err := reg.PushArtifact(t.Context(), name, registry.Latest, "text/plain", []byte(text)); err != nil {
-		t.Fatal(err)
-	}
-	d, err := registry.ArtifactDigest("text/plain", []byte(text))
+	pushed, err := reg.PushArtifact(t.Context(), name, registry.Latest, "text/plain", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return d
+	return pushed.Digest
 }
 
 func TestRecords(t *testing.T) {

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -21,49 +22,91 @@ const maxArtifact = 1 << 20
 // rules as Push for the tag. Nothing is uploaded when it is there.
 //
 // The manifest is that of an OCI 1.1 artifact, with the document also inside,
-// so that one request fetches it.
+// so that one request fetches it. A registry that takes only images gets one of
+// which the document is the layer.
 // Reference: https://github.com/opencontainers/image-spec/blob/v1.1.1/manifest.md#guidelines-for-artifact-usage
 func (r *Registry) PushArtifact(ctx context.Context, image, tag, mediaType string, data []byte) (PushResult, error) {
 	if len(data) == 0 || len(data) > maxArtifact {
 		return PushResult{}, fmt.Errorf("pushing artifact %q: %d bytes, but it must have 1 to %d",
 			r.Reference(image, tag), len(data), maxArtifact)
 	}
-	desc, manifest, err := artifact(mediaType, data)
-	if err != nil {
-		return PushResult{}, fmt.Errorf("pushing artifact %q: %w", r.Reference(image, tag), err)
-	}
-	empty := ocispec.DescriptorEmptyJSON
 	there, err := r.Resolve(ctx, image, tag)
-	if err == nil && there.Digest == desc.Digest {
-		return PushResult{Existing: 2, Tags: []string{tag}}, nil
-	}
 	if err != nil && !errdefs.IsNotFound(err) {
 		return PushResult{}, err
 	}
-	from := documents{desc.Digest: manifest, digest.FromBytes(data): data, empty.Digest: empty.Data}
+	if !r.imagesOnly.Load() {
+		result, err := r.pushDocument(ctx, image, tag, artifact(mediaType, data), there)
+		if !isRefused(err) {
+			return result, err
+		}
+		r.log.Debug("the registry takes only images: storing documents as images", "image", image, "cause", err)
+		r.imagesOnly.Store(true)
+	}
+	return r.pushDocument(ctx, image, tag, artifactImage(mediaType, data), there)
+}
+
+func (r *Registry) pushDocument(ctx context.Context, image, tag string, m ocispec.Manifest, there ocispec.Descriptor) (PushResult, error) {
+	desc, manifest, err := encodeManifest(m)
+	if err != nil {
+		return PushResult{}, fmt.Errorf("pushing artifact %q: %w", r.Reference(image, tag), err)
+	}
+	if there.Digest == desc.Digest {
+		return PushResult{Digest: desc.Digest, Existing: 2, Tags: []string{tag}}, nil
+	}
+	from := documents{desc.Digest: manifest, m.Config.Digest: m.Config.Data, m.Layers[0].Digest: m.Layers[0].Data}
 	return r.Push(ctx, image, desc, from, PushOptions{Tags: []string{tag}})
 }
 
-// ArtifactDigest is what Resolve tells of a tag that names the document.
-func ArtifactDigest(mediaType string, data []byte) (digest.Digest, error) {
-	desc, _, err := artifact(mediaType, data)
-	return desc.Digest, err
+// IsArtifact says whether a manifest's digest is that of the document as
+// PushArtifact stores it.
+func IsArtifact(is digest.Digest, mediaType string, data []byte) bool {
+	for _, m := range []ocispec.Manifest{artifact(mediaType, data), artifactImage(mediaType, data)} {
+		if desc, _, err := encodeManifest(m); err == nil && desc.Digest == is {
+			return true
+		}
+	}
+	return false
 }
 
-func artifact(mediaType string, data []byte) (ocispec.Descriptor, []byte, error) {
-	layer := ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(data), Size: int64(len(data)), Data: data}
-	manifest, err := json.Marshal(ocispec.Manifest{
+func artifact(mediaType string, data []byte) ocispec.Manifest {
+	return ocispec.Manifest{
 		Versioned:    specs.Versioned{SchemaVersion: 2},
 		MediaType:    ocispec.MediaTypeImageManifest,
 		ArtifactType: mediaType,
 		Config:       ocispec.DescriptorEmptyJSON,
-		Layers:       []ocispec.Descriptor{layer},
-	})
+		Layers:       []ocispec.Descriptor{inline(mediaType, data)},
+	}
+}
+
+// annotationArtifact is the media type of a document that is stored as an image.
+const annotationArtifact = "vauban.artifact"
+
+// artifactImage is the document as an image, for registries that take nothing
+// else. Its platform keeps anyone from running it.
+func artifactImage(mediaType string, data []byte) ocispec.Manifest {
+	layer := inline(ocispec.MediaTypeImageLayer, data)
+	config := fmt.Sprintf(`{"architecture":"unknown","os":"unknown","rootfs":{"type":"layers","diff_ids":[%q]}}`, layer.Digest)
+	return ocispec.Manifest{
+		Versioned:   specs.Versioned{SchemaVersion: 2},
+		MediaType:   ocispec.MediaTypeImageManifest,
+		Config:      inline(ocispec.MediaTypeImageConfig, []byte(config)),
+		Layers:      []ocispec.Descriptor{layer},
+		Annotations: map[string]string{annotationArtifact: mediaType},
+	}
+}
+
+// inline describes a blob and holds it.
+func inline(mediaType string, data []byte) ocispec.Descriptor {
+	return ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(data), Size: int64(len(data)), Data: data}
+}
+
+func encodeManifest(m ocispec.Manifest) (ocispec.Descriptor, []byte, error) {
+	raw, err := json.Marshal(m)
 	return ocispec.Descriptor{
 		MediaType: ocispec.MediaTypeImageManifest,
-		Digest:    digest.FromBytes(manifest),
-		Size:      int64(len(manifest)),
-	}, manifest, err
+		Digest:    digest.FromBytes(raw),
+		Size:      int64(len(raw)),
+	}, raw, err
 }
 
 // FetchArtifact is the document that PushArtifact stored. errdefs.ErrNotFound
@@ -80,7 +123,8 @@ func (r *Registry) FetchArtifact(ctx context.Context, image, tag, mediaType stri
 	if err := json.Unmarshal(got.Manifest, &manifest); err != nil {
 		return nil, wrong("its manifest is damaged")
 	}
-	if manifest.ArtifactType != mediaType || len(manifest.Layers) != 1 {
+	is := cmp.Or(manifest.ArtifactType, manifest.Annotations[annotationArtifact])
+	if is != mediaType || len(manifest.Layers) != 1 {
 		return nil, wrong(fmt.Sprintf("it is no %s", mediaType))
 	}
 	layer := manifest.Layers[0]

@@ -1,10 +1,15 @@
 package registry
 
 import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/containerd/errdefs"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 const recordType = "application/vnd.vauban.test.v1+json"
@@ -22,8 +27,8 @@ func TestArtifact(t *testing.T) {
 		t.Errorf("pushed %+v (%v), want 2 blobs", got, err)
 	}
 	there, err := r.Resolve(t.Context(), "web", "record")
-	if want, err2 := ArtifactDigest(recordType, record); err != nil || err2 != nil || there.Digest != want {
-		t.Errorf("the tag names %s (%v), want %s (%v)", there.Digest, err, want, err2)
+	if err != nil || there.Digest != got.Digest || !IsArtifact(there.Digest, recordType, record) || IsArtifact(there.Digest, recordType, nil) {
+		t.Errorf("the tag names %s (%v), want %s", there.Digest, err, got.Digest)
 	}
 	requests.take()
 	if got, err := r.PushArtifact(t.Context(), "web", "record", recordType, record); err != nil || got.Blobs != 0 {
@@ -56,5 +61,45 @@ func TestArtifact(t *testing.T) {
 	largest := strings.Repeat("x", maxArtifact)
 	if _, err := r.PushArtifact(t.Context(), "web", "record", recordType, []byte(largest)); err != nil {
 		t.Errorf("the largest artifact: %v", err)
+	}
+}
+
+// A registry that takes only images, does not know HEAD of manifests, and pages
+// lists by two.
+func TestArtifactInStrictRegistry(t *testing.T) {
+	refused := 0
+	r := open(t, Options{Hostname: serveRegistry(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+			if request.Method == http.MethodPut && strings.Contains(request.URL.Path, "/manifests/") {
+				body, err := io.ReadAll(request.Body)
+				if err != nil {
+					t.Error(err)
+				}
+				var m ocispec.Manifest
+				if err := json.Unmarshal(body, &m); err != nil || m.Config.MediaType != ocispec.MediaTypeImageConfig {
+					refused++
+					w.WriteHeader(http.StatusBadRequest)
+					_, _ = io.WriteString(w, `{"errors":[{"code":"MANIFEST_INVALID"}]}`)
+					return
+				}
+				request.Body = io.NopCloser(bytes.NewReader(body))
+			}
+			next.ServeHTTP(w, request)
+		})
+	})})
+	for _, text := range []string{"one", "two", "two"} {
+		pushed, err := r.PushArtifact(t.Context(), "web", "record", recordType, []byte(text))
+		if err != nil || !IsArtifact(pushed.Digest, recordType, []byte(text)) {
+			t.Fatalf("pushed %+v (%v)", pushed, err)
+		}
+		for _, tag := range []string{"record", pushed.Digest.String()} {
+			data, err := r.FetchArtifact(t.Context(), "web", tag, recordType)
+			if err != nil || string(data) != text {
+				t.Errorf("fetched %q (%v), want %q", data, err, text)
+			}
+		}
+	}
+	if refused != 1 {
+		t.Errorf("%d manifests were refused, want 1: the registry is known afterwards", refused)
 	}
 }

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -66,6 +67,9 @@ var errBound = errors.New("the answer exceeds a bound")
 // not go.
 var errElsewhere = errors.New("the registry leads to a place that is not followed")
 
+// errNotManifest is an answer of something else, as of a proxy that wants a login.
+var errNotManifest = errors.New("the answer is not a manifest")
+
 // bounded makes requests to a registry, and to the places that it names, whose
 // answers have bounds.
 type bounded struct {
@@ -98,10 +102,27 @@ func (b *bounded) RoundTrip(request *http.Request) (*http.Response, error) {
 	switch {
 	case response.StatusCode >= http.StatusBadRequest:
 		response.Body = clipped{io.LimitReader(response.Body, b.limits.trouble), response.Body}
-	case !isBlob(first):
-		response.Body = &limited{response.Body, b.limits.document, b.limits.document}
+	case !isBlob(first) && request.Method != http.MethodHead:
+		// All of it now: a JSON decoder would take the beginning of an answer
+		// that is cut off for the whole.
+		if err := b.readDocument(response); err != nil {
+			return nil, err
+		}
 	}
 	return response, nil
+}
+
+// readDocument puts the body of an answer into memory.
+func (b *bounded) readDocument(response *http.Response) error {
+	document, err := io.ReadAll(io.LimitReader(response.Body, b.limits.document+1))
+	if closed := response.Body.Close(); err == nil {
+		err = closed
+	}
+	if err == nil && int64(len(document)) > b.limits.document {
+		err = fmt.Errorf("%w: more than %d bytes", errBound, b.limits.document)
+	}
+	response.Body = io.NopCloser(bytes.NewReader(document))
+	return err
 }
 
 // checkRedirect gives the request that a redirected one began as.
@@ -179,24 +200,6 @@ func (l *list) add(next string, entries int) error {
 	}
 	l.seen[next] = true
 	return nil
-}
-
-// limited is a body that fails when it is longer than it may be.
-type limited struct {
-	io.ReadCloser
-	left, limit int64
-}
-
-// Read implements io.Reader.
-func (l *limited) Read(p []byte) (int, error) {
-	if int64(len(p)) > l.left+1 {
-		p = p[:l.left+1]
-	}
-	n, err := l.ReadCloser.Read(p)
-	if l.left -= int64(n); l.left < 0 {
-		return 0, fmt.Errorf("%w: more than %d bytes", errBound, l.limit)
-	}
-	return n, err
 }
 
 // clipped is the beginning of a body.

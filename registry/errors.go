@@ -23,6 +23,13 @@ var ErrTagMoved = errors.New("a timestamp tag never moves")
 // errBadContent is content that is not what its digest says.
 var errBadContent = errors.New("content does not match its digest")
 
+// errRefused is the kind of a request that the registry finds wrong.
+var errRefused = errors.New("the registry refused it")
+
+// isRefused says whether the registry found a request wrong, rather than not
+// allowed or impossible for now.
+func isRefused(err error) bool { return errors.Is(err, errRefused) || errdefs.IsNotImplemented(err) }
+
 // failure is a request that the registry did not fulfil. Its text holds no
 // secret, which is why the error it was made of is not kept: only its kind is.
 type failure struct {
@@ -91,7 +98,7 @@ func (r *Registry) diagnose(err error) (kind error, advice string) {
 		return errdefs.ErrUnavailable, errPlainHTTP.Error() + ": give the registry a certificate"
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return errdefs.ErrUnavailable, "check " + r.setting
-	case errors.Is(err, errBound), errors.Is(err, errElsewhere):
+	case errors.Is(err, errBound), errors.Is(err, errElsewhere), errors.Is(err, errNotManifest):
 		return errdefs.ErrInvalidArgument, "check " + r.setting
 	case errors.Is(err, pace.ErrStalled):
 		return errdefs.ErrUnavailable, "check the network to the registry, and its load"
@@ -115,6 +122,8 @@ func (r *Registry) diagnoseAnswer(answer *transport.Error) (kind error, advice s
 		return errdefs.ErrNotImplemented, "the registry has this switched off, or is too old for it"
 	case status == http.StatusTooManyRequests:
 		return errdefs.ErrResourceExhausted, "the registry limits requests: wait, or log in"
+	case status == http.StatusBadRequest, status == http.StatusUnsupportedMediaType, status == http.StatusUnprocessableEntity:
+		return errRefused, ""
 	case status >= http.StatusInternalServerError:
 		return errdefs.ErrUnavailable, "the registry itself is in trouble: see its log"
 	}

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -51,12 +52,19 @@ func (r *Registry) get(ctx context.Context, image, tag string) (*remote.Descript
 	var got *remote.Descriptor
 	err = r.do(ctx, fmt.Sprintf("resolving %q", r.Reference(image, tag)), func(ctx context.Context) (err error) {
 		got, err = r.puller.Get(ctx, ref)
+		if err == nil && !isObject(got.Manifest) {
+			err = errNotManifest
+		}
 		return err
 	})
 	if errdefs.IsNotFound(err) && r.embedded != nil && r.embedded.hasTag(ref.Context().RepositoryStr(), tag) {
 		err = cmp.Or(r.damaged(ctx), err)
 	}
 	return got, err
+}
+
+func isObject(document []byte) bool {
+	return bytes.HasPrefix(bytes.TrimLeft(document, " \t\r\n"), []byte("{")) && json.Valid(document)
 }
 
 // fetchManifest fetches an image's manifest; of an image for several

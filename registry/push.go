@@ -36,6 +36,8 @@ type PushOptions struct {
 
 // PushResult counts what a push did.
 type PushResult struct {
+	// Digest is the manifest's.
+	Digest   digest.Digest
 	Blobs    int   // uploaded: configuration and layers
 	Bytes    int64 // uploaded, in those blobs
 	Linked   int   // blobs hard-linked into the embedded registry
@@ -63,6 +65,7 @@ func (r *Registry) Push(ctx context.Context, image string, desc ocispec.Descript
 		return PushResult{}, err
 	}
 	p := &push{Registry: r, image: image, repo: repo, from: from, inspect: o.Inspect}
+	p.result.Digest = desc.Digest
 	if p.manifest, err = readManifest(ctx, from, desc); err != nil {
 		return PushResult{}, fmt.Errorf("pushing %q: %w", image, err)
 	}

@@ -78,7 +78,7 @@ func TestPushUploadsOnlyWhatIsMissing(t *testing.T) {
 	}
 
 	got = mustPush(t, r, "base", parent, store, PushOptions{Tags: []string{laterTag, Latest}})
-	if diff := cmp.Diff(PushResult{Tags: []string{noonTag, Latest}}, got); diff != "" {
+	if diff := cmp.Diff(PushResult{Digest: parent.Digest, Tags: []string{noonTag, Latest}}, got); diff != "" {
 		t.Errorf("push of an unchanged image (-want +got):\n%s", diff)
 	}
 	for _, request := range requests.take() {

@@ -109,11 +109,13 @@ type Registry struct {
 	attempts int // 0: see tries
 	backoff  time.Duration
 	limits   limits
-	answered atomic.Bool  // the registry was reached and was not in trouble
-	told     atomic.Int64 // until when to wait, as logged last, in Unix seconds
-	log      *slog.Logger
-	closing  sync.Once
-	closed   error
+	answered atomic.Bool // the registry was reached and was not in trouble
+	// imagesOnly: the registry refused what is not an image.
+	imagesOnly atomic.Bool
+	told       atomic.Int64 // until when to wait, as logged last, in Unix seconds
+	log        *slog.Logger
+	closing    sync.Once
+	closed     error
 }
 
 // Open starts the embedded registry, or prepares the client of the user's. It

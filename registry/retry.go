@@ -72,8 +72,11 @@ func (r *Registry) tries(err error) int {
 	if r.attempts > 0 {
 		tries = r.attempts
 	}
-	if errors.Is(err, pace.ErrStalled) || errors.Is(err, errBadContent) || errors.Is(err, io.ErrUnexpectedEOF) {
+	switch {
+	case errors.Is(err, pace.ErrStalled), errors.Is(err, errBadContent):
 		tries = min(tries, triesHopeless)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		tries = min(tries, triesUnknown)
 	}
 	return tries
 }
@@ -95,7 +98,7 @@ func (r *Registry) isTransient(err error) bool {
 		return false
 	case errors.Is(err, errBadContent):
 		return r.embedded == nil // its disk has the same bytes the next time
-	case errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, pace.ErrStalled):
 		return true
 	case errors.Is(err, context.Canceled):
 		return true // another push's: the caller looked at its own context

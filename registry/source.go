@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/images"
@@ -176,8 +175,6 @@ func noPlatform(raw []byte, wanted fmt.Stringer) error {
 			have = append(have, strings.TrimSuffix(m.Platform.OS+"/"+m.Platform.Architecture+"/"+m.Platform.Variant, "/"))
 		}
 	}
-	slices.Sort(have)
-	have = slices.Compact(have)
 	if more := len(have) - maxListed; more > 0 {
 		have = append(have[:maxListed], fmt.Sprintf("and %d more", more))
 	}
