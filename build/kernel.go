@@ -160,7 +160,7 @@ func leading(s string, digits bool) string {
 // name stands for today.
 func (r *Runner) kernelSource(ctx context.Context, img layers.Image, version string) (layers.Image, error) {
 	count, err := strconv.Atoi(img.Config.Config.Labels[labelBaseSize])
-	if err != nil || count > len(img.Manifest.Layers) {
+	if err != nil || count < 1 || count > len(img.Manifest.Layers) { // of an image made elsewhere
 		return img, nil
 	}
 	base := img

@@ -16,6 +16,9 @@ import (
 func (e *Engine) Adopt(ctx context.Context, desc ocispec.Descriptor, labels map[string]string) (Image, error) {
 	ctx = e.Context(ctx)
 	img, err := e.read(ctx, desc)
+	if err == nil {
+		err = img.checkForeign()
+	}
 	if err != nil {
 		return Image{}, err
 	}
@@ -56,16 +59,21 @@ func ociLayerType(mediaType string) string {
 	return mediaType
 }
 
+// maxHistory bounds the text of a history that is taken over, in bytes: every
+// image that is built on it has it again.
+const maxHistory = 256 << 10
+
 // wholeHistory has an entry for each layer: some tools write none, and what is
 // built on the image adds to it.
 func wholeHistory(img Image) []ocispec.History {
-	count := 0
+	count, size := 0, 0
 	for _, entry := range img.Config.History {
 		if !entry.EmptyLayer {
 			count++
 		}
+		size += len(entry.CreatedBy) + len(entry.Author) + len(entry.Comment) + 64
 	}
-	if count == len(img.Manifest.Layers) {
+	if count == len(img.Manifest.Layers) && size <= maxHistory {
 		return img.Config.History
 	}
 	var history []ocispec.History

@@ -118,6 +118,9 @@ func (e *Engine) RemoveImages(ctx context.Context, names ...string) error {
 func (e *Engine) Load(ctx context.Context, desc ocispec.Descriptor) (Image, error) {
 	ctx = e.Context(ctx)
 	img, err := e.read(ctx, desc)
+	if err == nil {
+		err = img.checkForeign()
+	}
 	if err != nil {
 		return Image{}, err
 	}
@@ -138,10 +141,22 @@ func (e *Engine) read(ctx context.Context, desc ocispec.Descriptor) (Image, erro
 	if len(img.Manifest.Layers) != len(img.Config.RootFS.DiffIDs) {
 		return Image{}, fmt.Errorf("image %s names %d layers and %d diffIDs: it is damaged", desc.Digest, len(img.Manifest.Layers), len(img.Config.RootFS.DiffIDs))
 	}
+	for _, id := range img.Config.RootFS.DiffIDs {
+		if err := id.Validate(); err != nil {
+			return Image{}, fmt.Errorf("image %s: diffID %.80q: %w", desc.Digest, id, err)
+		}
+	}
 	return img, nil
 }
 
 func (e *Engine) readJSON(ctx context.Context, desc ocispec.Descriptor, into any) error {
+	info, err := e.Store().Info(ctx, desc.Digest)
+	if err != nil {
+		return err
+	}
+	if info.Size > maxDocument {
+		return fmt.Errorf("it has %d bytes, at most %d are read", info.Size, maxDocument)
+	}
 	blob, err := content.ReadBlob(ctx, e.Store(), desc)
 	if err == nil && digest.FromBytes(blob) != desc.Digest {
 		err = errors.New("the content does not have the digest")
@@ -159,7 +174,12 @@ func (e *Engine) unpack(ctx context.Context, img Image) error {
 		diff := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Digest: img.Config.RootFS.DiffIDs[i]}
 		todo = append(todo, rootfs.Layer{Diff: diff, Blob: blob})
 	}
-	if _, err := rootfs.ApplyLayers(ctx, todo, e.snapshots(), e.client.DiffService()); err != nil {
+	limits, err := unpackBounds(e.stateDir)
+	if err != nil {
+		return err
+	}
+	applier := &boundedApplier{Applier: e.client.DiffService(), store: e.Store(), bounds: limits}
+	if _, err := rootfs.ApplyLayers(ctx, todo, e.snapshots(), applier); err != nil {
 		return fmt.Errorf("unpacking image %s: %w", img.Digest(), e.damaged(ctx, err, img.Manifest.Layers...))
 	}
 	return nil

@@ -1,0 +1,7 @@
+package layers
+
+// What the tests of the outside need of those of the inside.
+var (
+	SparseBomb = sparse
+	ZstdWindow = zstdWindow
+)
