@@ -10,7 +10,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -44,15 +46,17 @@ func startSlirp(ctx context.Context, program, dir string) (_ *slirp, err error) 
 	defer folder.Close()
 	s := &slirp{life: life}
 	// The address of a socket has at most 107 bytes: it is given relative to
-	// an open folder. The exit descriptor rather than ctx or a parent death
-	// signal ends it: it follows this process, not one of its threads.
+	// an open folder. The exit descriptor ends it, or, before it looks at that,
+	// the death of this process.
 	s.cmd = exec.Command(cmp.Or(program, "slirp4netns"), "--target-type=bess", fmt.Sprintf("--mtu=%d", mtu),
 		"--disable-host-loopback", "--ready-fd=3", "--exit-fd=4", "/proc/self/fd/5/"+socketName)
 	s.cmd.ExtraFiles = []*os.File{readyW, lifeR, folder}
 	s.cmd.Stderr = &s.said
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	s.cmd.WaitDelay = time.Second
-	err = s.cmd.Start()
+	started := make(chan error, 1)
+	lasting() <- func() { started <- s.cmd.Start() }
+	err = <-started
 	readyW.Close()
 	lifeR.Close()
 	if err != nil {
@@ -64,6 +68,19 @@ func startSlirp(ctx context.Context, program, dir string) (_ *slirp, err error) 
 	}
 	return s, nil
 }
+
+// lasting runs functions on a thread that ends with the process. The kernel
+// sends a child its parent death signal when the thread that started it ends.
+var lasting = sync.OnceValue(func() chan<- func() {
+	queue := make(chan func())
+	go func() {
+		runtime.LockOSThread()
+		for fn := range queue {
+			fn()
+		}
+	}()
+	return queue
+})
 
 const socketName = "net"
 
