@@ -128,11 +128,16 @@ func (s *slirp) stop() {
 		s.conn.Close()
 	}
 	s.life.Close()
-	late := time.AfterFunc(2*time.Second, func() { s.cmd.Process.Kill() })
+	late := time.AfterFunc(2*time.Second, s.kill)
 	s.cmd.Wait()
 	late.Stop()
+	s.kill()
 	s.cmd = nil
 }
+
+// kill ends what slirp4netns started, too: a child of it waits for ever when it
+// ends before both have met.
+func (s *slirp) kill() { _ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL) }
 
 func lastLines(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
