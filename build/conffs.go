@@ -213,8 +213,10 @@ func (r *Runner) applyToHosts(ctx context.Context, m *config.Master, i int, s co
 	}
 	defer closeStep(step)
 	var targets []layers.Target
+	var refused refusals
 	for _, name := range slices.Sorted(maps.Keys(b.at)) {
 		options := r.container(m, s, name, false)
+		options.Refused = refused.add
 		options.MachineID = r.identities.machineID(name)
 		targets = append(targets, layers.Target{Parent: b.at[name], ContainerOptions: options,
 			Labels: map[string]string{labelHost: name, labelParent: b.at[name].Digest().String()}})
@@ -223,6 +225,7 @@ func (r *Runner) applyToHosts(ctx context.Context, m *config.Master, i int, s co
 	defer cancel()
 	results, err := r.Engine.Apply(ctx, step, layers.Change{Created: r.time, CreatedBy: s.Raw, Labels: labels,
 		Inspect: r.gate.inspect(r.identities.privateKeys, func(host, text string) { r.notice(ctx, host, "%s of %s: %s", s.Raw, host, text) })}, targets...)
+	r.noticeRefused(ctx, s.Raw, &refused)
 	if err != nil {
 		return caused(ctx, err)
 	}

@@ -32,8 +32,11 @@ func (r *Runner) applyOne(ctx context.Context, step layers.Step, s stageOf) (lay
 	s.labels[labelKey], s.labels[labelVersion] = key.String(), r.Version
 	ctx, cancel := context.WithTimeoutCause(ctx, r.Timeout, fmt.Errorf("%s took longer than --timeout %s", s.by, r.Timeout))
 	defer cancel()
+	var refused refusals
+	s.target.Refused = refused.add
 	results, err := r.Engine.Apply(ctx, step, layers.Change{Created: r.time, CreatedBy: s.by, Labels: s.labels,
 		Inspect: r.gate.inspect(r.identities.privateKeys, s.notice)}, s.target)
+	r.noticeRefused(ctx, s.by, &refused)
 	if err != nil {
 		return layers.Image{}, caused(ctx, err)
 	}

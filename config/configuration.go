@@ -12,13 +12,14 @@ import (
 
 // Configuration is `configuration:`, what holds for every master.
 type Configuration struct {
-	IgnoreStageInConffs      []Stage  // not applied again for hosts
-	AlwaysApplyStageInConffs []Stage  // applied first for every host
-	NeverUpload              []string // names of masters that are never published
-	ConffsExclude            []string // globs of paths that conffs leave out
-	ConffsMaxSize            int64    // of one conffs, in bytes, default 50 MiB
-	KernelParameters         []string // patterns of what images may bring besides vauban's list
-	DelegateHosts            []string // machines that tasks may be delegated to
+	IgnoreStageInConffs      []Stage       // not applied again for hosts
+	AlwaysApplyStageInConffs []Stage       // applied first for every host
+	NeverUpload              []string      // names of masters that are never published
+	ConffsExclude            []string      // globs of paths that conffs leave out
+	ConffsMaxSize            int64         // of one conffs, in bytes, default 50 MiB
+	KernelParameters         []string      // patterns of what images may bring besides vauban's list
+	DelegateHosts            []string      // machines that tasks may be delegated to
+	NetworkAllow             []Destination // addresses of the builder that containers may reach
 	// PushHosts is which images of hosts go to the registry: "final", the
 	// default, "all" or "none".
 	PushHosts string
@@ -71,6 +72,7 @@ func (r *reader) configurationFields(c *Config) fields {
 		"conffs_max_size":              r.sizeInto(&own.ConffsMaxSize),
 		"kernel_parameters":            r.listInto(&own.KernelParameters, checkKernelParameter),
 		"delegate_hosts":               r.listInto(&own.DelegateHosts, anyText),
+		"network_allow":                r.destinationsInto(&own.NetworkAllow),
 		"push_hosts":                   r.oneOf(&own.PushHosts, "final", "all", "none"),
 		"strict":                       r.boolInto(&own.Strict),
 		"facts_from":                   r.textInto(&own.FactsFrom, anyText),

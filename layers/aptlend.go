@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vauban/internal/beneath"
-	"vauban/internal/gateway"
 	"vauban/internal/owned"
 )
 
@@ -106,15 +105,6 @@ func loopbackOf(proxy string) string {
 		}
 	}
 	return net.JoinHostPort(host, port)
-}
-
-// destinations are what containers connect to for apt: a proxy may be the
-// builder's.
-func (o AptOptions) destinations() []Destination {
-	if d, ok := gateway.DestinationOf(o.Proxy); ok {
-		return []Destination{d}
-	}
-	return nil
 }
 
 // proxy is its URL as the container reaches it.

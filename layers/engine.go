@@ -115,7 +115,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if e.tools, err = findTools(); err != nil {
 		return nil, err
 	}
-	e.allowed = sync.OnceValue(func() []gateway.Rule { return e.resolve(append(o.Allow, o.Apt.destinations()...)) })
+	e.allowed = sync.OnceValue(func() []gateway.Rule { return e.resolve(o.Allow) })
 	if e.entering, err = sealEnterProgram(); err != nil {
 		return nil, err
 	}

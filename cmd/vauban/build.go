@@ -352,7 +352,7 @@ func (a *app) withRunner(ctx context.Context, log *slog.Logger, cfg *config.Conf
 		}
 		defer func() { err = errors.Join(err, repository.Close()) }()
 	}
-	engine, err := a.engine(ctx, log, s, stateDir)
+	engine, err := a.engine(ctx, log, cfg, s, stateDir)
 	if err != nil {
 		return err
 	}

@@ -182,11 +182,16 @@ func (a *app) trusted() []int {
 }
 
 // engine connects to containerd.
-func (a *app) engine(ctx context.Context, log *slog.Logger, s config.Settings, stateDir string) (*layers.Engine, error) {
+func (a *app) engine(ctx context.Context, log *slog.Logger, cfg *config.Config, s config.Settings, stateDir string) (*layers.Engine, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("images and containers need root, who alone may mount filesystems: run vauban with sudo")
 	}
+	var allow []layers.Destination
+	for _, d := range cfg.Destinations(s) {
+		allow = append(allow, layers.Destination(d))
+	}
 	return layers.Open(ctx, layers.Options{
+		Allow:    allow,
 		StateDir: stateDir, Above: a.trusted(), Address: s.ContainerdAddress, Version: version, Log: log,
 		Apt:    layers.AptOptions{Proxy: s.DebianAptGetProxy, AuthFile: s.AptAuthFile, Pool: s.DebianCachePath, Keyrings: a.keyrings(), PoolSize: s.AptPoolMax},
 		Limits: layers.Limits{Processes: s.ContainerProcesses, Memory: s.ContainerMemory, OpenFiles: s.ContainerOpenFiles},

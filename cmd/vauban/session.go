@@ -52,7 +52,7 @@ func (a *app) withEngine(cmd *cobra.Command, fn func(context.Context, *session) 
 	if err != nil {
 		return err
 	}
-	if s.engine, err = a.engine(ctx, s.log, s.settings, s.stateDir); err != nil {
+	if s.engine, err = a.engine(ctx, s.log, s.cfg, s.settings, s.stateDir); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.engine.Close()) }()

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"net/url"
-	"strconv"
 	"sync"
 	"time"
 )
@@ -20,24 +18,6 @@ type Destination struct {
 	Host string
 	// Port is that of TCP and UDP. 0: all.
 	Port uint16
-}
-
-// DestinationOf is the server of a URL, with the port that its scheme has.
-func DestinationOf(address string) (Destination, bool) {
-	u, err := url.Parse(address)
-	if err != nil || u.Hostname() == "" {
-		return Destination{}, false
-	}
-	ports := map[string]uint16{"http": 80, "https": 443, "ssh": 22, "git": 9418, "ftp": 21}
-	port := ports[u.Scheme]
-	if u.Port() != "" {
-		n, err := strconv.ParseUint(u.Port(), 10, 16)
-		if err != nil {
-			return Destination{}, false
-		}
-		port = uint16(n)
-	}
-	return Destination{u.Hostname(), port}, port != 0
 }
 
 // Resolve makes rules, looking names up here. A name that is not found permits
