@@ -46,7 +46,8 @@ func TestHostileImage(t *testing.T) {
 	e, base := shared.use(t)
 	// The next container starts: what it needs there is replaced.
 	img := applyOne(t, e, hostileStage, target("hostile", base))
-	next := applyOne(t, e, `rm /etc/hosts; mknod /etc/hosts b 7 250; rm -f /etc/apt/sources.list; mkfifo /etc/apt/sources.list`, target("next", img))
+	next := applyOne(t, e, `rm /etc/hosts; mknod /etc/hosts b 7 250`, target("next", img))
+	sources := applyOne(t, e, `rm -f /etc/apt/sources.list; mkfifo /etc/apt/sources.list`, target("sources", img))
 	live(t, e, target("user", img), func(c *layers.Container) {
 		if said := mustSh(t, c, "cat /etc/hostname"); said != "user" {
 			t.Errorf("its name is %q", said)
@@ -59,7 +60,9 @@ func TestHostileImage(t *testing.T) {
 	})
 	// Others do not: /etc/hosts would be the builder's disk, and runc would wait for users.
 	users := applyOne(t, e, `rm /etc/group; mkfifo /etc/group`, target("users", img))
-	for name, from := range map[string]layers.Image{`"/etc/hosts" is a block device`: next, `"/etc/group" is a named pipe`: users} {
+	for name, from := range map[string]layers.Image{
+		`"/etc/hosts" is a block device`: next, `"/etc/group" is a named pipe`: users, `"/etc/apt/sources.list" is a named pipe`: sources,
+	} {
 		err := e.Try(t.Context(), script("true"), target("last", from), func(*layers.Container) error { return nil })
 		if !errors.Is(err, beneath.ErrRefused) || !strings.Contains(err.Error(), name) {
 			t.Errorf("a container where %s: %v", name, err)

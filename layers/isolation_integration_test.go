@@ -162,7 +162,8 @@ func TestNothingReachesTheBuilderUnderSystemd(t *testing.T) {
 func testIsolation(t *testing.T, to layers.Target, attempts []attempt) {
 	e, base := shared.use(t)
 	victim, things := builderThings(t)
-	err := e.Mount(t.Context(), base, func(root string) error {
+	err := e.Mount(t.Context(), base, func(mounted string) error {
+		root := executable(t, mounted)
 		before := readBuilder(t, root)
 		live(t, e, to, func(c *layers.Container) {
 			for _, attempt := range attempts {
@@ -263,6 +264,25 @@ func readBuilder(t *testing.T, root string) builder {
 		b.Network[command] = builderSays(t, root, command)
 	}
 	return b
+}
+
+// executable shows a mounted root once more, as one whose programs can be run:
+// those of images never are where vauban mounts them. The base is our own.
+func executable(t *testing.T, mounted string) string {
+	t.Helper()
+	root := t.TempDir()
+	if err := unix.Mount(mounted, root, "", unix.MS_BIND, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(root, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := unix.Mount("", root, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, ""); err != nil {
+		t.Fatal(err)
+	}
+	return root
 }
 
 // builderSays runs a program of the base in the builder's namespaces, as the
