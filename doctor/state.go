@@ -22,9 +22,6 @@ import (
 	"vauban/registry"
 )
 
-// ErrBusy is returned while runs are at work on the state directory.
-var ErrBusy = daemon.ErrBusy
-
 // Options say what is checked.
 type Options struct {
 	StateDir string
@@ -36,7 +33,7 @@ type Options struct {
 }
 
 // Check reads everything that a state directory keeps, and the published tree.
-// Nothing else may use the directory meanwhile: ErrBusy when a run does. It
+// Nothing else may use the directory meanwhile: daemon.ErrBusy when a run does. It
 // returns what it found, repaired or not.
 func Check(ctx context.Context, o Options) (found []damage.Finding, err error) {
 	if _, err := os.Stat(o.StateDir); errors.Is(err, fs.ErrNotExist) {

@@ -17,6 +17,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 
+	"vauban/internal/beneath"
 	"vauban/internal/durable"
 	"vauban/internal/filelock"
 )
@@ -226,7 +227,7 @@ func verify(ctx context.Context, path string, digests []digest.Digest) error {
 		one := d.Algorithm().Digester()
 		digesters, all = append(digesters, one), append(all, one.Hash())
 	}
-	if _, err := io.Copy(io.MultiWriter(all...), &interruptible{ctx, f}); err != nil {
+	if _, err := io.Copy(io.MultiWriter(all...), beneath.Reader(ctx, f)); err != nil {
 		return fmt.Errorf("verifying a download: %w", err)
 	}
 	for i, want := range digests {
@@ -235,19 +236,6 @@ func verify(ctx context.Context, path string, digests []digest.Digest) error {
 		}
 	}
 	return nil
-}
-
-// interruptible ends with its context: a large file takes seconds to digest.
-type interruptible struct {
-	ctx context.Context
-	io.Reader
-}
-
-func (r *interruptible) Read(p []byte) (int, error) {
-	if r.ctx.Err() != nil {
-		return 0, context.Cause(r.ctx)
-	}
-	return r.Reader.Read(p)
 }
 
 // settle gives what is verified its name, for good.

@@ -15,6 +15,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"vauban/internal/beneath"
 	"vauban/internal/damage"
 )
 
@@ -93,25 +94,13 @@ func checkData(ctx context.Context, path string, want digest.Digest) error {
 	}
 	defer f.Close()
 	digester := want.Algorithm().Digester()
-	if _, err := io.Copy(digester.Hash(), contextReader{ctx, f}); err != nil {
+	if _, err := io.Copy(digester.Hash(), beneath.Reader(ctx, f)); err != nil {
 		return err
 	}
 	if got := digester.Digest(); got != want {
 		return fmt.Errorf("its digest is %s", got)
 	}
 	return nil
-}
-
-type contextReader struct {
-	ctx context.Context
-	io.Reader
-}
-
-func (r contextReader) Read(p []byte) (int, error) {
-	if r.ctx.Err() != nil {
-		return 0, context.Cause(r.ctx)
-	}
-	return r.Reader.Read(p)
 }
 
 func (c *storageCheck) add(path string, err error, remove ...string) {

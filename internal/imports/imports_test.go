@@ -16,8 +16,8 @@ import (
 // allowed are the packages of this module that each may import.
 var allowed = map[string][]string{
 	"config":            {"internal/beneath", "internal/cmdline", "internal/near", "internal/squashfs"},
-	"registry":          {"internal/damage", "internal/durable", "internal/filelock", "internal/pace"},
-	"download":          {"internal/durable", "internal/filelock", "internal/pace"},
+	"registry":          {"internal/beneath", "internal/damage", "internal/durable", "internal/filelock", "internal/pace"},
+	"download":          {"internal/beneath", "internal/durable", "internal/filelock", "internal/pace"},
 	"export":            {"internal/beneath", "internal/cmdline", "internal/command", "internal/durable", "internal/filelock", "internal/squashfs"},
 	"boot":              {"internal/cmdline", "internal/command"},
 	"vault":             {"internal/durable", "internal/filelock", "internal/git"},
@@ -29,7 +29,7 @@ var allowed = map[string][]string{
 	"layers/aptpool":    {"internal/beneath"},
 	"layers/daemon":     {"internal/damage", "internal/filelock", "internal/owned", "layers/store"},
 	"layers/diff":       {},
-	"layers/store":      {"internal/damage"},
+	"layers/store":      {"internal/beneath", "internal/damage"},
 	"layers/enter":      {},
 	"layers":            {"Dockerfiles", "internal/beneath", "internal/command", "internal/damage", "internal/filelock", "internal/gateway", "internal/owned", "internal/pace", "internal/seccomp", "layers/aptpool", "layers/daemon", "layers/diff", "layers/enter", "layers/store"},
 	"ansible":           {"internal/command", "internal/damage", "internal/filelock", "internal/git", "internal/near", "internal/sealed", "layers"},
@@ -46,7 +46,7 @@ var allowed = map[string][]string{
 	"internal/git":      {"internal/command"},
 	"internal/durable":  {},
 	"internal/filelock": {},
-	"internal/sealed":   {"internal/damage", "internal/durable"},
+	"internal/sealed":   {"internal/beneath", "internal/damage", "internal/durable"},
 	"internal/damage":   {},
 	"internal/seccomp":  {},
 	"internal/pace":     {},

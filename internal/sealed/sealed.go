@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"vauban/internal/beneath"
 	"vauban/internal/damage"
 	"vauban/internal/durable"
 )
@@ -142,20 +142,7 @@ func digestOf(ctx context.Context, path string) (digest.Digest, error) {
 		return "", err
 	}
 	defer f.Close()
-	return digest.FromReader(&interruptible{ctx, f})
-}
-
-// interruptible ends with its context: a large file takes seconds.
-type interruptible struct {
-	ctx context.Context
-	io.Reader
-}
-
-func (r *interruptible) Read(p []byte) (int, error) {
-	if r.ctx.Err() != nil {
-		return 0, context.Cause(r.ctx)
-	}
-	return r.Reader.Read(p)
+	return digest.FromReader(beneath.Reader(ctx, f))
 }
 
 // Damaged finds the folders of a pattern that are not as they were sealed.

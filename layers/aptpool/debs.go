@@ -76,7 +76,7 @@ func (p *Pool) keepArchive(ctx context.Context, root *beneath.Root, name string,
 	return replace(p.archives(), func(to *os.File) (string, error) {
 		// What is copied is what has the digest, whatever becomes of the file.
 		hash := sha256.New()
-		if _, err := io.Copy(io.MultiWriter(to, hash), reader{ctx, io.LimitReader(from, info.Size())}); err != nil {
+		if _, err := io.Copy(io.MultiWriter(to, hash), beneath.Reader(ctx, io.LimitReader(from, info.Size()))); err != nil {
 			return "", err
 		}
 		for _, d := range candidates {
@@ -102,19 +102,6 @@ func replace(dir string, fill func(*os.File) (name string, err error)) error {
 		return err
 	}
 	return os.Rename(next.Name(), filepath.Join(dir, name))
-}
-
-// reader ends with its context.
-type reader struct {
-	ctx context.Context
-	io.Reader
-}
-
-func (r reader) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return r.Reader.Read(p)
 }
 
 // MarkUsed dates the pooled packages of these names, of apt's: those that no

@@ -149,7 +149,7 @@ func (k *taker) read(name string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	text, err := io.ReadAll(reader{k.ctx, io.LimitReader(f, maxRelease+1)})
+	text, err := io.ReadAll(beneath.Reader(k.ctx, io.LimitReader(f, maxRelease+1)))
 	if err == nil && len(text) > maxRelease {
 		err = fmt.Errorf("it has more than %d bytes", maxRelease)
 	}
@@ -260,7 +260,7 @@ func (k *taker) takeList(list, name string, r *release) (records [][]byte, err e
 	}
 	defer from.Close()
 	err = replace(k.to, func(to *os.File) (string, error) {
-		unpacked, err := unpack(reader{k.ctx, io.LimitReader(from, content.size+maxOverhead)})
+		unpacked, err := unpack(beneath.Reader(k.ctx, io.LimitReader(from, content.size+maxOverhead)))
 		if err != nil {
 			return "", err
 		}

@@ -17,6 +17,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 	"golang.org/x/sync/errgroup"
 
+	"vauban/internal/beneath"
 	"vauban/internal/damage"
 )
 
@@ -68,24 +69,11 @@ func CheckBlob(ctx context.Context, path string, want digest.Digest) error {
 		return err
 	}
 	defer f.Close()
-	got, err := want.Algorithm().FromReader(&interruptible{ctx, f})
+	got, err := want.Algorithm().FromReader(beneath.Reader(ctx, f))
 	if err == nil && got != want {
 		return fmt.Errorf("its digest is %s", got)
 	}
 	return err
-}
-
-// interruptible ends with its context: a large blob takes seconds.
-type interruptible struct {
-	ctx context.Context
-	*os.File
-}
-
-func (r *interruptible) Read(p []byte) (int, error) {
-	if r.ctx.Err() != nil {
-		return 0, context.Cause(r.ctx)
-	}
-	return r.File.Read(p)
 }
 
 // knownBlobs are those that the metadata has.
