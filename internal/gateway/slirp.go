@@ -30,29 +30,44 @@ type slirp struct {
 }
 
 func startSlirp(ctx context.Context, program, dir string) (_ *slirp, err error) {
-	ready, readyW, err := os.Pipe()
+	folder, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer folder.Close()
+	s, ready, err := launch(program, folder)
 	if err != nil {
 		return nil, err
 	}
 	defer ready.Close()
+	if err := s.connect(ctx, ready, folder); err != nil {
+		s.stop()
+		return nil, fmt.Errorf("connecting to the network: slirp4netns: %w: %s", err, lastLines(s.said.String()))
+	}
+	return s, nil
+}
+
+// launch starts slirp4netns, which makes a socket in the folder and writes to
+// ready when it has its connection.
+func launch(program string, folder *os.File) (_ *slirp, ready *os.File, err error) {
+	ready, readyW, err := os.Pipe()
+	if err != nil {
+		return nil, nil, err
+	}
 	lifeR, life, err := os.Pipe()
 	if err != nil {
-		return nil, errors.Join(err, readyW.Close())
+		return nil, nil, errors.Join(err, ready.Close(), readyW.Close())
 	}
-	folder, err := os.Open(dir)
-	if err != nil {
-		return nil, errors.Join(err, readyW.Close(), lifeR.Close(), life.Close())
-	}
-	defer folder.Close()
 	s := &slirp{life: life}
 	// The address of a socket has at most 107 bytes: it is given relative to
 	// an open folder. The exit descriptor ends it, or, before it looks at that,
-	// the death of this process.
+	// the death of this process. Its child, which would wait for ever, ends
+	// with process 1 of their pid namespace.
 	s.cmd = exec.Command(cmp.Or(program, "slirp4netns"), "--target-type=bess", fmt.Sprintf("--mtu=%d", mtu),
 		"--disable-host-loopback", "--ready-fd=3", "--exit-fd=4", "/proc/self/fd/5/"+socketName)
 	s.cmd.ExtraFiles = []*os.File{readyW, lifeR, folder}
 	s.cmd.Stderr = &s.said
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Cloneflags: syscall.CLONE_NEWPID}
 	s.cmd.WaitDelay = time.Second
 	started := make(chan error, 1)
 	lasting() <- func() { started <- s.cmd.Start() }
@@ -60,13 +75,9 @@ func startSlirp(ctx context.Context, program, dir string) (_ *slirp, err error) 
 	readyW.Close()
 	lifeR.Close()
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("starting slirp4netns: %w", err), life.Close())
+		return nil, nil, errors.Join(fmt.Errorf("starting slirp4netns: %w", err), life.Close(), ready.Close())
 	}
-	if err := s.connect(ctx, ready, folder); err != nil {
-		s.stop()
-		return nil, fmt.Errorf("connecting to the network: slirp4netns: %w: %s", err, lastLines(s.said.String()))
-	}
-	return s, nil
+	return s, ready, nil
 }
 
 // lasting runs functions on a thread that ends with the process. The kernel
@@ -128,16 +139,11 @@ func (s *slirp) stop() {
 		s.conn.Close()
 	}
 	s.life.Close()
-	late := time.AfterFunc(2*time.Second, s.kill)
+	late := time.AfterFunc(2*time.Second, func() { s.cmd.Process.Kill() })
 	s.cmd.Wait()
 	late.Stop()
-	s.kill()
 	s.cmd = nil
 }
-
-// kill ends what slirp4netns started, too: a child of it waits for ever when it
-// ends before both have met.
-func (s *slirp) kill() { _ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL) }
 
 func lastLines(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
