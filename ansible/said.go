@@ -18,7 +18,7 @@ func inventoryAdvice(said string) string {
 		"or have ansible.cfg leave it out (ignore_patterns or ignore_extensions in the section [inventory])"
 }
 
-// ordinaryWarnings are about what is no fault in a build: an inventory that
+// ordinaryWarnings are about what is normal in a build: an inventory that
 // lacks the masters, and patterns that match none of its hosts, which is
 // reported where it matters.
 var ordinaryWarnings = []string{"provided hosts list is empty", "No inventory was parsed", "Could not match supplied host pattern"}

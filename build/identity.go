@@ -31,7 +31,7 @@ type Identities struct {
 	mu         sync.Mutex
 	known      map[string]vault.Identity
 	wasEmpty   *bool // whether the store was; nil: not asked yet
-	// notice tells of a host's identity. Nil: not called.
+	// notice reports on a host's identity. Nil: not called.
 	notice func(host, text string)
 }
 

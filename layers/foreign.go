@@ -87,7 +87,7 @@ func (b *bounds) check(ctx context.Context, blob io.Reader) error {
 		}
 		held += header.Size
 	}
-	// What follows the end of the tar is read by whoever unpacks it, too.
+	// What follows the end of the tar is read when it is unpacked, too.
 	if _, err := io.Copy(io.Discard, counted); errors.Is(err, errTooMuch) {
 		return b.tooLarge()
 	} else if err != nil {

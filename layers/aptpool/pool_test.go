@@ -215,7 +215,7 @@ func TestListsAreNotOlder(t *testing.T) {
 }
 
 // TestExpiry: lists are given until they expire; where the sources say that
-// this is no matter, as those of a snapshot do, for ever.
+// it does not matter, as those of a snapshot do, for ever.
 func TestExpiry(t *testing.T) {
 	key := newKey(t)
 	p, c, r := newPool(t, key), newContainer(t), recent()
