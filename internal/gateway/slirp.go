@@ -66,6 +66,7 @@ func launch(program string, folder *os.File) (_ *slirp, ready *os.File, err erro
 	s.cmd = exec.Command(cmp.Or(program, "slirp4netns"), "--target-type=bess", fmt.Sprintf("--mtu=%d", mtu),
 		"--disable-host-loopback", "--ready-fd=3", "--exit-fd=4", "/proc/self/fd/5/"+socketName)
 	s.cmd.ExtraFiles = []*os.File{readyW, lifeR, folder}
+	s.cmd.Env = []string{} // the settings in ours hold secrets
 	s.cmd.Stderr = &s.said
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Cloneflags: syscall.CLONE_NEWPID}
 	s.cmd.WaitDelay = time.Second
