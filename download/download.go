@@ -28,7 +28,8 @@ type Client struct {
 	// it is on its way. Whoever removes folders of it must know that no one
 	// uses them; a use sets the folder's date.
 	Dir string
-	// Patience is how long a server may be silent. 0: a minute.
+	// Patience is how long a server may be silent, or slower than 4 KiB/s. 0: a
+	// minute.
 	Patience time.Duration
 	// Attempts is how often a request that fails for a passing reason is made
 	// without a byte having come. 0: 5.
@@ -36,6 +37,8 @@ type Client struct {
 	// Backoff is the time before the second attempt; it doubles each time.
 	// 0: half a second.
 	Backoff time.Duration
+	// MaxBytes bounds a file. 0: 64 GiB.
+	MaxBytes int64
 	// Progress is told how much of a file is there, of how much (-1: not
 	// known), at its beginning and every ten seconds. Nil: nobody is.
 	Progress func(have, size int64)
@@ -54,6 +57,9 @@ func (c Client) withDefaults() Client {
 	}
 	if c.Backoff <= 0 {
 		c.Backoff = 500 * time.Millisecond
+	}
+	if c.MaxBytes <= 0 {
+		c.MaxBytes = 64 << 30
 	}
 	if c.Progress == nil {
 		c.Progress = func(int64, int64) {}
@@ -140,7 +146,7 @@ func (c Client) fill(ctx context.Context, address, part string) (err error) {
 		info, unknown := f.Stat()
 		isEmpty := unknown == nil && info.Size() == 0
 		err = errors.Join(err, f.Close())
-		if errors.Is(err, errDisk) || err != nil && isEmpty { // a full disk needs the room
+		if errors.Is(err, errDisk) || errors.Is(err, errTooLong) || err != nil && isEmpty { // a full disk needs the room
 			err = errors.Join(err, os.Remove(part))
 		}
 	}()
@@ -156,7 +162,7 @@ func (c Client) fill(ctx context.Context, address, part string) (err error) {
 	return c.retry(ctx, server, func() (came bool, err error) {
 		before := have
 		have, err = c.append(ctx, server, f, have)
-		return have > before, err
+		return have-before >= minProgress, err
 	})
 }
 
@@ -177,10 +183,16 @@ func (c Client) append(ctx context.Context, server *server, f *os.File, have int
 	if err := hasRoom(f, size-have); err != nil {
 		return have, err
 	}
+	if size > c.MaxBytes {
+		return have, fmt.Errorf("%w: %d bytes, at most %d are taken", errTooLong, size, c.MaxBytes)
+	}
 	c.Progress(have, size)
 	told := time.Now()
 	for buffer := make([]byte, 1<<20); ; {
 		n, err := body.Read(buffer)
+		if have+int64(n) > c.MaxBytes {
+			return have, fmt.Errorf("%w: more than %d bytes", errTooLong, c.MaxBytes)
+		}
 		if n > 0 {
 			if _, err := f.WriteAt(buffer[:n], have); err != nil {
 				return have, fmt.Errorf("%w: %w", errDisk, err)

@@ -258,7 +258,7 @@ func TestFileRefuses(t *testing.T) {
 			http.Redirect(w, r, "/", http.StatusFound)
 			return true
 		}},
-		{name: "silence", requests: 5, want: "the server is silent", spoil: func(_ http.ResponseWriter, r *http.Request, _ int) bool {
+		{name: "silence", requests: 5, want: "nothing came for 100ms", spoil: func(_ http.ResponseWriter, r *http.Request, _ int) bool {
 			<-r.Context().Done()
 			return true
 		}},
@@ -289,6 +289,54 @@ func TestFileRefuses(t *testing.T) {
 				if _, err := os.Stat(filepath.Join(c.folder(o.digests()[0]), name)); err == nil {
 					t.Errorf("%s is left", name)
 				}
+			}
+		})
+	}
+}
+
+// A file that is too long, whether or not its length is said, and a server that
+// sends a byte at a time, come to an end.
+func TestHostileServer(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		requests int
+		want     string
+		spoil    func(o *origin, w http.ResponseWriter, n int) bool
+	}{
+		{"a length that is too large", 1, "it is too long: 5000 bytes, at most 1000", func(_ *origin, w http.ResponseWriter, _ int) bool {
+			w.Header().Set("Content-Length", "5000")
+			return true
+		}},
+		{"no end", 1, "it is too long: more than 1000 bytes", func(_ *origin, w http.ResponseWriter, _ int) bool {
+			w.(http.Flusher).Flush()
+			w.Write(make([]byte, 5000))
+			return true
+		}},
+		{"a byte at a time", 5, "unexpected EOF", func(o *origin, w http.ResponseWriter, n int) bool {
+			o.cut(w, n-1, 1)
+			return true
+		}},
+		{"a wait of a day", 1, "asks to wait 24h0m0s: at most 30m0s are waited", func(_ *origin, w http.ResponseWriter, _ int) bool {
+			w.Header().Set("Retry-After", "86400")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return true
+		}},
+		{"a redirect to a file", 1, "a place that is not followed", func(_ *origin, w http.ResponseWriter, _ int) bool {
+			w.Header().Set("Location", "file:///etc/shadow")
+			w.WriteHeader(http.StatusFound)
+			return true
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o, c := newOrigin(t, 900), client(t)
+			c.MaxBytes = 1000
+			o.spoil = func(w http.ResponseWriter, _ *http.Request, n int) bool { return tt.spoil(o, w, n) }
+			_, err := c.File(t.Context(), o.URL+"/disk.raw", o.digests()...)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error %v, want one about %q", err, tt.want)
+			}
+			if n := len(o.asked()); n != tt.requests {
+				t.Errorf("%d requests, want %d", n, tt.requests)
 			}
 		})
 	}

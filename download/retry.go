@@ -9,7 +9,17 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"vauban/internal/outward"
 )
+
+// maxWait is the longest wait that a server may ask for.
+const maxWait = 30 * time.Minute
+
+// minProgress is what must have come for a request not to count as one that
+// failed, in bytes: a server that sends a byte and breaks off would hold a run
+// for ever.
+const minProgress = 64 << 10
 
 // retry makes a request until it succeeds, fails for a lasting reason, or was
 // made often enough without anything having come.
@@ -26,9 +36,17 @@ func (c Client) retry(ctx context.Context, server *server, request func() (came 
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		if ctx.Err() != nil || attempt >= c.Attempts || !isPassing(err) {
+		asked := time.Duration(0)
+		if status, ok := errors.AsType[*statusError](err); ok {
+			asked = status.wait
+		}
+		if ctx.Err() != nil || attempt >= c.Attempts || !isPassing(err) || asked > maxWait {
+			if asked > maxWait {
+				err = fmt.Errorf("%w, and asks to wait %v: at most %v are waited", err, asked, maxWait)
+			}
 			return fmt.Errorf("downloading %s: %w", server, err)
 		}
+		wait = max(wait, asked)
 		c.Log.Info("a download goes on after a failure", "from", server.String(), "wait", wait, "cause", err)
 		select {
 		case <-ctx.Done():
@@ -50,7 +68,7 @@ func isPassing(err error) bool {
 	if errors.As(err, &status) {
 		return status.isPassing()
 	}
-	return !(errors.Is(err, errDisk) || errors.Is(err, errRedirects) || errors.Is(err, errTooLong) ||
+	return !(errors.Is(err, errDisk) || errors.Is(err, errRedirects) || errors.Is(err, errTooLong) || errors.Is(err, outward.ErrRefused) ||
 		errors.Is(err, http.ErrSchemeMismatch) || errors.As(err, &verification) || errors.As(err, &authority) ||
 		errors.As(err, &name) || errors.As(err, &dns) && dns.IsNotFound)
 }

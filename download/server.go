@@ -5,20 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
+
+	"vauban/internal/outward"
+	"vauban/internal/pace"
 )
 
 // server is where one file is. Nothing that it returns or prints has more of
 // the address than scheme, host and path.
 type server struct {
-	address  *url.URL // without the login
-	login    *url.Userinfo
-	client   *http.Client
-	patience time.Duration
+	address *url.URL // without the login
+	login   *url.Userinfo
+	client  *http.Client
 }
 
 func newServer(address string, patience time.Duration) (*server, error) {
@@ -26,12 +29,15 @@ func newServer(address string, patience time.Duration) (*server, error) {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, errors.New("reading the address of a download: it is no http or https URL") // and may be secret
 	}
-	s := &server{address: u, login: u.User, patience: patience}
+	s := &server{address: u, login: u.User}
 	u.User = nil
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	// A .gz that is sent as if it were compressed on its way must stay one.
 	transport.DisableCompression = true
-	s.client = &http.Client{Transport: transport, CheckRedirect: redirect}
+	transport.DialContext = (&net.Dialer{Timeout: 30 * time.Second, ControlContext: outward.Control}).DialContext
+	transport.MaxResponseHeaderBytes = 256 << 10
+	s.client = &http.Client{CheckRedirect: redirect,
+		Transport: &outward.Transport{Base: &pace.Transport{Base: transport, Window: patience}}}
 	return s, nil
 }
 
@@ -40,6 +46,9 @@ func redirect(request *http.Request, via []*http.Request) error {
 	if len(via) >= 10 {
 		return errRedirects
 	}
+	if request.URL.Scheme != "http" && request.URL.Scheme != "https" {
+		return outward.ErrRefused
+	}
 	request.Header.Del("Referer")
 	if via[0].URL.Scheme == "https" && request.URL.Scheme == "http" {
 		request.Header.Del("Authorization")
@@ -47,10 +56,7 @@ func redirect(request *http.Request, via []*http.Request) error {
 	return nil
 }
 
-var (
-	errRedirects = errors.New("it redirects in circles")
-	errSilent    = errors.New("the server is silent")
-)
+var errRedirects = errors.New("it redirects in circles")
 
 func (s *server) String() string {
 	return (&url.URL{Scheme: s.address.Scheme, Host: s.address.Host, Path: s.address.Path}).String()
@@ -78,7 +84,7 @@ func (s *server) get(ctx context.Context, have int64) (body io.ReadCloser, from,
 		return s.get(ctx, 0) // of another place
 	default:
 		response.Body.Close()
-		return nil, 0, 0, &statusError{code, response.Request.URL.Host}
+		return nil, 0, 0, &statusError{code, response.Request.URL.Host, pace.RetryAfter(response)}
 	}
 	size = -1
 	if response.ContentLength >= 0 {
@@ -87,11 +93,8 @@ func (s *server) get(ctx context.Context, have int64) (body io.ReadCloser, from,
 	return response.Body, from, size, nil
 }
 
-// ask makes one request. It ends when nothing comes for too long, and with its
-// body.
+// ask makes one request.
 func (s *server) ask(ctx context.Context, have int64) (*http.Response, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	silence := time.AfterFunc(s.patience, func() { cancel(errSilent) })
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.address.String(), nil)
 	if err != nil {
 		return nil, err
@@ -106,54 +109,25 @@ func (s *server) ask(ctx context.Context, have int64) (*http.Response, error) {
 	}
 	response, err := s.client.Do(request)
 	if err != nil {
-		silence.Stop()
-		cancel(nil)
-		return nil, cause(ctx, err)
+		return nil, cause(err)
 	}
-	response.Body = &alive{ReadCloser: response.Body, ctx: ctx, cancel: cancel, silence: silence, patience: s.patience}
 	return response, nil
 }
 
 // cause is why a request failed, without the address that net/http puts before
 // it.
-func cause(ctx context.Context, err error) error {
-	if errors.Is(context.Cause(ctx), errSilent) {
-		return errSilent
-	}
+func cause(err error) error {
 	if asked, ok := errors.AsType[*url.Error](err); ok {
 		return asked.Err
 	}
 	return err
 }
 
-// alive is a body that fails when nothing comes for too long.
-type alive struct {
-	io.ReadCloser
-	ctx      context.Context
-	cancel   context.CancelCauseFunc
-	silence  *time.Timer
-	patience time.Duration
-}
-
-func (a *alive) Read(p []byte) (int, error) {
-	a.silence.Reset(a.patience)
-	n, err := a.ReadCloser.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		err = cause(a.ctx, err)
-	}
-	return n, err
-}
-
-func (a *alive) Close() error {
-	a.silence.Stop()
-	a.cancel(nil)
-	return a.ReadCloser.Close()
-}
-
 // statusError is an answer that is no file.
 type statusError struct {
 	code int
-	host string // that gave it: another one after a redirection
+	host string        // that gave it: another one after a redirection
+	wait time.Duration // that it asks for
 }
 
 func (e *statusError) Error() string {

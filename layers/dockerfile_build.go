@@ -10,6 +10,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	docker "github.com/fsouza/go-dockerclient"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -26,6 +27,10 @@ type dockerBuild struct {
 	container *Container
 	context   *buildContext // nil: there is none
 	log       *lineWriter
+
+	// The bounds of a download; zero: see get and bounded.
+	addTime, addWindow time.Duration
+	maxAdded           int64
 }
 
 var _ imagebuilder.Executor = (*dockerBuild)(nil)

@@ -1,10 +1,13 @@
 package layers
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -14,6 +17,9 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"github.com/openshift/imagebuilder"
+
+	"vauban/internal/outward"
+	"vauban/internal/pace"
 )
 
 // copySource is one thing that COPY or ADD copies.
@@ -78,24 +84,17 @@ func (b *dockerBuild) download(from, checksum string) (copySource, error) {
 	if err != nil {
 		return copySource{}, fmt.Errorf("reading the address: %w", err)
 	}
-	request, err := http.NewRequestWithContext(b.ctx, http.MethodGet, from, nil)
+	response, done, err := b.get(from)
 	if err != nil {
-		return copySource{}, err
+		return copySource{}, fmt.Errorf("downloading %q: %w", public(u), err)
 	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return copySource{}, err
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return copySource{}, fmt.Errorf("downloading %q: %s", u.Redacted(), response.Status)
-	}
+	defer done()
 	f, err := os.CreateTemp("", "vauban-add-")
 	if err != nil {
 		return copySource{}, err
 	}
-	if err := errors.Join(os.Remove(f.Name()), verifyCopy(f, response.Body, checksum)); err != nil {
-		return copySource{}, errors.Join(fmt.Errorf("downloading %q: %w", u.Redacted(), err), f.Close())
+	if err := errors.Join(os.Remove(f.Name()), verifyCopy(f, b.bounded(response.Body), checksum)); err != nil {
+		return copySource{}, errors.Join(fmt.Errorf("downloading %q: %w", public(u), err), f.Close())
 	}
 	e := treeEntry{mode: 0o600, modified: time.Unix(0, 0), open: func() (io.ReadCloser, error) {
 		return io.NopCloser(io.NewSectionReader(f, 0, 1<<62)), nil
@@ -106,6 +105,74 @@ func (b *dockerBuild) download(from, checksum string) (copySource, error) {
 	source := fileSource(path.Base(u.Path), e)
 	source.done = func() { f.Close() }
 	return source, nil
+}
+
+// The bounds of a file that ADD downloads.
+const (
+	maxAdded   = 8 << 30 // in bytes
+	maxAddTime = 2 * time.Hour
+)
+
+// get makes one request; done ends it.
+func (b *dockerBuild) get(from string) (_ *http.Response, done func(), err error) {
+	ctx, cancel := context.WithTimeoutCause(b.ctx, cmp.Or(b.addTime, maxAddTime), errAddTime)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
+	if err != nil {
+		cancel()
+		return nil, nil, err
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.DialContext = (&net.Dialer{Timeout: 30 * time.Second, ControlContext: outward.Control}).DialContext
+	client := &http.Client{Transport: &outward.Transport{Base: &pace.Transport{Base: transport, Window: b.addWindow}}}
+	response, err := client.Do(request)
+	if asked, ok := errors.AsType[*url.Error](err); ok {
+		err = asked.Err // without the address
+	}
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = errors.Join(errors.New(response.Status), response.Body.Close())
+	}
+	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errAddTime) {
+		err = cause
+	}
+	if err != nil {
+		cancel()
+		transport.CloseIdleConnections()
+		return nil, nil, err
+	}
+	return response, func() { response.Body.Close(); cancel(); transport.CloseIdleConnections() }, nil
+}
+
+var (
+	errAddTime = fmt.Errorf("it takes more than %v", maxAddTime)
+	errAdded   = errors.New("it is too large")
+)
+
+// bounded fails after as many bytes as ADD takes.
+func (b *dockerBuild) bounded(body io.Reader) io.Reader {
+	limit := cmp.Or(b.maxAdded, maxAdded)
+	return &cutOff{Reader: body, left: limit, limit: limit}
+}
+
+type cutOff struct {
+	io.Reader
+	left, limit int64
+}
+
+// Read implements io.Reader.
+func (c *cutOff) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	if c.left -= int64(n); c.left < 0 {
+		return 0, fmt.Errorf("%w: more than %d bytes", errAdded, c.limit)
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = errAddTime
+	}
+	return n, err
+}
+
+// public is an address without what may be secret in it.
+func public(u *url.URL) string {
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }
 
 // verifyCopy copies and compares with the checksum, when there is one.

@@ -56,3 +56,52 @@ func TestDownload(t *testing.T) {
 		}
 	}
 }
+
+// A server that misbehaves ends ADD with one error that says at which bound.
+func TestHostileDownload(t *testing.T) {
+	stop := make(chan struct{})
+	defer close(stop)
+	wait := func(r *http.Request) {
+		select {
+		case <-r.Context().Done():
+		case <-stop:
+		}
+	}
+	for name, test := range map[string]struct {
+		answer http.HandlerFunc
+		build  dockerBuild
+		want   string
+	}{
+		"silence": {func(_ http.ResponseWriter, r *http.Request) { wait(r) }, dockerBuild{addWindow: 50 * time.Millisecond}, "nothing came for 50ms"},
+		"half a file": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "100")
+			io.WriteString(w, "x")
+		}, dockerBuild{}, "unexpected EOF"},
+		"too slow": {func(w http.ResponseWriter, r *http.Request) {
+			io.WriteString(w, "x")
+			w.(http.Flusher).Flush()
+			wait(r)
+		}, dockerBuild{addTime: 50 * time.Millisecond}, "it takes more than"},
+		"without end": {func(w http.ResponseWriter, _ *http.Request) {
+			for {
+				if _, err := w.Write(make([]byte, 1<<16)); err != nil {
+					return
+				}
+			}
+		}, dockerBuild{maxAdded: 1 << 20}, "more than 1048576 bytes"},
+		"a circle": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path+"x", http.StatusFound) }, dockerBuild{}, "redirects"},
+		"a file": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "file:///etc/shadow", http.StatusFound)
+		}, dockerBuild{}, "unsupported protocol scheme"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(test.answer)
+			defer server.Close()
+			test.build.ctx = t.Context()
+			_, err := test.build.download(strings.Replace(server.URL, "//", "//user:canary@", 1)+"/x?token=canary", "")
+			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "canary") {
+				t.Errorf("the error is %v; want %q", err, test.want)
+			}
+		})
+	}
+}

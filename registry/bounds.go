@@ -2,17 +2,15 @@ package registry
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"time"
+
+	"vauban/internal/outward"
 )
 
 // limits bound what a registry may answer. Zero fields are the defaults.
@@ -57,15 +55,8 @@ const (
 	maxNested    = 3         // indexes in an index
 )
 
-// maxRedirects is how often one request is sent elsewhere.
-const maxRedirects = 10
-
 // errBound is the kind of an answer that exceeds a bound.
 var errBound = errors.New("the answer exceeds a bound")
-
-// errElsewhere is the kind of a request that an answer wants sent where it must
-// not go.
-var errElsewhere = errors.New("the registry leads to a place that is not followed")
 
 // errNotManifest is an answer of something else, as of a proxy that wants a login.
 var errNotManifest = errors.New("the answer is not a manifest")
@@ -74,23 +65,12 @@ var errNotManifest = errors.New("the answer is not a manifest")
 // answers have bounds.
 type bounded struct {
 	http.RoundTripper
-	host     string // host[:port] of the registry
 	limits   limits
 	answered *atomic.Bool
 }
 
 // RoundTrip implements http.RoundTripper.
 func (b *bounded) RoundTrip(request *http.Request) (*http.Response, error) {
-	first, err := b.checkRedirect(request)
-	if err != nil {
-		if request.Body != nil {
-			request.Body.Close()
-		}
-		return nil, err
-	}
-	if request.URL.Host != b.host && !isLoopback(b.host) && !isProxied(request) {
-		request = request.WithContext(context.WithValue(request.Context(), outward{}, request.URL.Host))
-	}
 	response, err := b.RoundTripper.RoundTrip(request)
 	if err != nil {
 		return nil, err
@@ -102,7 +82,7 @@ func (b *bounded) RoundTrip(request *http.Request) (*http.Response, error) {
 	switch {
 	case response.StatusCode >= http.StatusBadRequest:
 		response.Body = clipped{io.LimitReader(response.Body, b.limits.trouble), response.Body}
-	case !isBlob(first) && request.Method != http.MethodHead:
+	case !isBlob(outward.First(request)) && request.Method != http.MethodHead:
 		// All of it now: a JSON decoder would take the beginning of an answer
 		// that is cut off for the whole.
 		if err := b.readDocument(response); err != nil {
@@ -125,57 +105,11 @@ func (b *bounded) readDocument(response *http.Response) error {
 	return err
 }
 
-// checkRedirect gives the request that a redirected one began as.
-func (b *bounded) checkRedirect(request *http.Request) (first *http.Request, err error) {
-	first = request
-	for redirects := 0; first.Response != nil && first.Response.Request != nil; redirects++ {
-		if redirects == maxRedirects {
-			return nil, fmt.Errorf("%w: it redirects more than %d times", errElsewhere, maxRedirects)
-		}
-		first = first.Response.Request
-	}
-	isForm := strings.HasPrefix(request.Header.Get("Content-Type"), "application/x-www-form-urlencoded")
-	if isForm && first.URL.Host != request.URL.Host {
-		return nil, fmt.Errorf("%w: a login is not sent on to %q", errElsewhere, request.URL.Host)
-	}
-	return first, nil
-}
-
 // isBlob says whether a request is for a blob, which is bounded by the size that
 // a manifest gives for it.
 func isBlob(request *http.Request) bool {
 	_, blob, ok := strings.Cut(request.URL.Path, "/blobs/")
 	return ok && !strings.HasPrefix(blob, "uploads/") && request.Method == http.MethodGet
-}
-
-func isProxied(request *http.Request) bool {
-	proxy, err := http.ProxyFromEnvironment(request)
-	return err == nil && proxy != nil
-}
-
-// outward marks the context of a request to a host that a registry elsewhere
-// named: it must not end on this machine or its link.
-type outward struct{}
-
-// refuseInward keeps a connection from addresses that a registry elsewhere has no
-// business with: services of this machine, and metadata services of clouds.
-func refuseInward(ctx context.Context, _, address string, _ syscall.RawConn) error {
-	host, ok := ctx.Value(outward{}).(string)
-	if !ok {
-		return nil
-	}
-	literal, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return err
-	}
-	ip, err := netip.ParseAddr(literal)
-	if err != nil {
-		return err
-	}
-	if ip = ip.Unmap(); ip.IsLoopback() || ip.IsLinkLocalUnicast() || ip.IsUnspecified() {
-		return fmt.Errorf("%w: %q is %s", errElsewhere, host, ip)
-	}
-	return nil
 }
 
 // list counts the pages and entries of a list.

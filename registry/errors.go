@@ -13,6 +13,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
+	"vauban/internal/outward"
 	"vauban/internal/pace"
 )
 
@@ -98,7 +99,7 @@ func (r *Registry) diagnose(err error) (kind error, advice string) {
 		return errdefs.ErrUnavailable, errPlainHTTP.Error() + ": give the registry a certificate"
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return errdefs.ErrUnavailable, "check " + r.setting
-	case errors.Is(err, errBound), errors.Is(err, errElsewhere), errors.Is(err, errNotManifest):
+	case errors.Is(err, errBound), errors.Is(err, outward.ErrRefused), errors.Is(err, errNotManifest):
 		return errdefs.ErrInvalidArgument, "check " + r.setting
 	case errors.Is(err, pace.ErrStalled):
 		return errdefs.ErrUnavailable, "check the network to the registry, and its load"

@@ -535,33 +535,6 @@ func TestLoginStaysWithItsRegistry(t *testing.T) {
 	}
 }
 
-func TestRefuseInward(t *testing.T) {
-	h := newHostile(t, func(*hostile, http.ResponseWriter, *http.Request) {})
-	connections, err := newTransport("registry.example", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer connections.CloseIdleConnections()
-	for host, refused := range map[string]bool{"registry.example": true, h.Listener.Addr().String(): false} {
-		b := &bounded{RoundTripper: connections, host: host, limits: limits{}.withDefaults(), answered: &atomic.Bool{}}
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, h.URL, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		connections.CloseIdleConnections()
-		response, err := b.RoundTrip(request)
-		if err == nil {
-			response.Body.Close()
-		}
-		if isRefused := err != nil && strings.Contains(err.Error(), errElsewhere.Error()); isRefused != refused {
-			t.Errorf("by way of %s: %v", host, err)
-		}
-	}
-	if n := h.requests.Load(); n != 1 {
-		t.Errorf("%d requests came through", n)
-	}
-}
-
 // limiter is a registry that says how long to wait, as its window is.
 type limiter struct {
 	until   time.Time
@@ -606,7 +579,7 @@ func TestRetryAfter(t *testing.T) {
 				var log bytes.Buffer
 				r := newRegistryOf(&log)
 				l := &limiter{until: time.Now().Add(test.window), header: test.header}
-				b := &bounded{RoundTripper: l, host: "registry.example", limits: r.limits, answered: &r.answered}
+				b := &bounded{RoundTripper: l, limits: r.limits, answered: &r.answered}
 				began := time.Now()
 				err := r.do(t.Context(), "asking", func(ctx context.Context) error { return ask(ctx, b) })
 				took := time.Since(began)
@@ -625,32 +598,6 @@ func TestRetryAfter(t *testing.T) {
 			})
 		})
 	}
-}
-
-func TestParseRetryAfter(t *testing.T) {
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	for value, want := range map[string]time.Duration{
-		"": 0, "0": 0, "120": 2 * time.Minute, "-1": 0, "1e9": 0, "x": 0, "99999999999999999999": 0,
-		"2147483647":                    maxRetryAfter,
-		"Fri, 02 Jan 2026 03:05:05 GMT": time.Minute,
-		"Fri, 02 Jan 2026 03:04:00 GMT": 0,
-		"Fri, 02 Jan 9026 03:04:00 GMT": maxRetryAfter,
-	} {
-		if got := parseRetryAfter(value, now); got != want {
-			t.Errorf("%q: %v, want %v", value, got, want)
-		}
-	}
-}
-
-func FuzzParseRetryAfter(f *testing.F) {
-	for _, seed := range []string{"", "120", "-1", "Fri, 02 Jan 2026 03:05:05 GMT", "Friday, 02-Jan-26 03:05:05 GMT", "2147483648"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, value string) {
-		if wait := parseRetryAfter(value, noon); wait < 0 || wait > maxRetryAfter {
-			t.Errorf("%v", wait)
-		}
-	})
 }
 
 func newRegistryOf(log io.Writer) *Registry {

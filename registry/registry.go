@@ -19,7 +19,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"path"
 	"runtime"
@@ -36,6 +35,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/opencontainers/go-digest"
 
+	"vauban/internal/outward"
 	"vauban/internal/pace"
 )
 
@@ -182,10 +182,12 @@ func (r *Registry) connect(ctx context.Context, o Options) error {
 		return err
 	}
 	r.transport = loopbackHTTP{&bounded{
-		RoundTripper: &pace.Transport{Base: r.connections, Window: o.patience},
-		host:         r.host.RegistryStr(),
-		limits:       r.limits,
-		answered:     &r.answered,
+		RoundTripper: &outward.Transport{
+			Base: &pace.Transport{Base: r.connections, Window: o.patience},
+			Home: r.host.RegistryStr(),
+		},
+		limits:   r.limits,
+		answered: &r.answered,
 	}}
 	if r.keychain, err = newKeychain(o.Username, o.Password, r.secrets); err != nil {
 		return err
@@ -301,7 +303,7 @@ func parseHostname(hostname string) (name.Registry, string, error) {
 	address := strings.TrimSuffix(hostname, "/")
 	host, project, _ := strings.Cut(address, "/")
 	var options []name.Option
-	if isLoopback(host) {
+	if outward.IsLoopback(host) {
 		options = append(options, name.Insecure) // TLS is still tried first
 	}
 	_, err := reference.WithName(address + "/image")
@@ -311,14 +313,4 @@ func parseHostname(hostname string) (name.Registry, string, error) {
 			"without https:// and with a project in lower case", hostname)
 	}
 	return registry, project, nil
-}
-
-// isLoopback says whether host[:port] can only be this machine.
-func isLoopback(host string) bool {
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	host = strings.Trim(host, "[]")
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
+	"vauban/internal/outward"
 	"vauban/internal/pace"
 )
 
@@ -90,7 +91,7 @@ func (r *Registry) isTransient(err error) bool {
 		asked  *url.Error
 	)
 	switch {
-	case isDistrusted(err), r.isPlain(err), errors.Is(err, errBound), errors.Is(err, errElsewhere):
+	case isDistrusted(err), r.isPlain(err), errors.Is(err, errBound), errors.Is(err, outward.ErrRefused):
 		return false
 	case errors.As(err, &answer):
 		return isTransientAnswer(answer)
@@ -125,7 +126,7 @@ func isTransientAnswer(answer *transport.Error) bool {
 // isPlain says whether the registry does not know TLS. On the loopback address
 // that is as good: plain HTTP was then tried too.
 func (r *Registry) isPlain(err error) bool {
-	return errors.Is(err, http.ErrSchemeMismatch) && !isLoopback(r.host.RegistryStr())
+	return errors.Is(err, http.ErrSchemeMismatch) && !outward.IsLoopback(r.host.RegistryStr())
 }
 
 // isDistrusted says whether TLS found the wrong certificate.

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"vauban/internal/outward"
 )
 
 const userAgent = "vauban"
@@ -32,7 +34,7 @@ func newTransport(host string, certDirs []string) (*http.Transport, error) {
 	}
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, ControlContext: refuseInward}).DialContext,
+		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, ControlContext: outward.Control}).DialContext,
 		ForceAttemptHTTP2:      true,
 		MaxIdleConnsPerHost:    16,
 		IdleConnTimeout:        90 * time.Second,
@@ -99,7 +101,7 @@ type loopbackHTTP struct{ http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
 func (t loopbackHTTP) RoundTrip(request *http.Request) (*http.Response, error) {
-	if request.URL.Scheme == "http" && !isLoopback(request.URL.Host) {
+	if request.URL.Scheme == "http" && !outward.IsLoopback(request.URL.Host) {
 		if request.Body != nil {
 			request.Body.Close()
 		}

@@ -4,9 +4,10 @@ import (
 	"context"
 	"math/rand/v2"
 	"net/http"
-	"strconv"
 	"sync/atomic"
 	"time"
+
+	"vauban/internal/pace"
 )
 
 // retryAfter is how long an answer asked to wait, in nanoseconds.
@@ -26,26 +27,7 @@ func noteRetryAfter(ctx context.Context, response *http.Response) {
 	if !ok || response.StatusCode != http.StatusTooManyRequests && response.StatusCode != http.StatusServiceUnavailable {
 		return
 	}
-	now, err := http.ParseTime(response.Header.Get("Date"))
-	if err != nil {
-		now = time.Now()
-	}
-	asked.Store(int64(parseRetryAfter(response.Header.Get("Retry-After"), now)))
-}
-
-// maxRetryAfter is what longer waits are cut to: longer than any that is obeyed.
-const maxRetryAfter = 365 * 24 * time.Hour
-
-// parseRetryAfter reads seconds or a date, 0 of anything else.
-// Reference: https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
-func parseRetryAfter(value string, now time.Time) time.Duration {
-	wait := time.Duration(0)
-	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
-		wait = time.Duration(seconds) * time.Second
-	} else if at, err := http.ParseTime(value); err == nil {
-		wait = at.Sub(now)
-	}
-	return max(0, min(wait, maxRetryAfter))
+	asked.Store(int64(pace.RetryAfter(response)))
 }
 
 // maxBackoff is how many times longer than the first wait a later one is.

@@ -16,8 +16,8 @@ import (
 // allowed are the packages of this module that each may import.
 var allowed = map[string][]string{
 	"config":            {"internal/beneath", "internal/cmdline", "internal/near", "internal/squashfs"},
-	"registry":          {"internal/beneath", "internal/damage", "internal/durable", "internal/filelock", "internal/pace"},
-	"download":          {"internal/beneath", "internal/durable", "internal/filelock", "internal/pace"},
+	"registry":          {"internal/beneath", "internal/damage", "internal/durable", "internal/filelock", "internal/outward", "internal/pace"},
+	"download":          {"internal/beneath", "internal/durable", "internal/filelock", "internal/outward", "internal/pace"},
 	"export":            {"internal/beneath", "internal/cmdline", "internal/command", "internal/durable", "internal/filelock", "internal/squashfs"},
 	"boot":              {"internal/cmdline", "internal/command"},
 	"vault":             {"internal/durable", "internal/filelock", "internal/git"},
@@ -31,7 +31,7 @@ var allowed = map[string][]string{
 	"layers/diff":       {},
 	"layers/store":      {"internal/beneath", "internal/damage"},
 	"layers/enter":      {},
-	"layers":            {"Dockerfiles", "internal/beneath", "internal/command", "internal/damage", "internal/filelock", "internal/gateway", "internal/owned", "internal/pace", "internal/seccomp", "layers/aptpool", "layers/daemon", "layers/diff", "layers/enter", "layers/store"},
+	"layers":            {"Dockerfiles", "internal/beneath", "internal/command", "internal/damage", "internal/filelock", "internal/gateway", "internal/owned", "internal/outward", "internal/pace", "internal/seccomp", "layers/aptpool", "layers/daemon", "layers/diff", "layers/enter", "layers/store"},
 	"ansible":           {"internal/command", "internal/damage", "internal/filelock", "internal/git", "internal/near", "internal/sealed", "layers"},
 	"build":             {"Dockerfiles", "ansible", "boot", "config", "download", "export", "internal/beneath", "internal/command", "internal/damage", "internal/durable", "internal/filelock", "internal/sealed", "layers", "layers/diff", "progress", "registry", "scan", "vault"},
 	"internal/testenv":  {"internal/filelock", "layers", "layers/daemon"},
@@ -49,6 +49,7 @@ var allowed = map[string][]string{
 	"internal/sealed":   {"internal/beneath", "internal/damage", "internal/durable"},
 	"internal/damage":   {},
 	"internal/seccomp":  {},
+	"internal/outward":  {},
 	"internal/pace":     {},
 	"internal/squashfs": {},
 	"internal/cmdline":  {},
