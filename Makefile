@@ -6,7 +6,7 @@ export PATH := $(PATH):/usr/local/go/bin
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup build program demo test unit integration e2e bench lint clean
+.PHONY: help setup build program demo test unit integration e2e fuzz bench lint clean
 
 help: ## show this
 	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand --tabs=14
@@ -36,6 +36,9 @@ integration: program ## tests with a real containerd, registry and ansible (as r
 
 e2e: build ## build, publish and boot in QEMU (as root)
 	go test -tags 'integration e2e' -count 1 -timeout 20m ./test/e2e
+
+fuzz: ## every fuzz target for FUZZTIME each (default 1m)
+	@scripts/fuzz
 
 bench: build ## time and size, against plain tools (as root)
 	go test -tags 'integration e2e' -p 1 -run '^$$' -bench . -benchtime 1x -timeout 60m ./...

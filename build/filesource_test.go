@@ -226,3 +226,32 @@ func TestFindSum(t *testing.T) {
 		}
 	}
 }
+
+// A list of digests gives one, or an error.
+func FuzzFindSum(f *testing.F) {
+	sum := strings.Repeat("0a", 64)
+	for _, seed := range []string{sum + "  disk.raw\n", sum + " *./disk.raw", "x  disk.raw", strings.ToUpper(sum) + "  disk.raw\r\n", "\n\n"} {
+		f.Add([]byte(seed), "disk.raw")
+	}
+	f.Fuzz(func(t *testing.T, list []byte, name string) {
+		if got, err := findSum(list, name); err == nil && (len(got) != 128 || strings.ToLower(got) != got) {
+			t.Errorf("the digest is %q", got)
+		}
+	})
+}
+
+// What is packed in a registry unpacks to a bounded size.
+func FuzzUnpack(f *testing.F) {
+	for _, seed := range []string{"", "{}", strings.Repeat("x", 1000)} {
+		packed, err := pack([]byte(seed))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(packed)
+	}
+	f.Fuzz(func(t *testing.T, packed []byte) {
+		if data, err := unpack(packed); err == nil && len(data) > maxRecord {
+			t.Errorf("%d bytes", len(data))
+		}
+	})
+}

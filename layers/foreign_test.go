@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -204,5 +206,31 @@ func FuzzLayer(f *testing.F) {
 		if err := b.check(t.Context(), bytes.NewReader(layer)); err == nil && b.unpacked > b.bytes {
 			t.Errorf("%d bytes passed", b.unpacked)
 		}
+	})
+}
+
+// What the kernel shows of mounts and processes holds names that a container
+// chose.
+func FuzzProc(f *testing.F) {
+	f.Add("30 24 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw\n", "CapEff:\t000001ffffffffff\n")
+	f.Add("31 24 0:27 / /sys/fs/cgroup/a\\040b rw - cgroup cgroup rw,memory\n", "CapEff:\n")
+	f.Add(" - \n", "")
+	name := filepath.Join(f.TempDir(), "mountinfo")
+	f.Fuzz(func(t *testing.T, mountinfo, status string) {
+		if err := os.WriteFile(name, []byte(mountinfo), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = cgroupMountsIn(name)
+		_, _ = canEnterOthers(status)
+	})
+}
+
+// FuzzMentions searches any layer for a file.
+func FuzzMentions(f *testing.F) {
+	f.Add(tarOf(f, &tar.Header{Name: "etc/.wh.motd"}, &tar.Header{Name: "etc/.wh..wh..opq"}), "etc/motd")
+	f.Add(tarOf(f, &tar.Header{Typeflag: tar.TypeDir, Name: "etc/"}, &tar.Header{Name: "./etc/motd"}), "etc/motd")
+	f.Add([]byte("x"), "")
+	f.Fuzz(func(t *testing.T, layer []byte, name string) {
+		_, _ = mentionsIn(bytes.NewReader(layer), name)
 	})
 }

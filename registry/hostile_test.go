@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
@@ -631,3 +632,57 @@ var gzipBomb = sync.OnceValue(func() []byte {
 	w.Close()
 	return b.Bytes()
 })
+
+// Whatever a registry answers as a manifest or an index is refused or understood.
+func FuzzAnswers(f *testing.F) {
+	f.Add(ocispec.MediaTypeImageManifest, manifestJSON(func(*ocispec.Manifest) {}))
+	f.Add(ocispec.MediaTypeImageManifest, manifestJSON(func(m *ocispec.Manifest) { m.Layers = nil }))
+	f.Add(ocispec.MediaTypeImageManifest, manifestJSON(func(m *ocispec.Manifest) { m.Layers[0].Size = 1 << 62 }))
+	f.Add(ocispec.MediaTypeImageIndex, []byte(`{"manifests":[{"digest":"sha256:00","platform":{"os":"linux","architecture":"arm","variant":"v7"}}]}`))
+	r := newRegistryOf(io.Discard)
+	r.platform = &v1.Platform{OS: "linux", Architecture: "amd64"}
+	f.Fuzz(func(t *testing.T, mediaType string, document []byte) {
+		if !isObject(document) {
+			return
+		}
+		if chosen, err := r.choosePlatform(document); err == nil && chosen.Validate() != nil {
+			t.Errorf("chose %q", chosen)
+		} else if err != nil && len(err.Error()) > 2*maxText {
+			t.Errorf("an error of %d bytes", len(err.Error()))
+		}
+		m, err := parseManifest(ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(document)}, document)
+		if err != nil || m.checkBounds() != nil || m.checkLayers() != nil {
+			return
+		}
+		if n := len(m.blobs); n < 2 || n > maxLayers+1 {
+			t.Errorf("%d blobs passed", n)
+		}
+	})
+}
+
+func FuzzParseSource(f *testing.F) {
+	for _, seed := range []string{"debian", "debian:12", "registry.example:5000/a/b@sha256:" + strings.Repeat("0", 64), "[::1]:5000/x", "a//b", "UPPER", "../x"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := ParseSource(text)
+		if err != nil {
+			return
+		}
+		if again, err := ParseSource(s.String()); err != nil || again != s {
+			t.Errorf("%+v reads back as %+v (%v)", s, again, err)
+		}
+	})
+}
+
+// What a registry says is printed without anything that a terminal acts on.
+func FuzzClean(f *testing.F) {
+	f.Add("\x1b[2J\x07\x00\u202e\xff")
+	f.Add(strings.Repeat("é", maxText))
+	f.Fuzz(func(t *testing.T, text string) {
+		got := clean(text)
+		if len(got) > maxText+50 || strings.ContainsFunc(got, func(c rune) bool { return c < ' ' && c != '\n' && c != '\t' || c == 0x7f }) {
+			t.Errorf("%q", got)
+		}
+	})
+}
