@@ -143,8 +143,8 @@ func (b *dockerBuild) get(from string) (_ *http.Response, done func(), err error
 }
 
 var (
-	errAddTime = fmt.Errorf("it takes more than %v", maxAddTime)
-	errAdded   = errors.New("it is too large")
+	errAddTime = fmt.Errorf("the download takes more than %v", maxAddTime)
+	errAdded   = errors.New("the file is too large")
 )
 
 // bounded fails after as many bytes as ADD takes.

@@ -81,7 +81,7 @@ func TestHostileDownload(t *testing.T) {
 			io.WriteString(w, "x")
 			w.(http.Flusher).Flush()
 			wait(r)
-		}, dockerBuild{addTime: 50 * time.Millisecond}, "it takes more than"},
+		}, dockerBuild{addTime: 50 * time.Millisecond}, "the download takes more than"},
 		"without end": {func(w http.ResponseWriter, _ *http.Request) {
 			for {
 				if _, err := w.Write(make([]byte, 1<<16)); err != nil {

@@ -54,7 +54,7 @@ func (t *Transport) check(request *http.Request) error {
 	redirects := 0
 	for r := request; r.Response != nil && r.Response.Request != nil; r = r.Response.Request {
 		if redirects++; redirects > MaxRedirects {
-			return fmt.Errorf("%w: it redirects more than %d times", ErrRefused, MaxRedirects)
+			return fmt.Errorf("%w: more than %d redirects", ErrRefused, MaxRedirects)
 		}
 	}
 	isForm := strings.HasPrefix(request.Header.Get("Content-Type"), "application/x-www-form-urlencoded")
