@@ -128,3 +128,8 @@ func (b *Base) complete() {
 	}
 	declare(b.Stages, b.Branch, "")
 }
+
+// AsMaster is the base as the master of its own stages.
+func (b *Base) AsMaster() *Master {
+	return &Master{Name: b.Image(), Base: b, Stages: b.Stages, Branch: b.Branch, Network: "private"}
+}

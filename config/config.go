@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // A Config is what one config.yml declares.
@@ -86,6 +87,19 @@ func (c *Config) Resolve(path string) string {
 	}
 	return filepath.Join(c.Dir, path)
 }
+
+// Place is where something of the configuration is written, FILE:LINE:COLUMN,
+// or where the configuration comes from when it is in no file.
+func (c *Config) Place(pos Position) string {
+	if pos == (Position{}) {
+		return c.Path
+	}
+	return fmt.Sprintf("%s:%d:%d", c.Path, pos.Line, pos.Column)
+}
+
+// MachineName is the inventory's name of a master or a base, and the host name
+// of its container: a machine's name has no slash.
+func MachineName(name string) string { return strings.ReplaceAll(name, "/", "-") }
 
 // Masters returns every master, each before its children, in the order of the
 // file.

@@ -89,3 +89,12 @@ func declare(stages []Stage, branch, init string) {
 		}
 	}
 }
+
+// OwnIdentity names the identity that the master's root filesystem ships: a
+// master without hosts is a machine of its own. Empty: it ships none.
+func (m *Master) OwnIdentity() string {
+	if m.Conffs != "" {
+		return ""
+	}
+	return MachineName(m.Name)
+}

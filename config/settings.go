@@ -110,6 +110,15 @@ func (s *Settings) table() []setting {
 	}
 }
 
+// PublishedTree is the folder that releases are published in: UPLOAD_DIR, or a
+// folder of the state directory.
+func (s *Settings) PublishedTree(stateDir string) string {
+	if s.UploadDir != "" {
+		return s.UploadDir
+	}
+	return filepath.Join(stateDir, "published")
+}
+
 // Secrets returns the secrets that are set, by the names of their settings.
 func (s *Settings) Secrets() map[string]Secret {
 	set := map[string]Secret{}

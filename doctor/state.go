@@ -13,12 +13,12 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"vauban/ansible"
-	"vauban/build"
 	"vauban/export"
 	"vauban/internal/damage"
 	"vauban/internal/sealed"
 	"vauban/layers/daemon"
 	"vauban/layers/store"
+	"vauban/pipeline/freshness"
 	"vauban/registry"
 )
 
@@ -104,7 +104,7 @@ func checkDownloads(ctx context.Context, stateDir string) (found []damage.Findin
 }
 
 func checkRecords(_ context.Context, stateDir string) ([]damage.Finding, error) {
-	return build.CheckRecords(stateDir)
+	return freshness.CheckRecords(stateDir)
 }
 
 // checkReleases reads all releases of a published tree. Machines boot them, so

@@ -13,10 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"vauban/pipeline/provenance"
+
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 
-	"vauban/build"
 	"vauban/export"
 	"vauban/internal/beneath"
 	"vauban/layers"
@@ -68,7 +69,7 @@ func TestHostileImage(t *testing.T) {
 			t.Errorf("a container where %s: %v", name, err)
 		}
 	}
-	if _, err := build.HistoryOf(t.Context(), e, next); !errors.Is(err, beneath.ErrRefused) || !strings.Contains(err.Error(), `"/imginfo" is a named pipe`) {
+	if _, err := provenance.HistoryOf(t.Context(), e, next); !errors.Is(err, beneath.ErrRefused) || !strings.Contains(err.Error(), `"/imginfo" is a named pipe`) {
 		t.Errorf("its history: %v", err)
 	}
 	if o, err := e.Which(t.Context(), next, "/etc/hosts"); err != nil || o.Layer != len(next.Manifest.Layers) {

@@ -3,6 +3,7 @@ package layers
 import (
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -19,6 +20,15 @@ type Step interface {
 	// Run works on all containers at once: one for a master, one per host
 	// for conffs. A *PartialError says that only some of them failed.
 	Run(ctx context.Context, containers []*Container) error
+}
+
+// CloseStep closes a step that holds something open, such as a log: one that is
+// an [io.Closer]. Others need no closing.
+func CloseStep(s Step) error {
+	if c, ok := s.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
 }
 
 // PartialError is returned by [Step.Run] when some containers failed and the

@@ -15,8 +15,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"vauban/ansible"
-	"vauban/build"
 	"vauban/config"
+	"vauban/pipeline"
+	"vauban/pipeline/freshness"
+	"vauban/pipeline/plan"
 	"vauban/progress"
 	"vauban/vault"
 )
@@ -34,7 +36,7 @@ type buildFlags struct {
 	removeHosts       bool
 	noIdentities      bool
 	timeout           time.Duration
-	given             map[string]string // see build.Options
+	given             map[string]string // see pipeline.Options
 	report            reportFlags
 }
 
@@ -151,19 +153,19 @@ func newPlan(a *app) *cobra.Command {
 }
 
 // request reads the flags.
-func (f *buildFlags) request(names []string) (build.Request, error) {
-	stage, err := build.ParseStage(f.stage)
+func (f *buildFlags) request(names []string) (plan.Request, error) {
+	stage, err := plan.ParseStage(f.stage)
 	if err != nil {
-		return build.Request{}, err
+		return plan.Request{}, err
 	}
 	parents, err := parseParents(f.parents)
 	if err != nil {
-		return build.Request{}, fmt.Errorf("--build-parents %w", err)
+		return plan.Request{}, fmt.Errorf("--build-parents %w", err)
 	}
 	if err := f.checkBranch(); err != nil {
-		return build.Request{}, err
+		return plan.Request{}, err
 	}
-	return build.Request{Names: names, Stage: stage, Parents: parents, Children: f.children}, nil
+	return plan.Request{Names: names, Stage: stage, Parents: parents, Children: f.children}, nil
 }
 
 func (f *buildFlags) checkBranch() error {
@@ -179,25 +181,25 @@ func parseParents(s string) (int, error) {
 	case "no", "":
 		return 0, nil
 	case "yes":
-		return build.AllParents, nil
+		return plan.AllParents, nil
 	}
 	n, err := strconv.Atoi(s)
-	if err != nil || n < build.AllParents || strings.HasPrefix(s, "+") {
+	if err != nil || n < plan.AllParents || strings.HasPrefix(s, "+") {
 		return 0, fmt.Errorf("%q is no number of ancestors: use 0 or more, yes or -1 for all, no for none", s)
 	}
 	return n, nil
 }
 
-func (a *app) planned(cfg *config.Config, f *buildFlags, names []string) (*build.Plan, error) {
+func (a *app) planned(cfg *config.Config, f *buildFlags, names []string) (*plan.Plan, error) {
 	request, err := f.request(names)
 	if err != nil {
 		return nil, usage(fmt.Errorf("vauban: %w", err))
 	}
 	if len(names) > 0 {
-		plan, err := build.New(cfg, request)
+		plan, err := pipeline.NewPlan(cfg, request)
 		return plan, usage(err)
 	}
-	plan, err := build.New(cfg, build.WholeTree(cfg, request.Stage)...)
+	plan, err := pipeline.NewPlan(cfg, plan.WholeTree(cfg, request.Stage)...)
 	if err == nil {
 		plan.Notices = nil // nobody asked for hosts of each
 	}
@@ -205,8 +207,8 @@ func (a *app) planned(cfg *config.Config, f *buildFlags, names []string) (*build
 }
 
 // stale is the part of a plan that is to be looked at again when it is run.
-func (a *app) stale(ctx context.Context, log *slog.Logger, cfg *config.Config, s config.Settings, f *buildFlags, plan *build.Plan) (*build.Plan, error) {
-	err := a.judging(ctx, log, cfg, s, f.branch, func(ctx context.Context, j *build.Judge) (err error) {
+func (a *app) stale(ctx context.Context, log *slog.Logger, cfg *config.Config, s config.Settings, f *buildFlags, plan *plan.Plan) (*plan.Plan, error) {
+	err := a.judging(ctx, log, cfg, s, f.branch, func(ctx context.Context, j *freshness.Judge) (err error) {
 		j.Publishing, j.Push = !f.noPublish, !f.noPush && !f.check
 		plan, err = j.Stale(ctx, plan)
 		return err
@@ -237,7 +239,7 @@ func (a *app) plan(ctx context.Context, out io.Writer, f *buildFlags, names []st
 			return err
 		}
 		if f.limit != "" {
-			err = a.judging(ctx, log, cfg, settings, f.branch, func(ctx context.Context, j *build.Judge) error {
+			err = a.judging(ctx, log, cfg, settings, f.branch, func(ctx context.Context, j *freshness.Judge) error {
 				return j.CheckLimit(ctx, plan, f.limit)
 			})
 			if err != nil {
@@ -247,7 +249,7 @@ func (a *app) plan(ctx context.Context, out io.Writer, f *buildFlags, names []st
 		if f.ifStale {
 			plan, err = a.stale(ctx, log, cfg, settings, f, plan)
 		} else if f.fresh {
-			err = a.judging(ctx, log, cfg, settings, f.branch, func(ctx context.Context, j *build.Judge) error {
+			err = a.judging(ctx, log, cfg, settings, f.branch, func(ctx context.Context, j *freshness.Judge) error {
 				j.Publishing = true
 				return j.Plan(ctx, plan)
 			})
@@ -265,15 +267,15 @@ func (a *app) plan(ctx context.Context, out io.Writer, f *buildFlags, names []st
 
 // plannedTask is a task of a plan, for programs.
 type plannedTask struct {
-	Kind    build.Kind `json:"kind"`
-	Subject string     `json:"subject"`
-	Why     string     `json:"why"`
-	After   []string   `json:"after,omitempty"` // "KIND SUBJECT" of what it needs
-	Fresh   *bool      `json:"fresh,omitempty"` // with --fresh
-	Changed []string   `json:"changed,omitempty"`
+	Kind    plan.Kind `json:"kind"`
+	Subject string    `json:"subject"`
+	Why     string    `json:"why"`
+	After   []string  `json:"after,omitempty"` // "KIND SUBJECT" of what it needs
+	Fresh   *bool     `json:"fresh,omitempty"` // with --fresh
+	Changed []string  `json:"changed,omitempty"`
 }
 
-func plannedTasks(p *build.Plan) []plannedTask {
+func plannedTasks(p *plan.Plan) []plannedTask {
 	all := []plannedTask{}
 	for _, t := range p.Tasks {
 		task := plannedTask{Kind: t.Kind, Subject: t.Subject(), Why: t.Why}
@@ -291,7 +293,7 @@ func plannedTasks(p *build.Plan) []plannedTask {
 
 // build runs a plan and prints what became of it.
 func (a *app) build(ctx context.Context, out, errOut io.Writer, f *buildFlags, names []string) error {
-	return a.run(ctx, out, errOut, f, func(log *slog.Logger) (*config.Config, config.Settings, *build.Plan, error) {
+	return a.run(ctx, out, errOut, f, func(log *slog.Logger) (*config.Config, config.Settings, *plan.Plan, error) {
 		cfg, settings, err := a.settings(log)
 		if err != nil {
 			return nil, settings, nil, err
@@ -305,7 +307,7 @@ func (a *app) build(ctx context.Context, out, errOut io.Writer, f *buildFlags, n
 }
 
 // run runs the plan that prepare makes.
-func (a *app) run(ctx context.Context, out, errOut io.Writer, f *buildFlags, prepare func(*slog.Logger) (*config.Config, config.Settings, *build.Plan, error)) (err error) {
+func (a *app) run(ctx context.Context, out, errOut io.Writer, f *buildFlags, prepare func(*slog.Logger) (*config.Config, config.Settings, *plan.Plan, error)) (err error) {
 	reporter, err := f.report.reporter(errOut)
 	if err != nil {
 		return err
@@ -331,7 +333,7 @@ func (a *app) run(ctx context.Context, out, errOut io.Writer, f *buildFlags, pre
 		_, err := fmt.Fprintln(out, "nothing to do")
 		return err
 	}
-	return a.withRunner(ctx, log, cfg, settings, reporter, f, plan, func(r *build.Runner) error {
+	return a.withRunner(ctx, log, cfg, settings, reporter, f, plan, func(r *pipeline.Runner) error {
 		defer func() { summary = r.Summary() }()
 		_, err := r.Run(ctx)
 		return err
@@ -339,7 +341,7 @@ func (a *app) run(ctx context.Context, out, errOut io.Writer, f *buildFlags, pre
 }
 
 // withRunner opens what a run needs and closes it.
-func (a *app) withRunner(ctx context.Context, log *slog.Logger, cfg *config.Config, s config.Settings, reporter *progress.Reporter, f *buildFlags, plan *build.Plan, fn func(*build.Runner) error) (err error) {
+func (a *app) withRunner(ctx context.Context, log *slog.Logger, cfg *config.Config, s config.Settings, reporter *progress.Reporter, f *buildFlags, plan *plan.Plan, fn func(*pipeline.Runner) error) (err error) {
 	stateDir, err := a.state(s)
 	if err != nil {
 		return err
@@ -385,7 +387,7 @@ func (a *app) withRunner(ctx context.Context, log *slog.Logger, cfg *config.Conf
 			return nil
 		}
 	}
-	r, err := build.NewRunner(ctx, build.Options{
+	r, err := pipeline.NewRunner(ctx, pipeline.Options{
 		Config: cfg, Settings: s, Engine: engine, Registry: images, Repository: repository, Identities: identities, CommitIdentities: commit, NoIdentities: f.noIdentities, VaultHosts: vault.NewLocal(vaultDir(cfg), "").List,
 		StateDir: stateDir, LogLinks: filepath.Join(os.TempDir(), "vauban-logs"), Version: version, Branch: f.branch, Limit: f.limit, On: f.on, IfStale: f.ifStale, Given: f.given,
 		Batch: f.batch, Jobs: f.jobs, KeepGoing: f.keepGoing, Strict: f.strict, RemoveHosts: f.removeHosts, NoPush: f.noPush, NoPublish: f.noPublish,

@@ -14,9 +14,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"vauban/build"
 	"vauban/config"
 	"vauban/export"
+	"vauban/pipeline/plan"
 )
 
 func newCI(a *app) *cobra.Command {
@@ -69,12 +69,12 @@ func (f *buildFlags) readCI(get func(string) string) (names []string, debug bool
 		return nil, false, errors.New("`name` is not set: name=MASTER vauban ci, or if_stale=yes for the whole tree")
 	}
 	if f.stage == "" {
-		f.stage = string(build.All)
+		f.stage = string(plan.All)
 		if word := get("CI_JOB_STAGE"); slices.Contains(stageWords, word) {
 			f.stage = word
 		}
 	}
-	if _, err := build.ParseStage(f.stage); err != nil {
+	if _, err := plan.ParseStage(f.stage); err != nil {
 		return nil, false, fmt.Errorf("`stage`: %w", err)
 	}
 	f.parents = cmp.Or(get("build_parents"), get("build_parent"), "no")
@@ -120,12 +120,12 @@ func (a *app) debugCI(ctx context.Context, out io.Writer, f *buildFlags, names [
 	}
 	lines := stageLines{cfg: cfg, flags: f, current: func(m *config.Master) string {
 		// As a run finds it: of one that cannot be read, it is told then.
-		if current, err := export.Current(build.UploadDir(settings, stateDir), m.Name); err == nil {
+		if current, err := export.Current(settings.PublishedTree(stateDir), m.Name); err == nil {
 			return m.Image() + "@" + current.Rootfs.Image.String()
 		}
 		return m.Image()
 	}, published: func(m *config.Master) bool {
-		_, err := export.Current(build.UploadDir(settings, stateDir), m.Name)
+		_, err := export.Current(settings.PublishedTree(stateDir), m.Name)
 		return !errors.Is(err, fs.ErrNotExist)
 	}}
 	if a.stateDir != "" {

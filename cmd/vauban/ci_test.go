@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"vauban/build"
+	"vauban/pipeline/plan"
 )
 
 func TestReadCI(t *testing.T) {
@@ -122,7 +122,7 @@ suite:
 		if err != nil {
 			t.Fatal(err)
 		}
-		plan, err := a.planned(cfg, f, names)
+		p, err := a.planned(cfg, f, names)
 		if tt.err != "" || err != nil {
 			if err == nil || tt.err == "" || !strings.Contains(err.Error(), tt.err) {
 				t.Errorf("%v: error %v, want one about %q", tt.env, err, tt.err)
@@ -130,8 +130,8 @@ suite:
 			continue
 		}
 		var got []string
-		for _, task := range plan.Tasks {
-			if task.Kind != build.MakeRelease {
+		for _, task := range p.Tasks {
+			if task.Kind != plan.MakeRelease {
 				got = append(got, task.String())
 			}
 		}

@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"vauban/boot"
-	"vauban/build"
 	"vauban/config"
+	"vauban/pipeline/plan"
 )
 
 // completions teach the shell what arguments and flags take: names from
@@ -55,7 +55,7 @@ func (a *app) flagCompletion(flag *pflag.Flag) cobra.CompletionFunc {
 }
 
 // stageWords are what --stage and the variable `stage` take.
-var stageWords = []string{string(build.Rootfs), string(build.Conffs), string(build.Initramfs), string(build.All)}
+var stageWords = []string{string(plan.Rootfs), string(plan.Conffs), string(plan.Initramfs), string(plan.All)}
 
 func commands(cmd *cobra.Command) []*cobra.Command {
 	all := []*cobra.Command{cmd}

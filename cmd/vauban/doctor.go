@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"vauban/ansible"
-	"vauban/build"
 	"vauban/config"
 	"vauban/doctor"
 	"vauban/internal/damage"
@@ -82,7 +81,7 @@ func (a *app) doctor(ctx context.Context, out io.Writer, format string, reads, r
 	all, missing := a.examine(ctx, stateDir, settings)
 	damaged := 0
 	if reads {
-		found, err := doctor.Check(ctx, doctor.Options{StateDir: stateDir, UploadDir: build.UploadDir(settings, stateDir), Repair: repair})
+		found, err := doctor.Check(ctx, doctor.Options{StateDir: stateDir, UploadDir: settings.PublishedTree(stateDir), Repair: repair})
 		if err != nil {
 			return err
 		}

@@ -10,10 +10,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"vauban/build"
 	"vauban/config"
 	"vauban/export"
 	"vauban/layers"
+	"vauban/pipeline"
+	"vauban/pipeline/freshness"
 )
 
 // exportFlags are what the exports ask for.
@@ -47,7 +48,7 @@ keys and the machine-id that the vault keeps for a master without hosts.`,
 			}
 			return a.withMaster(cmd, args[0], f.on, func(ctx context.Context, s *session, m *config.Master, img layers.Image) error {
 				mounted := func(ctx context.Context, fn func(string) error) error { return s.engine.Mount(ctx, img, fn) }
-				options, err := build.PackingOptions(s.cfg, m, s.log)
+				options, err := freshness.PackingOptions(s.cfg, m, s.log)
 				if err != nil {
 					return err
 				}
@@ -132,7 +133,7 @@ func (a *app) withMaster(cmd *cobra.Command, name, on string, fn func(context.Co
 // conffs writes the archive to the file, or to out when that is "-". It is
 // whole before any of it is printed: what is too big or may not ship is
 // refused first.
-func (f *exportFlags) conffs(ctx context.Context, s *session, master, host layers.Image, identities *build.Identities, out io.Writer) error {
+func (f *exportFlags) conffs(ctx context.Context, s *session, master, host layers.Image, identities *pipeline.Identities, out io.Writer) error {
 	path := f.out
 	if f.out == "-" {
 		path = filepath.Join(s.engine.Dir(), "conffs.tgz")

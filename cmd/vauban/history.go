@@ -11,8 +11,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/spf13/cobra"
 
-	"vauban/build"
 	"vauban/drift"
+	"vauban/pipeline/provenance"
 	"vauban/progress"
 )
 
@@ -48,12 +48,12 @@ machine is asked by ssh, which must know it.`,
 
 // history reads the files of a directory without any configuration: a booted
 // machine has none.
-func (a *app) history(cmd *cobra.Command, subject string) (h build.History, err error) {
+func (a *app) history(cmd *cobra.Command, subject string) (h provenance.History, err error) {
 	if strings.HasPrefix(subject, "/") || strings.HasPrefix(subject, ".") {
 		if info, err := os.Stat(subject); err == nil && !info.IsDir() {
 			subject = filepath.Dir(subject)
 		}
-		return build.HistoryIn(cmd.Context(), subject)
+		return provenance.HistoryIn(cmd.Context(), subject)
 	}
 	if strings.HasPrefix(subject, "ssh:") {
 		return bootedHistory(cmd.Context(), subject)
@@ -67,32 +67,32 @@ func (a *app) history(cmd *cobra.Command, subject string) (h build.History, err 
 		if err != nil {
 			return err
 		}
-		h, err = build.HistoryOf(ctx, s.engine, img)
+		h, err = provenance.HistoryOf(ctx, s.engine, img)
 		return err
 	})
 	return h, err
 }
 
 // bootedHistory asks a machine.
-func bootedHistory(ctx context.Context, subject string) (build.History, error) {
+func bootedHistory(ctx context.Context, subject string) (provenance.History, error) {
 	source, err := drift.ParseSource(subject)
 	if err != nil {
-		return build.History{}, usage(fmt.Errorf("vauban: %w", err))
+		return provenance.History{}, usage(fmt.Errorf("vauban: %w", err))
 	}
 	imginfo, err := source.Read(ctx, "/imginfo")
 	if err != nil {
-		return build.History{}, err
+		return provenance.History{}, err
 	}
 	packages, err := source.Read(ctx, "/packages")
 	if err != nil {
-		return build.History{}, err
+		return provenance.History{}, err
 	}
-	return build.ParseHistory(imginfo, packages)
+	return provenance.ParseHistory(imginfo, packages)
 }
 
 // remoteHistory is that of an image which is not here, from its manifest in the
 // registry: no layer is fetched for it.
-func (s *session) remoteHistory(ctx context.Context, subject string) (h build.History, ok bool, err error) {
+func (s *session) remoteHistory(ctx context.Context, subject string) (h provenance.History, ok bool, err error) {
 	name, tag := s.reference(subject)
 	if _, err := s.engine.Image(ctx, name+":"+tag); err == nil || strings.Contains(tag, ":") {
 		return h, false, nil
@@ -103,13 +103,13 @@ func (s *session) remoteHistory(ctx context.Context, subject string) (h build.Hi
 	} else if err != nil {
 		return h, false, err
 	}
-	return build.HistoryTold(annotations)
+	return provenance.HistoryTold(annotations)
 }
 
 // printHistory prints the stages with the packages that each changed. The two
 // lists are of the same stages, in the same order, unless a stage wrote to
 // them itself.
-func printHistory(out io.Writer, h build.History) error {
+func printHistory(out io.Writer, h provenance.History) error {
 	var b strings.Builder
 	line := func(format string, args ...any) {
 		b.WriteString(progress.PrintableLine(fmt.Sprintf(format, args...)) + "\n")

@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"vauban/build"
+	"vauban/pipeline/provenance"
 )
 
 const imginfo = `---
@@ -69,7 +69,7 @@ func TestHistoryOfABootedRoot(t *testing.T) {
 		}
 	}
 	code, stdout, stderr := vauban(t, "history", root, "--output", "json")
-	var h build.History
+	var h provenance.History
 	if err := json.Unmarshal([]byte(stdout), &h); err != nil || code != 0 {
 		t.Fatalf("exit code %d, %v: %s", code, err, stderr)
 	}

@@ -10,10 +10,10 @@ import (
 	"strings"
 	"testing"
 
-	"vauban/build"
 	"vauban/drift"
 	"vauban/internal/beneath"
 	"vauban/internal/hostile"
+	"vauban/pipeline/provenance"
 )
 
 // TestHostileRoots compares and reads roots in which every file is hostile.
@@ -36,7 +36,7 @@ func TestHostileRoots(t *testing.T) {
 			}
 		}
 		tried += 1 + 2*len(names)
-		_, err := build.HistoryIn(t.Context(), dir)
+		_, err := provenance.HistoryIn(t.Context(), dir)
 		wantRefused(t, k, err)
 		root, err := beneath.OpenRoot(dir)
 		if err != nil {

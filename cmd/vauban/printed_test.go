@@ -11,8 +11,8 @@ import (
 	"testing"
 	"unicode"
 
-	"vauban/build"
 	"vauban/drift"
+	"vauban/pipeline/provenance"
 )
 
 // nasty is what an image can say, and files of it can be called: it would
@@ -27,13 +27,13 @@ func obeyed(text string) int {
 }
 
 func TestNothingPrintedIsObeyed(t *testing.T) {
-	history := build.History{ISO: nasty, Date: nasty,
-		Stages:   []build.AppliedStage{{Date: nasty, Playbook: nasty, Hostname: nasty, Source: nasty, GitSHA1: nasty, GitBranch: nasty}},
-		Packages: []build.PackageChanges{{Playbook: nasty, Hostname: nasty, Packages: nasty}},
+	history := provenance.History{ISO: nasty, Date: nasty,
+		Stages:   []provenance.AppliedStage{{Date: nasty, Playbook: nasty, Hostname: nasty, Source: nasty, GitSHA1: nasty, GitBranch: nasty}},
+		Packages: []provenance.PackageChanges{{Playbook: nasty, Hostname: nasty, Packages: nasty}},
 	}
 	changes := []change{{Path: "/" + nasty, Kind: "added", Mode: "-rw", Diff: "+" + nasty + "\n"}}
 	drifted := []drift.Change{{Path: "/" + nasty, Kind: drift.Moved, From: nasty, Target: nasty, Diff: "+" + nasty}}
-	made := build.Made{Master: nasty, Host: nasty, Stage: nasty, Branch: nasty, Commit: nasty}
+	made := provenance.Made{Master: nasty, Host: nasty, Stage: nasty, Branch: nasty, Commit: nasty}
 	for name, print := range map[string]struct {
 		text  func(io.Writer) error
 		value any

@@ -9,13 +9,13 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"vauban/build"
 	"vauban/config"
 	"vauban/export"
+	"vauban/pipeline/prune"
 )
 
 func newPrune(a *app) *cobra.Command {
-	o := build.PruneOptions{}
+	o := prune.PruneOptions{}
 	cmd := &cobra.Command{
 		Use:   "prune [MASTER...] --keep N",
 		Short: "Remove old releases, images, logs and caches",
@@ -85,7 +85,7 @@ func removing(out io.Writer, dryRun bool) func(kind, name string) {
 }
 
 // pruneReleases needs no containerd and no root.
-func (a *app) pruneReleases(ctx context.Context, out io.Writer, o build.PruneOptions, names []string) error {
+func (a *app) pruneReleases(ctx context.Context, out io.Writer, o prune.PruneOptions, names []string) error {
 	s, err := a.session()
 	if err != nil {
 		return err
@@ -109,14 +109,14 @@ func (a *app) pruneReleases(ctx context.Context, out io.Writer, o build.PruneOpt
 	return err
 }
 
-func (s *session) prune(ctx context.Context, out io.Writer, o build.PruneOptions) error {
+func (s *session) prune(ctx context.Context, out io.Writer, o prune.PruneOptions) error {
 	o.Engine, o.Registry = s.engine, s.images.Registry
 	o.StateDir, o.UploadDir, o.Tree = s.stateDir, s.tree(), s.treeOptions()
 	for _, m := range s.cfg.Masters() {
 		o.Masters = append(o.Masters, m.Name)
 	}
 	o.Removed = removing(out, o.DryRun)
-	pruned, err := build.Prune(ctx, o)
+	pruned, err := prune.Prune(ctx, o)
 	if pruned.Busy {
 		fmt.Fprintln(out, "a run is at work: images, logs and caches stay; prune again when it has ended")
 	}

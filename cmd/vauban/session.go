@@ -11,11 +11,12 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/spf13/cobra"
 
-	"vauban/build"
 	"vauban/config"
 	"vauban/internal/near"
 	"vauban/layers"
 	"vauban/layers/diff"
+	"vauban/pipeline"
+	"vauban/pipeline/provenance"
 	"vauban/registry"
 	"vauban/vault"
 )
@@ -28,7 +29,7 @@ type session struct {
 	stateDir string
 	// Set by withEngine.
 	engine *layers.Engine
-	images build.Images
+	images pipeline.Images
 }
 
 // session reads the configuration and the settings; nothing is opened.
@@ -61,7 +62,7 @@ func (a *app) withEngine(cmd *cobra.Command, fn func(context.Context, *session) 
 		return err
 	}
 	defer func() { err = errors.Join(err, reg.Close()) }()
-	s.images = build.Images{Engine: s.engine, Registry: reg, Pulling: func(reference string) {
+	s.images = pipeline.Images{Engine: s.engine, Registry: reg, Pulling: func(reference string) {
 		fmt.Fprintf(cmd.ErrOrStderr(), "pulling %s\n", reference)
 	}}
 	return s.explain(fn(ctx, s))
@@ -69,7 +70,7 @@ func (a *app) withEngine(cmd *cobra.Command, fn func(context.Context, *session) 
 
 // explain says of an image that is not there what to do about it.
 func (s *session) explain(err error) error {
-	missing, ok := errors.AsType[*build.MissingError](err)
+	missing, ok := errors.AsType[*pipeline.MissingError](err)
 	if !ok {
 		return err
 	}
@@ -92,7 +93,7 @@ func (s *session) explain(err error) error {
 }
 
 // tree is the root of the published tree.
-func (s *session) tree() string { return build.UploadDir(s.settings, s.stateDir) }
+func (s *session) tree() string { return s.settings.PublishedTree(s.stateDir) }
 
 // master finds a master, which a base is not.
 func (s *session) master(name string) (*config.Master, error) {
@@ -118,25 +119,25 @@ func (s *session) kernelParameters(master string) []string {
 // identitiesOf are those in the vault, for a file of a host, or of a master
 // itself where host is empty. One that has an identity is not written without
 // it, unless that is asked for.
-func (s *session) identitiesOf(ctx context.Context, m *config.Master, host string, without bool) (*build.Identities, error) {
+func (s *session) identitiesOf(ctx context.Context, m *config.Master, host string, without bool) (*pipeline.Identities, error) {
 	if without {
-		return build.NewIdentities(nil, nil), nil
+		return pipeline.NewIdentities(nil, nil), nil
 	}
 	store, err := openVault(s.cfg, s.settings)
 	if err != nil || store != nil {
-		return build.NewIdentities(store, nil), err
+		return pipeline.NewIdentities(store, nil), err
 	}
 	kept, err := vault.NewLocal(vaultDir(s.cfg), "").List(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if host == "" {
-		host = build.OwnIdentity(m)
+		host = m.OwnIdentity()
 	}
 	if host == "" {
-		return build.NewIdentities(nil, nil), nil
+		return pipeline.NewIdentities(nil, nil), nil
 	}
-	return build.NewIdentities(nil, nil), build.CheckWithoutVault(ctx, s.tree(), nil, m, []string{host}, kept)
+	return pipeline.NewIdentities(nil, nil), pipeline.CheckWithoutVault(ctx, s.tree(), nil, m, []string{host}, kept)
 }
 
 // image is the one that a reference stands for, pulled when it is not here.
@@ -170,7 +171,7 @@ func (s *session) masterImage(ctx context.Context, m *config.Master, tag string)
 func (s *session) difference(ctx context.Context, master, host layers.Image, w io.Writer, top ...diff.Open) error {
 	_, err := s.engine.Difference(ctx, master, host, w, diff.MergeOptions{Exclude: s.cfg.Configuration.ConffsExclude}, top...)
 	if errors.Is(err, layers.ErrNotBelow) {
-		made := build.MadeBy(host.Config.Config.Labels)
+		made := provenance.MadeBy(host.Config.Config.Labels)
 		err = fmt.Errorf("the host's image and the master's do not belong together: %w; build the host again (vauban build %s --stage conffs --limit %s), or name the master's image that it was built on with --on TAG",
 			err, made.Master, made.Host)
 	}

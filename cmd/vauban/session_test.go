@@ -4,8 +4,8 @@ import (
 	"errors"
 	"testing"
 
-	"vauban/build"
 	"vauban/config"
+	"vauban/pipeline"
 )
 
 // TestExplain: who asks for an image that is not there learns how to get it.
@@ -20,10 +20,10 @@ func TestExplain(t *testing.T) {
 		err  error
 		want string
 	}{
-		{&build.MissingError{Name: "web", Tag: "latest"}, `image "web" has never been built: vauban build web`},
-		{&build.MissingError{Name: "wbe", Tag: "latest"}, `no image "wbe", did you mean "web"?`},
-		{&build.MissingError{Name: "nope", Tag: "latest"}, `no image "nope"; vauban images lists them`},
-		{&build.MissingError{Name: "web", Tag: "old"}, `image "web" has no tag "old"; vauban images lists what is here`},
+		{&pipeline.MissingError{Name: "web", Tag: "latest"}, `image "web" has never been built: vauban build web`},
+		{&pipeline.MissingError{Name: "wbe", Tag: "latest"}, `no image "wbe", did you mean "web"?`},
+		{&pipeline.MissingError{Name: "nope", Tag: "latest"}, `no image "nope"; vauban images lists them`},
+		{&pipeline.MissingError{Name: "web", Tag: "old"}, `image "web" has no tag "old"; vauban images lists what is here`},
 		{other, "other"},
 	} {
 		if got := s.explain(tt.err); got.Error() != tt.want {

@@ -10,8 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"vauban/build"
 	"vauban/config"
+	"vauban/pipeline"
+	"vauban/pipeline/plan"
 )
 
 // stageFlags are what `stage` asks for.
@@ -110,12 +111,12 @@ func (a *app) runStage(ctx context.Context, out, errOut io.Writer, f *stageFlags
 	if err != nil {
 		return usage(err)
 	}
-	plan, err := build.New(cfg, tree.requests...)
+	p, err := pipeline.NewPlan(cfg, tree.requests...)
 	if err != nil {
 		return usage(err)
 	}
 	f.given = tree.given
-	return a.run(ctx, out, errOut, &f.buildFlags, func(log *slog.Logger) (*config.Config, config.Settings, *build.Plan, error) {
+	return a.run(ctx, out, errOut, &f.buildFlags, func(log *slog.Logger) (*config.Config, config.Settings, *plan.Plan, error) {
 		for _, notice := range tree.notices {
 			log.Info(notice)
 		}
@@ -123,7 +124,7 @@ func (a *app) runStage(ctx context.Context, out, errOut io.Writer, f *stageFlags
 		if err == nil {
 			settings.AnsibleSSHKey, err = f.deployKey(settings.AnsibleSSHKey)
 		}
-		return cfg, settings, plan, err
+		return cfg, settings, p, err
 	})
 }
 

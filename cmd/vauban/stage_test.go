@@ -10,13 +10,14 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/spf13/cobra"
 
-	"vauban/build"
 	"vauban/config"
+	"vauban/pipeline"
+	"vauban/pipeline/plan"
 )
 
 // parseStage reads a command line of `vauban stage` as the program does, and
 // stops where it would begin to work.
-func parseStage(t *testing.T, args []string) (*config.Config, *build.Plan, *stageTree, error) {
+func parseStage(t *testing.T, args []string) (*config.Config, *plan.Plan, *stageTree, error) {
 	t.Helper()
 	cmd, f := newStage(&app{})
 	var tree *stageTree
@@ -34,7 +35,7 @@ func parseStage(t *testing.T, args []string) (*config.Config, *build.Plan, *stag
 	if err != nil {
 		return nil, nil, tree, err
 	}
-	plan, err := build.New(cfg, tree.requests...)
+	plan, err := pipeline.NewPlan(cfg, tree.requests...)
 	return cfg, plan, tree, err
 }
 
@@ -237,7 +238,7 @@ func unsplit(line string) string {
 	return line
 }
 
-func plannedBy(t *testing.T, text string, f *buildFlags, names []string) (*config.Config, *build.Plan) {
+func plannedBy(t *testing.T, text string, f *buildFlags, names []string) (*config.Config, *plan.Plan) {
 	t.Helper()
 	a := &app{configFile: configFile(t, text)}
 	cfg, err := a.load()
@@ -257,20 +258,20 @@ func TestStageLinesPlan(t *testing.T) {
 	for _, stage := range []string{"all", "rootfs", "conffs", "initramfs"} {
 		for _, parents := range []string{"no", "1", "2", "yes"} {
 			f := &buildFlags{stage: stage, parents: parents}
-			cfg, plan := plannedBy(t, linesConfig, f, []string{"master-web"})
+			cfg, p := plannedBy(t, linesConfig, f, []string{"master-web"})
 			l := stageLines{cfg: cfg, flags: f, current: func(m *config.Master) string { return m.Image() }}
 			var want, got []string
-			for _, task := range plan.Tasks {
+			for _, task := range p.Tasks {
 				want = append(want, task.String())
 			}
-			for _, line := range l.of(plan) {
+			for _, line := range l.of(p) {
 				again, planned, _, err := parseStage(t, line[2:])
 				if err != nil {
 					t.Fatalf("%s: %v", shellLine(line), err)
 				}
 				for _, task := range planned.Tasks {
 					got = append(got, task.String())
-					if task.Kind == build.MakeConffs {
+					if task.Kind == plan.MakeConffs {
 						compareHostStages(t, cfg, again, task.Master.Name)
 					}
 				}

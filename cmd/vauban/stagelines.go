@@ -8,8 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"vauban/build"
 	"vauban/config"
+	"vauban/pipeline/plan"
 )
 
 // stageLines writes a plan as command lines of `vauban stage`, one for each
@@ -27,7 +27,7 @@ type stageLines struct {
 }
 
 // of gives the lines in the order of the plan, which has parents first.
-func (l stageLines) of(p *build.Plan) [][]string {
+func (l stageLines) of(p *plan.Plan) [][]string {
 	var lines [][]string
 	done := map[*config.Master]bool{}
 	for _, t := range p.Tasks {
@@ -64,10 +64,10 @@ func (l stageLines) base(b *config.Base) []string {
 	return line
 }
 
-func (l stageLines) master(p *build.Plan, m *config.Master) []string {
-	has := func(kind build.Kind) bool { return p.Find(kind, m) != nil }
+func (l stageLines) master(p *plan.Plan, m *config.Master) []string {
+	has := func(kind plan.Kind) bool { return p.Find(kind, m) != nil }
 	source := l.current(m)
-	if has(build.MakeRootfs) {
+	if has(plan.MakeRootfs) {
 		source = m.Base.Name
 		if m.Parent != nil {
 			source = m.Parent.Name
@@ -76,16 +76,16 @@ func (l stageLines) master(p *build.Plan, m *config.Master) []string {
 	line := append(l.start(), "--source-image", source, "--name", m.Name)
 	for _, part := range []struct {
 		flag string
-		kind build.Kind
-	}{{"--rootfs", build.MakeRootfs}, {"--initramfs", build.MakeKernel}, {"--conffs", build.MakeConffs}, {"--upload", build.MakeRelease}} {
+		kind plan.Kind
+	}{{"--rootfs", plan.MakeRootfs}, {"--initramfs", plan.MakeKernel}, {"--conffs", plan.MakeConffs}, {"--upload", plan.MakeRelease}} {
 		word := yesNo(has(part.kind))
-		if part.kind == build.MakeRelease && m.Conffs != "" && !has(build.MakeConffs) && l.published != nil && !l.published(m) {
+		if part.kind == plan.MakeRelease && m.Conffs != "" && !has(plan.MakeConffs) && l.published != nil && !l.published(m) {
 			word = false // its first release takes its hosts too, of which the line says nothing
 		}
 		line = append(line, part.flag, word.String())
 	}
 	var ignored []string
-	if has(build.MakeConffs) {
+	if has(plan.MakeConffs) {
 		line = append(line, "--ansible-host", l.pattern(m))
 		if l.flags.limit != "" {
 			line = append(line, "--limit", l.flags.limit)
@@ -108,7 +108,7 @@ func (l stageLines) master(p *build.Plan, m *config.Master) []string {
 	if l.flags.strict {
 		line = append(line, "--strict")
 	}
-	line = append(line, l.branch(m, has(build.MakeConffs))...)
+	line = append(line, l.branch(m, has(plan.MakeConffs))...)
 	line = append(line, setFlags("master", m.Written, "stages", "conffs", "branch")...)
 	line = append(line, l.configuration(ignored)...)
 	for _, s := range m.Stages {

@@ -9,15 +9,15 @@ import (
 
 	"gopkg.in/yaml.v3"
 
-	"vauban/build"
 	"vauban/config"
+	"vauban/pipeline/plan"
 )
 
 // stageTree is the configuration that the flags of `stage` stand for, and what
 // is asked for of it.
 type stageTree struct {
 	text     string // as config.yml
-	requests []build.Request
+	requests []plan.Request
 	given    map[string]string // see build.Options
 	notices  []string
 }
@@ -128,7 +128,7 @@ func (f *stageFlags) isoBase(t *stageTree, set []field, exists func(string) bool
 	if b.name == f.name {
 		return f.onlyBase(t, b)
 	}
-	t.requests = append(t.requests, build.Request{Names: []string{b.name}, Stage: build.Rootfs})
+	t.requests = append(t.requests, plan.Request{Names: []string{b.name}, Stage: plan.Rootfs})
 	return b, nil
 }
 
@@ -140,7 +140,7 @@ func (f *stageFlags) onlyBase(t *stageTree, b stageBase) (stageBase, error) {
 	if len(f.stages) > 0 {
 		b.fields = append(b.fields, field{"stages", stageList(f.stages)})
 	}
-	t.requests = []build.Request{{Names: []string{b.name}, Stage: build.Rootfs}}
+	t.requests = []plan.Request{{Names: []string{b.name}, Stage: plan.Rootfs}}
 	return b, nil
 }
 
@@ -177,10 +177,10 @@ func (f *stageFlags) master(set []field) []field {
 func (f *stageFlags) request(t *stageTree) error {
 	for _, part := range []struct {
 		wanted bool
-		stage  build.Stage
-	}{{bool(f.rootfs), build.Rootfs}, {bool(f.initramfs), build.Initramfs}, {f.buildsConffs(), build.Conffs}} {
+		stage  plan.Stage
+	}{{bool(f.rootfs), plan.Rootfs}, {bool(f.initramfs), plan.Initramfs}, {f.buildsConffs(), plan.Conffs}} {
 		if part.wanted {
-			t.requests = append(t.requests, build.Request{Names: []string{f.name}, Stage: part.stage})
+			t.requests = append(t.requests, plan.Request{Names: []string{f.name}, Stage: part.stage})
 		}
 	}
 	if len(t.requests) == 0 {

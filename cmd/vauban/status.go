@@ -13,8 +13,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"vauban/ansible"
-	"vauban/build"
 	"vauban/config"
+	"vauban/pipeline/bases"
+	"vauban/pipeline/freshness"
 )
 
 func newStatus(a *app) *cobra.Command {
@@ -35,7 +36,7 @@ Hosts of the inventory that no master has are listed too.`,
 		Example: `  vauban status
   vauban status master-12-web --output json`,
 		RunE: func(cmd *cobra.Command, names []string) error {
-			return a.withJudge(cmd.Context(), branch, func(ctx context.Context, j *build.Judge) error {
+			return a.withJudge(cmd.Context(), branch, func(ctx context.Context, j *freshness.Judge) error {
 				wanted, err := selected(j.Config, names)
 				if err != nil {
 					return err
@@ -84,7 +85,7 @@ func selected(cfg *config.Config, names []string) (func(*config.Base, *config.Ma
 
 // withJudge opens what it takes to judge: no engine, and no container is
 // started.
-func (a *app) withJudge(ctx context.Context, branch string, fn func(context.Context, *build.Judge) error) error {
+func (a *app) withJudge(ctx context.Context, branch string, fn func(context.Context, *freshness.Judge) error) error {
 	log, err := a.log()
 	if err != nil {
 		return err
@@ -101,7 +102,7 @@ func (a *app) withJudge(ctx context.Context, branch string, fn func(context.Cont
 	return a.judging(ctx, log, cfg, settings, branch, fn)
 }
 
-func (a *app) judging(ctx context.Context, log *slog.Logger, cfg *config.Config, s config.Settings, branch string, fn func(context.Context, *build.Judge) error) (err error) {
+func (a *app) judging(ctx context.Context, log *slog.Logger, cfg *config.Config, s config.Settings, branch string, fn func(context.Context, *freshness.Judge) error) (err error) {
 	stateDir, err := a.state(s)
 	if err != nil {
 		return err
@@ -122,10 +123,10 @@ func (a *app) judging(ctx context.Context, log *slog.Logger, cfg *config.Config,
 	if err != nil {
 		return err
 	}
-	return fn(ctx, &build.Judge{
-		Config: cfg, Records: build.NewRecords(images, stateDir, log), Repository: repository, Branch: branch,
-		Identities: identities != nil, UploadDir: build.UploadDir(s, stateDir), Now: time.Now(),
-		Upstream: build.NewUpstream(cfg, s, stateDir, log),
+	return fn(ctx, &freshness.Judge{
+		Config: cfg, Records: freshness.NewRecords(images, stateDir, log), Repository: repository, Branch: branch,
+		Identities: identities != nil, UploadDir: s.PublishedTree(stateDir), Now: time.Now(),
+		Upstream: bases.NewUpstream(cfg, s, stateDir, log),
 	})
 }
 
@@ -153,7 +154,7 @@ func hasPlaybooks(cfg *config.Config) bool {
 
 // publishedLines say what is special about what is served of a master: a state,
 // and what it means.
-func publishedLines(m build.MasterStatus) (lines [][2]string) {
+func publishedLines(m freshness.MasterStatus) (lines [][2]string) {
 	p := m.Published
 	if p == nil {
 		return nil
@@ -176,7 +177,7 @@ func publishedLines(m build.MasterStatus) (lines [][2]string) {
 
 // printStatus prints a table; of hosts, it counts them and lists the stale
 // ones.
-func printStatus(out io.Writer, s build.Status) error {
+func printStatus(out io.Writer, s freshness.Status) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	line := func(kind, name, state, why string) {
 		fmt.Fprintln(table, strings.TrimRight(strings.Join([]string{kind, name, state, why}, "\t"), "\t"))

@@ -11,24 +11,25 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"vauban/build"
 	"vauban/export"
+	"vauban/pipeline/freshness"
+	"vauban/pipeline/plan"
 )
 
 // What is served of a master is reported where it is not the usual.
 func TestPublishedLines(t *testing.T) {
 	for name, tt := range map[string]struct {
-		published *build.PublishedStatus
+		published *freshness.PublishedStatus
 		want      []string
 	}{
 		"nothing":  {nil, nil},
-		"all well": {&build.PublishedStatus{Release: older}, nil},
-		"a rollback": {&build.PublishedStatus{Release: older, RolledBack: &export.Pin{Release: older, From: newer}, Candidates: []string{"c"}},
+		"all well": {&freshness.PublishedStatus{Release: older}, nil},
+		"a rollback": {&freshness.PublishedStatus{Release: older, RolledBack: &export.Pin{Release: older, From: newer}, Candidates: []string{"c"}},
 			[]string{"rolled back: to " + older + " from " + newer + "; builds publish candidates until vauban deploy web", "candidate: c is not served"}},
-		"hosts that are missing": {&build.PublishedStatus{Release: older, Missing: []string{"h1", "h2"}}, []string{"incomplete: " + older + " has no conffs of h1 h2"}},
+		"hosts that are missing": {&freshness.PublishedStatus{Release: older, Missing: []string{"h1", "h2"}}, []string{"incomplete: " + older + " has no conffs of h1 h2"}},
 	} {
 		var got []string
-		for _, line := range publishedLines(build.MasterStatus{Name: "web", Published: tt.published}) {
+		for _, line := range publishedLines(freshness.MasterStatus{Name: "web", Published: tt.published}) {
 			got = append(got, line[0]+": "+line[1])
 		}
 		if diff := cmp.Diff(tt.want, got); diff != "" {
@@ -82,7 +83,7 @@ func TestStatus(t *testing.T) {
 	golden(t, filepath.Join(testdata, "fresh.plan.json"), ask("plan", "web-eu", "--fresh", "--output", "json"))
 	golden(t, filepath.Join(testdata, "if-stale.txt"), ask("build", "db", "--if-stale", "--check"))
 
-	var status build.Status
+	var status freshness.Status
 	if err := json.Unmarshal([]byte(ask("status", "web-eu", "--output", "json")), &status); err != nil {
 		t.Fatal(err)
 	}
@@ -143,16 +144,16 @@ func TestStatusExitCode(t *testing.T) {
 		t.Errorf("exit code %d, %q, %q", code, out, errs)
 	}
 	for _, tt := range []struct {
-		status build.Status
+		status freshness.Status
 		fresh  bool
 	}{
-		{build.Status{}, true},
-		{build.Status{Bases: []build.BaseStatus{{Fresh: true}}, Masters: []build.MasterStatus{{Fresh: true, Hosts: []build.HostStatus{{Fresh: true}}}}}, true},
-		{build.Status{Bases: []build.BaseStatus{{}}}, false},
-		{build.Status{Masters: []build.MasterStatus{{}}}, false},
-		{build.Status{Masters: []build.MasterStatus{{Fresh: true, Hosts: []build.HostStatus{{}}}}}, false},
-		{build.Status{Masters: []build.MasterStatus{{Fresh: true, Release: build.Verdict{Why: []string{"x"}}}}}, false},
-		{build.Status{Masters: []build.MasterStatus{{Fresh: true, Gone: []string{"web09"}}}}, false},
+		{freshness.Status{}, true},
+		{freshness.Status{Bases: []freshness.BaseStatus{{Fresh: true}}, Masters: []freshness.MasterStatus{{Fresh: true, Hosts: []freshness.HostStatus{{Fresh: true}}}}}, true},
+		{freshness.Status{Bases: []freshness.BaseStatus{{}}}, false},
+		{freshness.Status{Masters: []freshness.MasterStatus{{}}}, false},
+		{freshness.Status{Masters: []freshness.MasterStatus{{Fresh: true, Hosts: []freshness.HostStatus{{}}}}}, false},
+		{freshness.Status{Masters: []freshness.MasterStatus{{Fresh: true, Release: plan.Verdict{Why: []string{"x"}}}}}, false},
+		{freshness.Status{Masters: []freshness.MasterStatus{{Fresh: true, Gone: []string{"web09"}}}}, false},
 	} {
 		if tt.status.Fresh() != tt.fresh {
 			t.Errorf("%+v is fresh: %v", tt.status, !tt.fresh)

@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"vauban/build"
 	"vauban/config"
+	"vauban/pipeline/freshness"
 )
 
 // node is a base or a master of the tree.
@@ -42,7 +42,7 @@ func newTree(a *app) *cobra.Command {
 			}
 			nodes := nodesOf(cfg)
 			if fresh {
-				err = a.withJudge(cmd.Context(), "", func(ctx context.Context, j *build.Judge) error {
+				err = a.withJudge(cmd.Context(), "", func(ctx context.Context, j *freshness.Judge) error {
 					status, err := j.Status(ctx, nil)
 					addFreshness(nodes, status)
 					return err
@@ -69,8 +69,8 @@ func nodesOf(cfg *config.Config) []node {
 }
 
 // addFreshness adds to nodes what their status is.
-func addFreshness(nodes []node, s build.Status) {
-	bases, masters := map[string]build.BaseStatus{}, map[string]build.MasterStatus{}
+func addFreshness(nodes []node, s freshness.Status) {
+	bases, masters := map[string]freshness.BaseStatus{}, map[string]freshness.MasterStatus{}
 	for _, b := range s.Bases {
 		bases[b.Name] = b
 	}
@@ -84,7 +84,7 @@ func addFreshness(nodes []node, s build.Status) {
 	}
 }
 
-func addMasters(nodes []node, masters map[string]build.MasterStatus) {
+func addMasters(nodes []node, masters map[string]freshness.MasterStatus) {
 	for i := range nodes {
 		m := masters[nodes[i].Name]
 		nodes[i].Fresh, nodes[i].Why = &m.Fresh, m.String()

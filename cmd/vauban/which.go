@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"vauban/build"
 	"vauban/layers"
+	"vauban/pipeline/provenance"
 	"vauban/progress"
 )
 
@@ -23,7 +23,7 @@ type writer struct {
 	Created *time.Time `json:"created,omitempty"`
 	By      string     `json:"by"` // as the image's history says
 	Images  []string   `json:"images,omitempty"`
-	build.Made
+	provenance.Made
 }
 
 func newWhich(a *app) *cobra.Command {
@@ -58,7 +58,7 @@ func newWhich(a *app) *cobra.Command {
 
 func writerOf(o layers.Origin) writer {
 	return writer{Path: "/" + o.Path, Deleted: o.Deleted, Layer: o.Layer, Digest: o.Digest.String(),
-		Created: o.History.Created, By: o.History.CreatedBy, Images: o.Images, Made: build.MadeBy(o.Labels)}
+		Created: o.History.Created, By: o.History.CreatedBy, Images: o.Images, Made: provenance.MadeBy(o.Labels)}
 }
 
 func (w writer) print(out io.Writer) error {

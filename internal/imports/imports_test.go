@@ -13,46 +13,63 @@ import (
 	"testing"
 )
 
-// allowed are the packages of this module that each may import.
-var allowed = map[string][]string{
-	"config":            {"internal/beneath", "internal/cmdline", "internal/near", "internal/squashfs"},
-	"registry":          {"internal/beneath", "internal/damage", "internal/durable", "internal/filelock", "internal/outward", "internal/pace"},
-	"download":          {"internal/beneath", "internal/durable", "internal/filelock", "internal/outward", "internal/pace"},
-	"export":            {"internal/beneath", "internal/cmdline", "internal/command", "internal/durable", "internal/filelock", "internal/squashfs"},
-	"boot":              {"internal/cmdline", "internal/command"},
-	"vault":             {"internal/durable", "internal/filelock", "internal/git"},
-	"Dockerfiles":       {},
-	"doctor":            {"ansible", "build", "export", "internal/damage", "internal/sealed", "layers/daemon", "layers/store", "registry"},
-	"progress":          {},
-	"scan":              {},
-	"drift":             {"internal/beneath", "internal/command", "layers/diff"},
-	"layers/aptpool":    {"internal/beneath"},
-	"layers/daemon":     {"internal/damage", "internal/filelock", "internal/owned", "layers/store"},
-	"layers/diff":       {},
-	"layers/store":      {"internal/beneath", "internal/damage"},
-	"layers/enter":      {},
-	"layers":            {"Dockerfiles", "internal/beneath", "internal/command", "internal/damage", "internal/filelock", "internal/gateway", "internal/owned", "internal/outward", "internal/pace", "internal/seccomp", "layers/aptpool", "layers/daemon", "layers/diff", "layers/enter", "layers/store"},
-	"ansible":           {"internal/command", "internal/damage", "internal/filelock", "internal/git", "internal/near", "internal/sealed", "layers"},
-	"build":             {"Dockerfiles", "ansible", "boot", "config", "download", "export", "internal/beneath", "internal/command", "internal/damage", "internal/durable", "internal/filelock", "internal/sealed", "layers", "layers/diff", "progress", "registry", "scan", "vault"},
-	"internal/testenv":  {"internal/filelock", "layers", "layers/daemon"},
-	"internal/treecmp":  {},
-	"internal/beneath":  {},
-	"internal/hostile":  {},
-	"internal/imports":  {},
-	"internal/gateway":  {},
-	"internal/near":     {},
-	"internal/owned":    {},
-	"internal/command":  {},
-	"internal/git":      {"internal/command"},
-	"internal/durable":  {},
-	"internal/filelock": {},
-	"internal/sealed":   {"internal/beneath", "internal/damage", "internal/durable"},
-	"internal/damage":   {},
-	"internal/seccomp":  {},
-	"internal/outward":  {},
-	"internal/pace":     {},
-	"internal/squashfs": {},
-	"internal/cmdline":  {},
+// arrows are the packages of this module, each with those that it may import.
+const arrows = `
+Dockerfiles:
+ansible: internal/command internal/damage internal/filelock internal/git internal/near internal/sealed layers
+boot: internal/cmdline internal/command
+config: internal/beneath internal/cmdline internal/near internal/squashfs
+doctor: ansible export internal/damage internal/sealed layers/daemon layers/store pipeline/freshness registry
+download: internal/beneath internal/durable internal/filelock internal/outward internal/pace
+drift: internal/beneath internal/command layers/diff
+export: internal/beneath internal/cmdline internal/command internal/durable internal/filelock internal/squashfs
+layers: Dockerfiles internal/beneath internal/command internal/damage internal/filelock internal/gateway internal/outward internal/owned internal/pace internal/seccomp layers/aptpool layers/daemon layers/diff layers/enter layers/store
+layers/aptpool: internal/beneath
+layers/daemon: internal/damage internal/filelock internal/owned layers/store
+layers/diff:
+layers/enter:
+layers/store: internal/beneath internal/damage
+pipeline: Dockerfiles ansible config export internal/beneath internal/durable internal/filelock internal/sealed internal/text layers layers/diff pipeline/bases pipeline/freshness pipeline/plan pipeline/provenance pipeline/recipes progress registry scan vault
+pipeline/bases: ansible config download internal/beneath internal/command internal/durable layers registry
+pipeline/freshness: Dockerfiles ansible config export internal/damage internal/durable internal/filelock internal/text layers layers/diff pipeline/bases pipeline/plan pipeline/provenance pipeline/recipes registry
+pipeline/plan: config
+pipeline/provenance: ansible config internal/beneath layers
+pipeline/prune: export layers registry
+pipeline/recipes: Dockerfiles boot config layers
+progress:
+registry: internal/beneath internal/damage internal/durable internal/filelock internal/outward internal/pace
+scan:
+vault: internal/durable internal/filelock internal/git
+internal/beneath:
+internal/cmdline:
+internal/command:
+internal/damage:
+internal/durable:
+internal/filelock:
+internal/gateway:
+internal/git: internal/command
+internal/hostile:
+internal/imports:
+internal/near:
+internal/outward:
+internal/owned:
+internal/pace:
+internal/sealed: internal/beneath internal/damage internal/durable
+internal/seccomp:
+internal/squashfs:
+internal/testenv: internal/filelock layers layers/daemon
+internal/text:
+internal/treecmp:
+`
+
+// allowed reads arrows.
+func allowed() map[string][]string {
+	all := map[string][]string{}
+	for line := range strings.Lines(strings.TrimSpace(arrows)) {
+		name, may, _ := strings.Cut(line, ":")
+		all[name] = strings.Fields(may)
+	}
+	return all
 }
 
 // containerdClient may be imported by the engine alone.
@@ -63,7 +80,7 @@ func TestImports(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	seen := 0
+	may, seen := allowed(), 0
 	for list := json.NewDecoder(strings.NewReader(string(out))); ; seen++ {
 		var p struct {
 			ImportPath string
@@ -74,14 +91,14 @@ func TestImports(t *testing.T) {
 		} else if err != nil {
 			t.Fatal(err)
 		}
-		check(t, strings.TrimPrefix(p.ImportPath, "vauban/"), p.Imports)
+		check(t, may, strings.TrimPrefix(p.ImportPath, "vauban/"), p.Imports)
 	}
 	if seen < 10 {
 		t.Errorf("only %d packages were listed", seen)
 	}
 }
 
-func check(t *testing.T, name string, imports []string) {
+func check(t *testing.T, allowed map[string][]string, name string, imports []string) {
 	if strings.HasPrefix(name, "cmd/") || strings.HasPrefix(name, "test/") {
 		return // the command composes everything, the tests use it
 	}

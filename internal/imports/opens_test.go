@@ -13,7 +13,8 @@ import (
 
 // readsImages are the packages that have to do with files of images and
 // containers. What they open, internal/beneath opens: see TestOpens.
-var readsImages = []string{"layers", "layers/aptpool", "layers/diff", "build", "export", "drift", "scan", "cmd/vauban"}
+var readsImages = []string{"layers", "layers/aptpool", "layers/diff", "pipeline", "pipeline/bases", "pipeline/freshness", "pipeline/plan",
+	"pipeline/provenance", "pipeline/prune", "pipeline/recipes", "export", "drift", "scan", "cmd/vauban"}
 
 // opens are the functions that open, or may follow a link to, a file.
 var opens = map[string][]string{
@@ -48,12 +49,22 @@ var reviewed = map[string]map[string][]string{
 		repository: {"Open"},
 		fresh:      {"taker.take", "taker.finish"},
 	},
-	"build": {
-		state: {"contents.digest", "inventories.Get", "inventories.tidy", "linkLogs", "pruner.logs", "pruner.caches",
-			"pruner.usage", "CheckRecords", "Records.readCopy", "Runner.begin", "Runner.logFailure", "Runner.logFile", "Runner.fetched"},
-		repository: {"Runner.secrets", "exclusions", "newRecipe", "writeTree", "dockerfileOf", "rawDisk"},
-		fresh:      {"Runner.keyring", "copyOut", "unpackDisk"},
+	"pipeline": {
+		state:      {"linkLogs", "Runner.begin", "Runner.logFailure", "Runner.logFile"},
+		repository: {"Runner.secrets"},
+		fresh:      {"copyOut"},
 	},
+	"pipeline/bases": {
+		state:      {"Digests.digest", "Opener.fetched"},
+		repository: {"rawDisk"},
+		fresh:      {"Opener.keyring", "unpackDisk"},
+	},
+	"pipeline/freshness": {
+		state:      {"inventories.Get", "inventories.tidy", "CheckRecords", "Records.readCopy"},
+		repository: {"exclusions"},
+	},
+	"pipeline/prune":   {state: {"pruner.logs", "pruner.caches", "pruner.usage"}},
+	"pipeline/recipes": {repository: {"Write", "writeTree", "OfStage"}},
 	"export": {
 		builder: {"describe", "tree.copy", "tree.write", "tree.prunePool", "tree.tidy", "tree.sweep", "eachMaster",
 			"sweepOutputs", "removeUnlocked", "Published.ConffsFiles", "readPin", "addPoolUse", "timestamps", "readRelease", "openTree"},

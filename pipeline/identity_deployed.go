@@ -1,0 +1,194 @@
+package pipeline
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"vauban/config"
+	"vauban/export"
+	"vauban/internal/text"
+	"vauban/pipeline/freshness"
+	"vauban/pipeline/plan"
+	"vauban/vault"
+)
+
+// derivedMachineID is that of a host without an identity of a vault.
+func derivedMachineID(host string) string {
+	sum := sha256.Sum256([]byte("vauban machine-id\n" + host))
+	return fmt.Sprintf("%x", sum[:16])
+}
+
+// deployed is what a release gives a host, and whether that is from a vault.
+func deployed(ctx context.Context, release *export.Published, host string) (id vault.Identity, fromVault bool, err error) {
+	entry, ok := release.Hosts[host]
+	if !ok {
+		return vault.Identity{}, false, nil
+	}
+	files, err := release.ConffsFiles(ctx, host, vault.FilePaths()...)
+	if err != nil {
+		return vault.Identity{}, false, err
+	}
+	id = vault.FromFiles(files)
+	switch entry.Identity {
+	case export.FromVault:
+		return id, true, nil
+	case "":
+		if id.MachineID() != "" && id.MachineID() != derivedMachineID(host) {
+			return id, true, nil
+		}
+	}
+	// Keys in it are those of a playbook, which goes on putting them there.
+	return vault.FromFiles(map[string][]byte{"etc/machine-id": files["etc/machine-id"]}), false, nil
+}
+
+// adopt gives vault.EnsureFrom what a host is known by already, when the vault
+// has nothing of it. Where the vault has other hosts and this one's identity was
+// from a vault, it was removed to be made again.
+func (i *Identities) adopt(release *export.Published, host string) func(context.Context) (vault.Identity, error) {
+	if release == nil {
+		return nil
+	}
+	return func(ctx context.Context) (vault.Identity, error) {
+		id, fromVault, err := deployed(ctx, release, host)
+		if errors.Is(err, export.ErrDamaged) {
+			i.warn(host, fmt.Sprintf("the identity that %s has now cannot be read, and a new one is made: %v", host, err))
+			return vault.Identity{}, nil
+		} else if err != nil || !fromVault {
+			return id, err
+		}
+		empty, err := i.isNew(ctx)
+		if err != nil || empty {
+			return id, err
+		}
+		i.warn(host, fmt.Sprintf("the vault no longer has the identity that %s has now: a new one is made", host))
+		return vault.Identity{}, nil
+	}
+}
+
+// ensureIdentities has the identities of a master's hosts at hand.
+func (r *Runner) ensureIdentities(ctx context.Context, m *config.Master, hosts []string) error {
+	if r.Identities == nil {
+		return nil
+	}
+	current, err := export.Current(r.uploadDir(), m.Name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		r.notice(ctx, "", "the machine-ids that hosts have now cannot be taken over: %v", err)
+		current = nil
+	}
+	return r.identities.ensure(ctx, current, hosts)
+}
+
+// isNew tells whether the vault was empty before this run put something into it.
+func (i *Identities) isNew(ctx context.Context) (bool, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.wasEmpty == nil {
+		hosts, err := i.store.List(ctx)
+		if err != nil {
+			return false, err
+		}
+		empty := len(hosts) == 0
+		i.wasEmpty = &empty
+	}
+	return *i.wasEmpty, nil
+}
+
+// checkIdentities refuses a run without a vault that would build hosts without
+// the identity that they have.
+func (r *Runner) checkIdentities(ctx context.Context, p *plan.Plan) error {
+	if r.Identities != nil || r.NoIdentities {
+		return nil
+	}
+	var kept []string
+	if r.VaultHosts != nil {
+		var err error
+		if kept, err = r.VaultHosts(ctx); err != nil {
+			return err
+		}
+	}
+	for _, t := range p.Tasks {
+		var hosts []string
+		switch t.Kind {
+		case plan.MakeConffs:
+			hosts = r.selected[t.Master].Wanted
+		case plan.MakeSquashfs:
+			if name := t.Master.OwnIdentity(); name != "" {
+				hosts = []string{name}
+			}
+		}
+		if len(hosts) == 0 {
+			continue
+		}
+		if err := CheckWithoutVault(ctx, r.uploadDir(), r.records, t.Master, hosts, kept); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// CheckWithoutVault refuses hosts of a master, or the master itself where it has
+// no hosts, when kept, those in a vault that is not open, or the current release
+// has an identity of them. Records may be nil.
+func CheckWithoutVault(ctx context.Context, uploadDir string, records *freshness.Records, m *config.Master, hosts, kept []string) error {
+	var inVault []string
+	for _, host := range hosts {
+		if slices.Contains(kept, host) {
+			inVault = append(inVault, host)
+		}
+	}
+	const otherwise = "or build with --no-identities, which gives hosts no SSH keys and another machine-id"
+	if len(inVault) > 0 {
+		return fmt.Errorf("master %q: the vault beside config.yml has the SSH keys and the machine-id of %s, and VAULTED_SSHD_KEYS_KEY is not set: "+
+			"set it to the vault's passphrase, %s", m.Name, text.Few(inVault), otherwise)
+	}
+	current, err := export.Current(uploadDir, m.Name)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, export.ErrDamaged) {
+		return nil // nothing is known
+	} else if err != nil {
+		return err
+	}
+	served, err := fromVault(ctx, records, m, current, hosts)
+	if err != nil || len(served) == 0 {
+		return err
+	}
+	return fmt.Errorf("master %q: release %s gives %s SSH keys and a machine-id of a vault, and no vault is set up: "+
+		"set VAULTED_SSHD_KEYS_KEY, or VAULT_ENGINE=vault with VAULT_ADDR, %s", m.Name, current.Timestamp, text.Few(served), otherwise)
+}
+
+// fromVault are those of the hosts that a release gives an identity of a vault.
+func fromVault(ctx context.Context, records *freshness.Records, m *config.Master, current *export.Published, hosts []string) (served []string, err error) {
+	for _, host := range hosts {
+		entry := current.Hosts[host]
+		given := entry.Identity == export.FromVault
+		switch {
+		case host == m.OwnIdentity():
+			given, err = ownFromVault(ctx, records, m, current)
+		case entry.Identity == "":
+			_, given, err = deployed(ctx, current, host)
+		}
+		if err != nil && !errors.Is(err, export.ErrDamaged) {
+			return nil, err
+		}
+		if given {
+			served = append(served, host)
+		}
+	}
+	return served, nil
+}
+
+// ownFromVault tells whether a master's root filesystem has an identity. Of a
+// release from before that was noted in it, the record of its build says so.
+func ownFromVault(ctx context.Context, records *freshness.Records, m *config.Master, current *export.Published) (bool, error) {
+	if current.Rootfs.Identity != "" || records == nil {
+		return current.Rootfs.Identity == export.FromVault, nil
+	}
+	record, _, err := records.Get(ctx, m.Image())
+	if err != nil || record == nil || record.Release == nil {
+		return false, err
+	}
+	return record.Release.RootfsInputs[freshness.VaultInput] != "", nil
+}

@@ -1,0 +1,47 @@
+package pipeline
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"vauban/layers"
+	"vauban/pipeline/recipes"
+)
+
+// recipe is one of our Dockerfiles as a step, with its context on disk and
+// its log open.
+type recipe struct {
+	layers.Dockerfile
+	log     io.WriteCloser
+	context string // a temporary copy; "" for a user's own folder
+}
+
+// Close closes the log and removes the context.
+func (r *recipe) Close() error {
+	err := r.log.Close()
+	if r.context != "" {
+		err = errors.Join(err, os.RemoveAll(r.context))
+	}
+	return err
+}
+
+// recipe makes a step of one of our Dockerfiles, or of the user's own of the
+// same name in Dockerfiles/ beside config.yml. Its context is ours, overlaid
+// with the user's files, and more.
+func (r *Runner) recipe(name string, args map[string]string, logName string, more map[string]fs.FS) (_ *recipe, err error) {
+	step := &recipe{}
+	if step.context, err = os.MkdirTemp(r.work, "context-"); err != nil {
+		return nil, err
+	}
+	if step.Dockerfile, err = recipes.Write(r.Config, step.context, name, args, more); err != nil {
+		return nil, err
+	}
+	if step.log, err = r.logFile(logName); err != nil {
+		return nil, err
+	}
+	step.CacheDir, step.Log = filepath.Join(r.StateDir, "cache"), step.log
+	return step, nil
+}

@@ -1,0 +1,81 @@
+package pipeline
+
+import (
+	"context"
+
+	"github.com/opencontainers/go-digest"
+
+	"vauban/ansible"
+	"vauban/config"
+	"vauban/export"
+	"vauban/pipeline/freshness"
+	"vauban/pipeline/plan"
+	"vauban/pipeline/recipes"
+)
+
+// recording tells whether the run is one of a configuration: what is made of
+// images that were given says nothing of it.
+func (r *Runner) recording() bool { return len(r.Given) == 0 }
+
+// recordImage notes what a base or a master was made from, once its image has
+// its tags.
+func (r *Runner) recordImage(ctx context.Context, name string, made freshness.Record) error {
+	if !r.recording() {
+		return nil
+	}
+	return r.records.Update(ctx, name, !r.NoPush, func(record *freshness.Record) {
+		if record.Made.After(r.time) {
+			return // of a newer run, which has latest
+		}
+		record.Image, record.Parent, record.From = made.Image, made.Parent, made.From
+		record.Made, record.Tool = r.time, "vauban "+r.Version
+		record.Inputs, record.Stages = made.Inputs, made.Stages
+	})
+}
+
+// recordHosts notes what those hosts of a master were made from that are
+// whole.
+func (r *Runner) recordHosts(ctx context.Context, m *config.Master, master digest.Digest) error {
+	p := r.partsOf(m)
+	made := map[string]digest.Digest{}
+	for _, h := range p.hosts {
+		if h.err == nil {
+			made[h.name] = h.image
+		}
+	}
+	if !r.recording() {
+		return nil
+	}
+	run := freshness.HostRun{Master: master, Made: r.time, Inputs: freshness.HostInputs(r.Config, m, r.Identities != nil), Stages: p.hostStages}
+	return r.records.Update(ctx, m.Image(), !r.NoPush, func(record *freshness.Record) { record.SetHosts(run, made, p.allHosts) })
+}
+
+// recordRelease notes what was published of a master. What the run did not make
+// of it is as the record before says.
+func (r *Runner) recordRelease(ctx context.Context, m *config.Master, published *export.Published) error {
+	if !r.recording() {
+		return nil
+	}
+	release := freshness.ReleaseRecord{Timestamp: published.Timestamp, Image: published.Rootfs.Image, Kernel: published.Kernel.Version}
+	hosts := map[string]freshness.HostRecord{}
+	for name, conffs := range published.Hosts {
+		hosts[name] = freshness.HostRecord{Image: conffs.Image}
+	}
+	release.Hosts = freshness.HostsDigest(hosts)
+	var rootfs, kernel ansible.Inputs
+	var err error
+	p := r.partsOf(m)
+	if r.plan.Find(plan.MakeSquashfs, m) != nil || p.rootfs != "" {
+		if rootfs, err = freshness.RootfsInputs(r.Config, m, r.Identities != nil); err != nil {
+			return err
+		}
+	}
+	if r.plan.Find(plan.MakeKernel, m) != nil || p.kernel != nil {
+		key, err := recipes.InitramfsKey(ctx, r.Config, m, release.Kernel)
+		if err != nil {
+			return err
+		}
+		kernel = freshness.KernelInputs(m, key)
+	}
+	return r.records.Update(ctx, m.Image(), !r.NoPush, func(record *freshness.Record) { record.SetRelease(release, rootfs, kernel) })
+}
