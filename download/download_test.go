@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,10 +18,13 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
+
+	"vauban/internal/pace"
 )
 
 // origin is a server of one file, whose answers a test can spoil.
@@ -338,6 +342,47 @@ func TestHostileServer(t *testing.T) {
 			if n := len(o.asked()); n != tt.requests {
 				t.Errorf("%d requests, want %d", n, tt.requests)
 			}
+		})
+	}
+}
+
+// A server that says when to come back is obeyed, more often than one that fails
+// is asked; all its waits together have a bound.
+func TestFileRetryAfter(t *testing.T) {
+	for name, test := range map[string]struct {
+		window  time.Duration // in which it refuses
+		seconds string
+		want    string
+		least   time.Duration
+	}{
+		"longer than the tries":  {window: 20 * time.Minute, seconds: "60", least: 20 * time.Minute},
+		"without a time":         {window: 20 * time.Minute, seconds: "", want: "429"},
+		"again and again a bit":  {window: 24 * time.Hour, seconds: "1", want: "at most 30m0s are waited"},
+		"a long time, then more": {window: 24 * time.Hour, seconds: "1000", want: "at most 30m0s are waited"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began, requests := time.Now(), 0
+				client := Client{}.withDefaults()
+				err := client.retry(t.Context(), &server{address: &url.URL{}}, func() (bool, error) {
+					requests++
+					if time.Since(began) < test.window {
+						header := http.Header{"Retry-After": {test.seconds}}
+						return false, &statusError{429, "x", pace.Asked(&http.Response{StatusCode: 429, Header: header})}
+					}
+					return true, nil
+				})
+				took := time.Since(began)
+				if test.want == "" && (err != nil || took < test.least || took > test.least+2*time.Minute) {
+					t.Errorf("after %v: %v", took, err)
+				}
+				if test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want) || took > 31*time.Minute) {
+					t.Errorf("after %v: %v, want %q", took, err, test.want)
+				}
+				if requests > 50 {
+					t.Errorf("%d requests", requests)
+				}
+			})
 		})
 	}
 }

@@ -11,10 +11,11 @@ import (
 	"time"
 
 	"vauban/internal/outward"
+	"vauban/internal/pace"
 )
 
-// maxWait is the longest wait that a server may ask for.
-const maxWait = 30 * time.Minute
+// maxBackoff is the longest wait that no server asked for.
+const maxBackoff = time.Minute
 
 // minProgress is what must have come for a request not to count as one that
 // failed, in bytes: a server that sends a byte and breaks off would hold a run
@@ -24,7 +25,7 @@ const minProgress = 64 << 10
 // retry makes a request until it succeeds, fails for a lasting reason, or was
 // made often enough without anything having come.
 func (c Client) retry(ctx context.Context, server *server, request func() (came bool, err error)) error {
-	wait := c.Backoff
+	wait, waited := c.Backoff, time.Duration(0)
 	for attempt := 1; ; attempt++ {
 		came, err := request()
 		if err == nil {
@@ -36,23 +37,23 @@ func (c Client) retry(ctx context.Context, server *server, request func() (came 
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		asked := time.Duration(0)
-		if status, ok := errors.AsType[*statusError](err); ok {
-			asked = status.wait
-		}
-		if ctx.Err() != nil || attempt >= c.Attempts || !isPassing(err) || asked > maxWait {
-			if asked > maxWait {
-				err = fmt.Errorf("%w, and asks to wait %v: at most %v are waited", err, asked, maxWait)
+		pause := wait
+		if status, ok := errors.AsType[*statusError](err); ok && status.wait > 0 {
+			attempt-- // a server that says when to come back is no failure
+			pause = max(wait, status.wait)
+			if waited += pause; waited > pace.MaxWait {
+				return fmt.Errorf("downloading %s: %w, and asks to wait %v: at most %v are waited", server, err, pause, pace.MaxWait)
 			}
+		}
+		if ctx.Err() != nil || attempt >= c.Attempts || !isPassing(err) {
 			return fmt.Errorf("downloading %s: %w", server, err)
 		}
-		wait = max(wait, asked)
-		c.Log.Info("a download goes on after a failure", "from", server.String(), "wait", wait, "cause", err)
+		c.Log.Info("a download goes on after a failure", "from", server.String(), "wait", pause, "cause", err)
 		select {
 		case <-ctx.Done():
-		case <-time.After(wait):
+		case <-time.After(pause):
 		}
-		wait *= 2
+		wait = min(2*wait, maxBackoff)
 	}
 }
 

@@ -84,7 +84,7 @@ func (s *server) get(ctx context.Context, have int64) (body io.ReadCloser, from,
 		return s.get(ctx, 0) // of another place
 	default:
 		response.Body.Close()
-		return nil, 0, 0, &statusError{code, response.Request.URL.Host, pace.RetryAfter(response)}
+		return nil, 0, 0, &statusError{code, response.Request.URL.Host, pace.Asked(response)}
 	}
 	size = -1
 	if response.ContentLength >= 0 {

@@ -113,33 +113,71 @@ const (
 	maxAddTime = 2 * time.Hour
 )
 
-// get makes one request; done ends it.
+// get asks for a file, again after the time that a server asks to wait; done ends
+// the request.
 func (b *dockerBuild) get(from string) (_ *http.Response, done func(), err error) {
 	ctx, cancel := context.WithTimeoutCause(b.ctx, cmp.Or(b.addTime, maxAddTime), errAddTime)
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
-	if err != nil {
-		cancel()
-		return nil, nil, err
-	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DialContext = (&net.Dialer{Timeout: 30 * time.Second, ControlContext: outward.Control}).DialContext
+	transport.MaxResponseHeaderBytes = 256 << 10
+	end := func() { cancel(); transport.CloseIdleConnections() }
 	client := &http.Client{Transport: &outward.Transport{Base: &pace.Transport{Base: transport, Window: b.addWindow}}}
-	response, err := client.Do(request)
-	if asked, ok := errors.AsType[*url.Error](err); ok {
-		err = asked.Err // without the address
+	for waited := time.Duration(0); ; {
+		response, err := ask(ctx, client, from)
+		if err == nil {
+			return response, func() { response.Body.Close(); end() }, nil
+		}
+		busy, isBusy := errors.AsType[*busyError](err)
+		if isBusy {
+			waited += busy.wait
+		}
+		if isBusy && waited > pace.MaxWait {
+			err = fmt.Errorf("%w: at most %v are waited", busy, pace.MaxWait)
+		}
+		if !isBusy || waited > pace.MaxWait {
+			end()
+			return nil, nil, err
+		}
+		fmt.Fprintf(b.log, "waiting %v: the server answers %s\n", busy.wait, busy.status)
+		select {
+		case <-ctx.Done():
+			end()
+			return nil, nil, context.Cause(ctx)
+		case <-time.After(busy.wait):
+		}
 	}
-	if err == nil && response.StatusCode != http.StatusOK {
-		err = errors.Join(errors.New(response.Status), response.Body.Close())
-	}
-	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errAddTime) {
-		err = cause
-	}
+}
+
+// busyError is an answer that asks to wait.
+type busyError struct {
+	status string
+	wait   time.Duration
+}
+
+func (e *busyError) Error() string { return fmt.Sprintf("%s, and asks to wait %v", e.status, e.wait) }
+
+// ask makes one request, whose answer is the file.
+func ask(ctx context.Context, client *http.Client, from string) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
 	if err != nil {
-		cancel()
-		transport.CloseIdleConnections()
-		return nil, nil, err
+		return nil, err
 	}
-	return response, func() { response.Body.Close(); cancel(); transport.CloseIdleConnections() }, nil
+	response, err := client.Do(request)
+	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errAddTime) {
+		return nil, cause
+	}
+	if asked, ok := errors.AsType[*url.Error](err); ok {
+		return nil, asked.Err // without the address
+	} else if err != nil {
+		return nil, err
+	}
+	if response.StatusCode == http.StatusOK {
+		return response, nil
+	}
+	if wait := pace.Asked(response); wait > 0 {
+		return nil, errors.Join(&busyError{response.Status, wait}, response.Body.Close())
+	}
+	return nil, errors.Join(errors.New(response.Status), response.Body.Close())
 }
 
 var (

@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"bytes"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -57,6 +58,31 @@ func TestDownload(t *testing.T) {
 	}
 }
 
+// A server that asks to wait is asked again after that time.
+func TestDownloadRetryAfter(t *testing.T) {
+	var at []time.Time
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if at = append(at, time.Now()); len(at) == 1 {
+			w.Header().Set("Retry-After", "1")
+			w.WriteHeader(http.StatusTooManyRequests)
+			return
+		}
+		io.WriteString(w, "the file")
+	}))
+	defer server.Close()
+	var said bytes.Buffer
+	b := dockerBuild{ctx: t.Context(), log: newLineWriter(&sharedLog{w: &said}, "")}
+	if _, err := b.download(server.URL+"/x", digest.FromString("the file").String()); err != nil {
+		t.Fatal(err)
+	}
+	if len(at) != 2 || at[1].Sub(at[0]) < time.Second {
+		t.Errorf("asked at %v", at)
+	}
+	if !strings.Contains(said.String(), "waiting 1s: the server answers 429") {
+		t.Errorf("said %q", said.String())
+	}
+}
+
 // A server that misbehaves ends ADD with one error that says at which bound.
 func TestHostileDownload(t *testing.T) {
 	stop := make(chan struct{})
@@ -90,6 +116,14 @@ func TestHostileDownload(t *testing.T) {
 			}
 		}, dockerBuild{maxAdded: 1 << 20}, "more than 1048576 bytes"},
 		"a circle": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path+"x", http.StatusFound) }, dockerBuild{}, "redirects"},
+		"a wait of a day": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "86400")
+			w.WriteHeader(http.StatusTooManyRequests)
+		}, dockerBuild{}, "429 Too Many Requests, and asks to wait 24h0m0s: at most 30m0s are waited"},
+		"waits without end": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "600")
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}, dockerBuild{addTime: 50 * time.Millisecond}, "the download takes more than"},
 		"a file": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "file:///etc/shadow", http.StatusFound)
 		}, dockerBuild{}, "unsupported protocol scheme"},
@@ -97,7 +131,7 @@ func TestHostileDownload(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server := httptest.NewServer(test.answer)
 			defer server.Close()
-			test.build.ctx = t.Context()
+			test.build.ctx, test.build.log = t.Context(), newLineWriter(&sharedLog{}, "")
 			_, err := test.build.download(strings.Replace(server.URL, "//", "//user:canary@", 1)+"/x?token=canary", "")
 			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "canary") {
 				t.Errorf("the error is %v; want %q", err, test.want)

@@ -88,6 +88,7 @@ type Engine struct {
 	// resolvConf is the builder's, for containers that share its network.
 	resolvConf []byte
 	volatile   bool
+	maxImport  int64 // bytes of a root filesystem that is imported; 0: see bounds
 }
 
 // Open connects to containerd, starting the embedded one if there is no

@@ -5,8 +5,10 @@ package layers_test
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/opencontainers/go-digest"
@@ -15,6 +17,24 @@ import (
 
 	"vauban/layers"
 )
+
+// A root filesystem that unpacks to more than it may is one error, while it is
+// read, and leaves no image.
+func TestHostileRootfs(t *testing.T) {
+	e, _ := shared.use(t)
+	e.BoundImport(64 << 20)
+	defer e.BoundImport(0)
+	for name, tar := range map[string]io.Reader{
+		"without end":     io.MultiReader(bytes.NewReader(layers.SparseBomb()[:512]), zeros{}),
+		"a large file":    bytes.NewReader(layers.SparseBomb()),
+		"too much of all": io.LimitReader(zeros{}, 65<<20),
+	} {
+		_, err := e.ImportRootfs(t.Context(), tar, ocispec.ImageConfig{}, layers.Change{Created: time.Unix(1700000000, 0)})
+		if err == nil || !strings.Contains(err.Error(), "the layer exceeds a bound") {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+}
 
 // An image that was made elsewhere, and is nothing that a base can be made of, is
 // one error, and leaves no snapshot.

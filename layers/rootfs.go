@@ -22,9 +22,14 @@ import (
 // which may not be compressed.
 func (e *Engine) ImportRootfs(ctx context.Context, tar io.Reader, cfg ocispec.ImageConfig, change Change) (Image, error) {
 	ctx = e.Context(ctx)
+	limits := bounds{bytes: e.maxImport}.withDefaults()
+	tar = &countedReader{ctx: ctx, Reader: tar, left: limits.bytes}
 	l, err := e.storeLayer(ctx, func(w io.Writer) error {
 		labels, err := inspected(w, change.Inspect, "", func(w io.Writer) error {
 			_, err := io.Copy(w, tar)
+			if errors.Is(err, errTooMuch) {
+				err = limits.tooLarge()
+			}
 			return err
 		})
 		cfg.Labels = relabelled(cfg.Labels, labels)

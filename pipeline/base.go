@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -80,6 +81,20 @@ func (r *Runner) importBase(ctx context.Context, b *config.Base) (img layers.Ima
 			err = fmt.Errorf("%s: importing base %q from %s: %w", r.Config.Place(b.Pos), b.Name, b.Source, err)
 		}
 	}()
+	if img, from, err = r.importWithin(ctx, b, r.Timeout); err != nil {
+		return layers.Image{}, "", err
+	}
+	if img, err = r.unchanged(ctx, b.RawImage(), img); err != nil {
+		return layers.Image{}, "", err
+	}
+	return img, from, r.keep(ctx, b.RawImage(), img)
+}
+
+// importWithin makes the image in a limited time: a server may be as slow as it
+// likes.
+func (r *Runner) importWithin(ctx context.Context, b *config.Base, limit time.Duration) (img layers.Image, from digest.Digest, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("the import took longer than --timeout %s", limit))
+	defer cancel()
 	if b.Source.Kind == config.Image {
 		img, from, err = r.opener(ctx).Image(ctx, b, map[string]string{provenance.LabelBase: b.Image()})
 	} else {
@@ -89,12 +104,9 @@ func (r *Runner) importBase(ctx context.Context, b *config.Base) (img layers.Ima
 		err = r.Engine.Mount(ctx, img, func(root string) error { return bases.CheckSystem(ctx, root) })
 	}
 	if err != nil {
-		return layers.Image{}, "", err
+		err = caused(ctx, err)
 	}
-	if img, err = r.unchanged(ctx, b.RawImage(), img); err != nil {
-		return layers.Image{}, "", err
-	}
-	return img, from, r.keep(ctx, b.RawImage(), img)
+	return img, from, err
 }
 
 func (r *Runner) opener(ctx context.Context) *bases.Opener {

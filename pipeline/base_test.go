@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"vauban/config"
 	"vauban/pipeline/freshness"
@@ -38,11 +39,28 @@ func TestURLPasswords(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "another file") }))
 	defer server.Close()
 	r := &Runner{Options: Options{Config: &config.Config{Path: "config.yml", Dir: t.TempDir()}, StateDir: t.TempDir(),
-		Log: slog.New(slog.DiscardHandler), Progress: progress.New()}}
+		Log: slog.New(slog.DiscardHandler), Progress: progress.New(), Timeout: time.Hour}}
 	b.SHA512Sums, b.SHA256, b.Source.Value = "", strings.Repeat("0", 64), strings.Replace(server.URL, "//", "//user:"+canary+"@", 1)+"/root.tar?token="+canary
 	_, _, err = r.importBase(t.Context(), b)
 	want := "config.yml: importing base \"b\" from url " + server.URL + "/root.tar: its digest is sha256:"
 	if err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), canary) {
 		t.Errorf("error %v, want %q", err, want)
+	}
+}
+
+// A server that sends what it must, and no end, does not hold a run longer than a
+// stage may take.
+func TestImportTime(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	}))
+	defer server.Close()
+	r := &Runner{Options: Options{Config: &config.Config{Path: "config.yml", Dir: t.TempDir()}, StateDir: t.TempDir(),
+		Log: slog.New(slog.DiscardHandler), Progress: progress.New(progress.Plain{W: io.Discard})}}
+	b := &config.Base{Source: config.Source{Kind: config.URL, Value: server.URL + "/disk.raw"}, SHA256: strings.Repeat("0", 64)}
+	_, _, err := r.importWithin(t.Context(), b, 100*time.Millisecond)
+	if err == nil || !strings.Contains(err.Error(), "the import took longer than --timeout 100ms") {
+		t.Errorf("error %v", err)
 	}
 }

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"vauban/internal/outward"
+	"vauban/internal/pace"
 )
 
 // limits bound what a registry may answer. Zero fields are the defaults.
@@ -26,6 +28,8 @@ type limits struct {
 	// wait bounds how long one request waits for a registry that limits
 	// requests or is in trouble. Default: 30 minutes.
 	wait time.Duration
+	// transfer bounds how long an image is on its way. Default: 12 hours.
+	transfer time.Duration
 }
 
 func (l limits) withDefaults() limits {
@@ -42,9 +46,17 @@ func (l limits) withDefaults() limits {
 		l.entries = 1_000_000
 	}
 	if l.wait <= 0 {
-		l.wait = 30 * time.Minute
+		l.wait = pace.MaxWait
+	}
+	if l.transfer <= 0 {
+		l.transfer = 12 * time.Hour
 	}
 	return l
+}
+
+// within is a context that ends when an image took too long.
+func (l limits) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, l.transfer, fmt.Errorf("%w: the image took more than %v", errBound, l.transfer))
 }
 
 // The bounds of an image's manifest.

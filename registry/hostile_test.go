@@ -437,6 +437,28 @@ func TestHostileBlob(t *testing.T) {
 	}
 }
 
+// A registry that sends, or takes, as little as it may does not hold a run for ever.
+func TestImageTime(t *testing.T) {
+	m := manifestJSON(func(*ocispec.Manifest) {})
+	for operation, there := range map[string]bool{"pull": true, "push": false} {
+		t.Run(operation, func(t *testing.T) {
+			h := newHostile(t, func(h *hostile, w http.ResponseWriter, r *http.Request) {
+				switch {
+				case strings.Contains(r.URL.Path, "/blobs/"):
+					<-r.Context().Done()
+				case there || !strings.Contains(r.URL.Path, "/manifests/"):
+					sends(ocispec.MediaTypeImageManifest, m)(h, w, r)
+				default:
+					w.WriteHeader(http.StatusNotFound)
+				}
+			})
+			r := open(t, Options{Hostname: h.Listener.Addr().String(), Architecture: "amd64", limits: limits{transfer: 200 * time.Millisecond}})
+			err := operations[operation](t.Context(), t, r)
+			h.check(t, r, err, "the image took more than 200ms", false)
+		})
+	}
+}
+
 // blobSize is how long the blob of manifestJSON is that is asked for.
 func blobSize(r *http.Request) int {
 	if strings.HasSuffix(r.URL.Path, digest.FromString("layer").String()) {

@@ -126,6 +126,8 @@ type PullResult struct {
 // checked against its digest, the manifest last. A download that breaks goes
 // on where it stopped, in this call or in a later one. errdefs.ErrNotFound.
 func (r *Registry) Pull(ctx context.Context, image, tag string, to content.Store) (PullResult, error) {
+	ctx, done := r.limits.within(ctx)
+	defer done()
 	m, err := r.fetchManifest(ctx, image, tag)
 	if err != nil {
 		return PullResult{}, err

@@ -56,6 +56,8 @@ type PushResult struct {
 // the newest timestamp names did not change: it gets no new one, and nothing is
 // uploaded.
 func (r *Registry) Push(ctx context.Context, image string, desc ocispec.Descriptor, from content.Provider, o PushOptions) (PushResult, error) {
+	ctx, done := r.limits.within(ctx)
+	defer done()
 	repo, err := r.repository(image)
 	if err != nil {
 		return PushResult{}, err

@@ -23,11 +23,9 @@ func withRetryAfter(ctx context.Context) (context.Context, *retryAfter) {
 }
 
 func noteRetryAfter(ctx context.Context, response *http.Response) {
-	asked, ok := ctx.Value(retryAfterKey{}).(*retryAfter)
-	if !ok || response.StatusCode != http.StatusTooManyRequests && response.StatusCode != http.StatusServiceUnavailable {
-		return
+	if asked, ok := ctx.Value(retryAfterKey{}).(*retryAfter); ok && pace.Asked(response) > 0 {
+		asked.Store(int64(pace.Asked(response)))
 	}
-	asked.Store(int64(pace.RetryAfter(response)))
 }
 
 // maxBackoff is how many times longer than the first wait a later one is.

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"vauban/internal/pace"
 )
 
 // KVOptions say where the server is and who we are. A token wins over an
@@ -154,16 +156,24 @@ func (c *client) authenticate(ctx context.Context, refused string) (string, erro
 }
 
 func (c *client) retry(ctx context.Context, method, path, token string, body any) (answer, error) {
-	backoff := c.backoff
+	backoff, waited := c.backoff, time.Duration(0)
 	for attempt := 1; ; attempt++ {
 		a, err := c.once(ctx, method, path, token, body)
+		pause := backoff
+		if refused, ok := errors.AsType[*refusal](err); ok && refused.wait > 0 {
+			attempt-- // it says when to come back
+			pause = max(backoff, refused.wait)
+			if waited += pause; waited > pace.MaxWait {
+				return a, fmt.Errorf("%w; it asks to wait %v: at most %v are waited", err, pause, pace.MaxWait)
+			}
+		}
 		if err == nil || !isPassing(err) || attempt >= c.attempts || ctx.Err() != nil {
 			return a, err
 		}
-		if err := wait(ctx, backoff); err != nil {
+		if err := wait(ctx, pause); err != nil {
 			return answer{}, err
 		}
-		backoff *= 2
+		backoff = min(2*backoff, time.Minute)
 	}
 }
 
@@ -204,6 +214,7 @@ func (c *client) once(ctx context.Context, method, path, token string, body any)
 	a, err := parseAnswer(response.StatusCode, text, path)
 	var refused *refusal
 	if errors.As(err, &refused) {
+		refused.wait = pace.Asked(response)
 		refused.words = redact(refused.words, token, c.secretID.reveal())
 	}
 	return a, err
@@ -227,6 +238,7 @@ func parseAnswer(status int, text []byte, path string) (answer, error) {
 type refusal struct {
 	status      int
 	path, words string
+	wait        time.Duration // that it asks for
 }
 
 // Error tells what to do about the frequent ones.

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -403,6 +404,69 @@ func TestNewKVRefuses(t *testing.T) {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}
+}
+
+// A server that says when to come back is obeyed, up to a bound.
+func TestKVRetryAfter(t *testing.T) {
+	for name, test := range map[string]struct {
+		seconds string
+		until   int // requests that are refused
+		want    string
+	}{
+		"more often than it is tried": {"1", 7, ""},
+		"a day":                       {"86400", 1, "asks to wait 24h0m0s: at most 30m0s are waited"},
+		"for ever":                    {"60", 1000, "at most 30m0s are waited"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				requests := 0
+				o := KVOptions{Address: "http://vault.example", Token: "t", Transport: transport(func(*http.Request) (*http.Response, error) {
+					if requests++; requests > test.until {
+						return &http.Response{StatusCode: http.StatusNotFound, Body: io.NopCloser(strings.NewReader(`{"errors":[]}`))}, nil
+					}
+					return &http.Response{StatusCode: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {test.seconds}},
+						Body: io.NopCloser(strings.NewReader(`{"errors":["sealed"]}`))}, nil
+				})}
+				c, err := newClient(o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				began := time.Now()
+				_, err = c.call(t.Context(), http.MethodGet, "secret/data/x", nil)
+				if took := time.Since(began); took > 31*time.Minute || test.want == "" && took < 7*time.Second {
+					t.Errorf("it took %v", took)
+				}
+				if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+					t.Errorf("error %v, want %q", err, test.want)
+				}
+			})
+		})
+	}
+}
+
+// transport answers requests without a network.
+type transport func(*http.Request) (*http.Response, error)
+
+func (t transport) RoundTrip(r *http.Request) (*http.Response, error) { return t(r) }
+
+// Whatever the server answers is understood or refused.
+func FuzzParseAnswer(f *testing.F) {
+	f.Add(200, []byte(`{"data":{"keys":["a","b/"]}}`))
+	f.Add(404, []byte(`{"errors":[]}`))
+	f.Add(400, []byte(`{"errors":["check-and-set parameter did not match"]}`))
+	f.Add(200, []byte(`<html>`))
+	f.Fuzz(func(t *testing.T, status int, text []byte) {
+		a, err := parseAnswer(status, text, "x")
+		if err == nil && a.status != status {
+			t.Errorf("status %d became %d", status, a.status)
+		}
+		if err == nil && status != 200 && status != 204 && status != 404 {
+			t.Errorf("%d %q is no error", status, text)
+		}
+		if refused, ok := errors.AsType[*refusal](err); ok && refused.Error() == "" {
+			t.Error("a refusal without words")
+		}
+	})
 }
 
 func FuzzParseSecret(f *testing.F) {

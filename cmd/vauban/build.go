@@ -89,7 +89,7 @@ func (f *buildFlags) running(cmd *cobra.Command) {
 	flags.BoolVar(&f.removeHosts, "remove-hosts", false, "remove hosts from the release that the inventory no longer has (default: report them, and remove them in the next run)")
 	flags.BoolVar(&f.noIdentities, "no-identities", false, "build hosts without the SSH keys and machine-ids of a vault, also those that have them now")
 	flags.BoolVar(&f.commitVault, "commit-vault", false, "commit and push the host identities that were created")
-	flags.DurationVar(&f.timeout, "timeout", 2*time.Hour, "time limit of a stage")
+	flags.DurationVar(&f.timeout, "timeout", 2*time.Hour, "time limit of a stage, and of the import of a base")
 }
 
 // valid refuses numbers that running cannot take.

@@ -23,14 +23,14 @@ doctor: ansible export internal/damage internal/sealed layers/daemon layers/stor
 download: internal/beneath internal/durable internal/filelock internal/outward internal/pace
 drift: internal/beneath internal/command layers/diff
 export: internal/beneath internal/cmdline internal/command internal/durable internal/filelock internal/squashfs
-layers: Dockerfiles internal/beneath internal/command internal/damage internal/filelock internal/gateway internal/outward internal/owned internal/pace internal/seccomp layers/aptpool layers/daemon layers/diff layers/enter layers/store
-layers/aptpool: internal/beneath
+layers: Dockerfiles internal/beneath internal/command internal/damage internal/decompress internal/filelock internal/gateway internal/outward internal/owned internal/pace internal/seccomp layers/aptpool layers/daemon layers/diff layers/enter layers/store
+layers/aptpool: internal/beneath internal/decompress
 layers/daemon: internal/damage internal/filelock internal/owned layers/store
 layers/diff:
 layers/enter:
 layers/store: internal/beneath internal/damage
 pipeline: Dockerfiles ansible config export internal/beneath internal/durable internal/filelock internal/sealed internal/text layers layers/diff pipeline/bases pipeline/freshness pipeline/plan pipeline/provenance pipeline/recipes progress registry scan vault
-pipeline/bases: ansible config download internal/beneath internal/command internal/durable layers registry
+pipeline/bases: ansible config download internal/beneath internal/command internal/decompress internal/durable layers registry
 pipeline/freshness: Dockerfiles ansible config export internal/damage internal/durable internal/filelock internal/text layers layers/diff pipeline/bases pipeline/plan pipeline/provenance pipeline/recipes registry
 pipeline/plan: config
 pipeline/provenance: ansible config internal/beneath layers
@@ -39,11 +39,12 @@ pipeline/recipes: Dockerfiles boot config layers
 progress:
 registry: internal/beneath internal/damage internal/durable internal/filelock internal/outward internal/pace
 scan:
-vault: internal/durable internal/filelock internal/git
+vault: internal/durable internal/filelock internal/git internal/pace
 internal/beneath:
 internal/cmdline:
 internal/command:
 internal/damage:
+internal/decompress:
 internal/durable:
 internal/filelock:
 internal/gateway:

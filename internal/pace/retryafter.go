@@ -10,6 +10,19 @@ import (
 // obeyed.
 const MaxRetryAfter = 365 * 24 * time.Hour
 
+// MaxWait bounds how long one request should wait, in all, for servers that ask
+// to.
+const MaxWait = 30 * time.Minute
+
+// Asked is how long a server that limits requests, or is in trouble, asks to wait
+// before the same request is made again; 0 of any other answer.
+func Asked(response *http.Response) time.Duration {
+	if response.StatusCode != http.StatusTooManyRequests && response.StatusCode != http.StatusServiceUnavailable {
+		return 0
+	}
+	return RetryAfter(response)
+}
+
 // RetryAfter is how long an answer asks to wait before the next request, 0 when it
 // does not.
 func RetryAfter(response *http.Response) time.Duration {

@@ -1,6 +1,7 @@
 package pace
 
 import (
+	"net/http"
 	"testing"
 	"time"
 )
@@ -16,6 +17,15 @@ func TestParseRetryAfter(t *testing.T) {
 	} {
 		if got := parseRetryAfter(value, now); got != want {
 			t.Errorf("%q: %v, want %v", value, got, want)
+		}
+	}
+}
+
+func TestAsked(t *testing.T) {
+	for status, want := range map[int]time.Duration{429: time.Minute, 503: time.Minute, 200: 0, 301: 0, 500: 0} {
+		response := &http.Response{StatusCode: status, Header: http.Header{"Retry-After": {"60"}}}
+		if got := Asked(response); got != want {
+			t.Errorf("%d: %v, want %v", status, got, want)
 		}
 	}
 }

@@ -54,7 +54,7 @@ func (o *Opener) disk(ctx context.Context, path string, in io.Reader) (io.ReadCl
 	}
 	if in != nil {
 		path = filepath.Join(dir, "image")
-		err = unpackDisk(ctx, path, in)
+		err = unpackDisk(ctx, path, in, maxDisk, maxDiskData)
 	}
 	var tar io.ReadCloser
 	if err == nil {
@@ -66,28 +66,42 @@ func (o *Opener) disk(ctx context.Context, path string, in io.Reader) (io.ReadCl
 	return &removing{tar, dir}, nil
 }
 
+// The bounds of a disk image, in bytes: of the disk, and of what is in it besides
+// zeros.
+const (
+	maxDisk     = 1 << 40
+	maxDiskData = 64 << 30
+)
+
+var errDiskImage = errors.New("the disk image is too large")
+
 // unpackDisk writes a disk image without the zeros that most of it is.
-func unpackDisk(ctx context.Context, path string, in io.Reader) (err error) {
+func unpackDisk(ctx context.Context, path string, in io.Reader, size, data int64) (err error) {
 	f, err := os.Create(path)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	zeros := make([]byte, 64<<10)
-	size := int64(0)
+	at := int64(0)
 	for block := make([]byte, len(zeros)); ; {
 		n, err := in.Read(block)
 		if n > 0 && !bytes.Equal(block[:n], zeros[:n]) {
-			if _, err := f.WriteAt(block[:n], size); err != nil {
+			if data -= int64(n); data < 0 {
+				return fmt.Errorf("unpacking a disk image: %w: more than %d GiB of data", errDiskImage, maxDiskData>>30)
+			}
+			if _, err := f.WriteAt(block[:n], at); err != nil {
 				return fmt.Errorf("unpacking a disk image: %w", err)
 			}
 		}
-		size += int64(n)
+		at += int64(n)
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
+		case at > size:
+			return fmt.Errorf("unpacking a disk image: %w: more than %d GiB", errDiskImage, maxDisk>>30)
 		case errors.Is(err, io.EOF):
-			return f.Truncate(size)
+			return f.Truncate(at)
 		case err != nil:
 			return fmt.Errorf("unpacking a disk image: %w", err)
 		}
@@ -139,6 +153,7 @@ func rawDisk(ctx context.Context, dir, path string) (string, error) {
 		return "", err
 	}
 	var info struct {
+		Size     int64  `json:"virtual-size"`
 		Backing  string `json:"backing-filename"`
 		Specific struct {
 			Data struct {
@@ -151,6 +166,9 @@ func rawDisk(ctx context.Context, dir, path string) (string, error) {
 	}
 	if other := cmp.Or(info.Backing, info.Specific.Data.File); other != "" {
 		return "", fmt.Errorf("the image stands on another file, %q: make it whole with `qemu-img convert -O qcow2`", other)
+	}
+	if info.Size > maxDisk {
+		return "", fmt.Errorf("%w: a disk of %d GiB, at most %d", errDiskImage, info.Size>>30, maxDisk>>30)
 	}
 	raw := filepath.Join(dir, "raw")
 	_, err = output(ctx, "qemu-img", "convert", "-f", "qcow2", "-O", "raw", path, raw)

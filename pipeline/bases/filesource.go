@@ -16,14 +16,12 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
-	"github.com/ulikunitz/xz"
 
 	"vauban/config"
 	"vauban/download"
 	"vauban/internal/beneath"
+	"vauban/internal/decompress"
 )
 
 // file gives the root filesystem in a file here, once it has the digest that it
@@ -160,9 +158,6 @@ func findSum(list []byte, name string) (string, error) {
 
 // What files begin with.
 const (
-	gzipMagic = "\x1f\x8b"
-	xzMagic   = "\xfd7zXZ\x00"
-	zstdMagic = "\x28\xb5\x2f\xfd"
 	qcowMagic = "QFI\xfb"
 	tarMagic  = "ustar" // at tarAt
 	tarAt     = 257
@@ -183,24 +178,9 @@ func isDisk(head []byte) bool {
 
 // decompressed is what a file holds.
 func decompressed(f io.Reader) (plain *bufio.Reader, isCompressed bool, err error) {
-	in := bufio.NewReaderSize(f, 1<<20)
-	head, err := in.Peek(len(xzMagic))
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, false, err
-	}
-	var out io.Reader
-	switch {
-	case bytes.HasPrefix(head, []byte(gzipMagic)):
-		out, err = gzip.NewReader(in)
-	case bytes.HasPrefix(head, []byte(xzMagic)):
-		out, err = xz.NewReader(in)
-	case bytes.HasPrefix(head, []byte(zstdMagic)):
-		out, err = zstd.NewReader(in, zstd.WithDecoderConcurrency(1))
-	default:
-		return in, false, nil
-	}
+	out, isCompressed, err := decompress.NewReader(f)
 	if err != nil {
-		return nil, true, fmt.Errorf("decompressing it: %w", err)
+		return nil, isCompressed, err
 	}
-	return bufio.NewReaderSize(out, 1<<20), true, nil
+	return bufio.NewReaderSize(out, 1<<20), isCompressed, nil
 }

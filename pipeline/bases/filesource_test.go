@@ -137,7 +137,7 @@ func TestUnpackDisk(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := unpackDisk(t.Context(), path, in); err != nil {
+		if err := unpackDisk(t.Context(), path, in, 1<<40, 1<<40); err != nil {
 			t.Fatal(err)
 		}
 		got, err := os.ReadFile(path)
@@ -152,15 +152,42 @@ func TestUnpackDisk(t *testing.T) {
 	half := compressed(t, "gzip", disk)
 	in, _, err := decompressed(bytes.NewReader(half[:len(half)/2]))
 	if err == nil {
-		err = unpackDisk(t.Context(), filepath.Join(t.TempDir(), "disk"), in)
+		err = unpackDisk(t.Context(), filepath.Join(t.TempDir(), "disk"), in, 1<<40, 1<<40)
 	}
 	if err == nil {
 		t.Error("half a file is unpacked as if it were whole")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := unpackDisk(ctx, filepath.Join(t.TempDir(), "disk"), bytes.NewReader(disk)); !errors.Is(err, context.Canceled) {
+	if err := unpackDisk(ctx, filepath.Join(t.TempDir(), "disk"), bytes.NewReader(disk), 1<<40, 1<<40); !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %v", err)
+	}
+}
+
+// endless is a disk of the same bytes, without end.
+type endless byte
+
+func (e endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = byte(e)
+	}
+	return len(p), nil
+}
+
+// A disk without end ends: one of zeros, and one of data.
+func TestUnpackDiskBounds(t *testing.T) {
+	for name, test := range map[string]struct {
+		disk       io.Reader
+		size, data int64
+		err        string
+	}{
+		"zeros": {endless(0), 1 << 30, 1 << 20, "more than 1024 GiB"},
+		"data":  {endless('x'), 1 << 40, 1 << 20, "more than 64 GiB of data"},
+	} {
+		err := unpackDisk(t.Context(), filepath.Join(t.TempDir(), "disk"), test.disk, test.size, test.data)
+		if !errors.Is(err, errDiskImage) || !strings.Contains(err.Error(), test.err) {
+			t.Errorf("%s: error %v, want %q", name, err, test.err)
+		}
 	}
 }
 
