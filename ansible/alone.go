@@ -3,6 +3,8 @@ package ansible
 import (
 	"fmt"
 	"slices"
+
+	"vauban/ansible/repository"
 )
 
 // aloneTask is a task that asked for its neighbours, where each host is built
@@ -17,7 +19,7 @@ type aloneTask struct {
 }
 
 // reportAlone tells of each such task once, for it says the same on all hosts.
-func (p *Playbook) reportAlone(c *workingCopy, path string) error {
+func (p *Playbook) reportAlone(c *repository.Copy, path string) error {
 	tasks, err := readLines[aloneTask](path)
 	if err != nil {
 		return fmt.Errorf("reading which tasks asked for other hosts: %w", err)
@@ -25,7 +27,7 @@ func (p *Playbook) reportAlone(c *workingCopy, path string) error {
 	var told []string
 	for _, t := range tasks {
 		text := fmt.Sprintf("task %q (%s) %s: each host is built as if it were alone, and its play is for %d: "+
-			"if they are to know of each other, write `ansible_run: together` for their master", oneLine(c.relative(t.Task)), c.relative(t.Path), t.What, t.Hosts)
+			"if they are to know of each other, write `ansible_run: together` for their master", oneLine(c.Relative(t.Task)), c.Relative(t.Path), t.What, t.Hosts)
 		if !slices.Contains(told, text) {
 			told = append(told, text)
 			p.notice("", text)

@@ -3,6 +3,8 @@ package ansible
 import (
 	"slices"
 	"strings"
+
+	"vauban/ansible/repository"
 )
 
 // inventoryOptions name the inventories on the command line; ansible.cfg's are
@@ -11,21 +13,21 @@ var inventoryOptions = []string{"-i", "--inventory", "--inventory-file"}
 
 // fileOptions are those of ansible-playbook whose values may be files of the
 // user's folder. The function finds the file in such a value.
-func (r *Repository) fileOptions(c *workingCopy) map[string]func(string) string {
-	file := func(value string) string { return r.locate(c, value) }
+func (r *Controller) fileOptions(c *repository.Copy) map[string]func(string) string {
+	file := func(value string) string { return r.files.find(c, value) }
 	// an @ stands before a file, otherwise it is text
 	text := func(value string) string {
 		if name, ok := strings.CutPrefix(value, "@"); ok {
-			return "@" + r.locate(c, name)
+			return "@" + r.files.find(c, name)
 		}
 		return value
 	}
-	vault := func(value string) string { return r.locateVaultID(c, value) }
+	vault := func(value string) string { return r.files.vaultID(c, value) }
 	inventory := func(value string) string {
 		if strings.Contains(value, ",") {
 			return value // a list of hosts
 		}
-		return r.locate(c, value)
+		return r.files.find(c, value)
 	}
 	options := map[string]func(string) string{
 		"--vault-password-file": file, "--vault-pass-file": file, "--vault-id": vault,
@@ -38,7 +40,7 @@ func (r *Repository) fileOptions(c *workingCopy) map[string]func(string) string 
 }
 
 // arguments are ANSIBLE_EXTRA_ARGS with the files of the user's folder found.
-func (r *Repository) arguments(c *workingCopy) []string {
+func (r *Controller) arguments(c *repository.Copy) []string {
 	options := r.fileOptions(c)
 	args := slices.Clone(r.extraArgs)
 	for i, arg := range args {
@@ -74,13 +76,13 @@ func hasOption(args, names []string) bool {
 
 // inventories returns -i for each inventory that ansible would read by itself:
 // naming one of ours would make it forget them.
-func (r *Repository) inventories(c *workingCopy, args []string, s settings) []string {
+func (r *Controller) inventories(c *repository.Copy, args []string, s settings) []string {
 	if hasOption(args, inventoryOptions) {
 		return nil
 	}
 	var own []string
 	for _, path := range s.list("DEFAULT_HOST_LIST") {
-		path = r.locate(c, path)
+		path = r.files.find(c, path)
 		if s.isSet("DEFAULT_HOST_LIST") || exists(path) {
 			own = append(own, "-i", path)
 		}

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"vauban/ansible/repository"
 )
 
 func TestSplitArgs(t *testing.T) {
@@ -44,7 +46,7 @@ func TestArguments(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c := &workingCopy{tree: tree, root: tree}
+	c := &repository.Copy{Tree: tree, Root: tree}
 	for _, test := range []struct{ args, want []string }{
 		{[]string{"--vault-password-file", "password"}, []string{"--vault-password-file", user + "/password"}},
 		{[]string{"--vault-password-file=password"}, []string{"--vault-password-file=" + user + "/password"}},
@@ -57,7 +59,7 @@ func TestArguments(t *testing.T) {
 		{[]string{"--vault-password-file"}, []string{"--vault-password-file"}},
 		{[]string{"--vault-password-file", "/abs", "--key-file", "~/k"}, []string{"--vault-password-file", "/abs", "--key-file", "~/k"}},
 	} {
-		r := &Repository{options: Options{Dir: user, RootDir: "."}, extraArgs: test.args}
+		r := &Controller{files: locator{[]string{user}}, extraArgs: test.args}
 		if diff := cmp.Diff(test.want, r.arguments(c)); diff != "" {
 			t.Errorf("%q:\n%s", test.args, diff)
 		}
@@ -65,7 +67,7 @@ func TestArguments(t *testing.T) {
 }
 
 func TestInventories(t *testing.T) {
-	r, hosts := &Repository{}, filepath.Join(t.TempDir(), "hosts")
+	r, hosts := &Controller{}, filepath.Join(t.TempDir(), "hosts")
 	configured := settings{"DEFAULT_HOST_LIST": {Origin: "ansible.cfg", Value: []any{"/r/a", "/r/b"}}}
 	standard := settings{"DEFAULT_HOST_LIST": {Origin: "default", Value: []any{hosts}}}
 	for _, test := range []struct {
@@ -80,7 +82,7 @@ func TestInventories(t *testing.T) {
 		{[]string{"-e", "x=1", "--tags", "i"}, configured, []string{"-i", "/r/a", "-i", "/r/b"}},
 		{nil, standard, nil}, // ansible would warn that it is not there
 	} {
-		if diff := cmp.Diff(test.want, r.inventories(&workingCopy{tree: "/w", root: "/w"}, test.args, test.settings)); diff != "" {
+		if diff := cmp.Diff(test.want, r.inventories(&repository.Copy{Tree: "/w", Root: "/w"}, test.args, test.settings)); diff != "" {
 			t.Errorf("%q:\n%s", test.args, diff)
 		}
 	}

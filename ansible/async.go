@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os/exec"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -37,7 +38,7 @@ func (r *record) finishJobs(ctx context.Context, targets []target, hiddenFile st
 		}
 		what := targets[i].finishJob(ctx, job.Job, limit)
 		if what != "" && ctx.Err() == nil {
-			r.pass(Passed{Host: job.Host, Task: job.Task, Path: r.copy.relative(job.Path), What: what})
+			r.pass(Passed{Host: job.Host, Task: job.Task, Path: r.copy.Relative(job.Path), What: what})
 		}
 	}
 }
@@ -46,7 +47,7 @@ func (r *record) finishJobs(ctx context.Context, targets []target, hiddenFile st
 func leftJobs(events []event) []event {
 	return slices.DeleteFunc(slices.Clone(events), func(job event) bool {
 		return job.Event == "joined" || slices.ContainsFunc(events, func(e event) bool {
-			return e.Event == "joined" && e.Host == job.Host && e.Job == fileName(job.Job)
+			return e.Event == "joined" && e.Host == job.Host && e.Job == job.Job[strings.LastIndex(job.Job, "/")+1:]
 		})
 	})
 }

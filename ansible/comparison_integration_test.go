@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"vauban/ansible/repository"
+	"vauban/internal/gittest"
 	"vauban/internal/treecmp"
 	"vauban/layers"
 )
@@ -33,11 +35,11 @@ func TestStageIsAsPlainAnsible(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	repository := gitRepository(t, files)
-	if err := os.Symlink("one", filepath.Join(repository, "files/tree/link")); err != nil {
+	repo := gittest.Repository(t, files)
+	if err := os.Symlink("one", filepath.Join(repo, "files/tree/link")); err != nil {
 		t.Fatal(err)
 	}
-	commit(t, repository, nil)
+	gittest.Commit(t, repo, nil)
 	tallies := filepath.Join(t.TempDir(), "tally")
 
 	err = e.Mount(t.Context(), base, func(root string) error {
@@ -47,11 +49,11 @@ func TestStageIsAsPlainAnsible(t *testing.T) {
 		t.Run("applied", func(t *testing.T) {
 			t.Run("plain", func(t *testing.T) {
 				t.Parallel() // either waits as often as it computes
-				plainRun(t, repository, plain.root, tallies+"-plain")
+				plainRun(t, repo, plain.root, tallies+"-plain")
 			})
 			t.Run("stage", func(t *testing.T) {
 				t.Parallel()
-				stage = stageRun(t, repository, base, tallies+"-stage")
+				stage = stageRun(t, repo, base, tallies+"-stage")
 			})
 		})
 		if t.Failed() {
@@ -77,10 +79,10 @@ func TestStageIsAsPlainAnsible(t *testing.T) {
 }
 
 // stageRun applies the playbook as a stage, which passes nothing over.
-func stageRun(t *testing.T, repository string, base layers.Image, tally string) layers.Image {
+func stageRun(t *testing.T, repo string, base layers.Image, tally string) layers.Image {
 	t.Helper()
 	e, _ := engine(t)
-	r := open(t, Options{Repo: repository, Environ: append(os.Environ(), "TALLY="+tally)})
+	r := open(t, Options{Repository: repository.Options{Repo: repo, Environ: append(os.Environ(), "TALLY="+tally)}})
 	var passed []Passed
 	step := r.Playbook(PlaybookOptions{Revision: revision(t, r, ""), Path: "play.yml", Conffs: true, Log: t.Output(),
 		Passed: func(p []Passed) { passed = p }})
@@ -167,10 +169,10 @@ func plainChroot(t *testing.T, base string) chroot {
 
 // plainRun applies the playbook to a chroot without anything of vauban's, and
 // waits for the jobs that it leaves.
-func plainRun(t *testing.T, repository, root, tally string) {
+func plainRun(t *testing.T, repo, root, tally string) {
 	t.Helper()
 	copied := filepath.Join(t.TempDir(), "repository")
-	runGit(t, repository, "clone", "--quiet", repository, copied)
+	gittest.Run(t, repo, "clone", "--quiet", repo, copied)
 	cmd := exec.Command("ansible-playbook", "--connection", "community.general.chroot", "-e", "ansible_host="+root, "-e", "root="+root,
 		"-e", "plain=true", "-e", "in_vauban=false", "-e", "ansible_python_interpreter=/usr/bin/python3", "play.yml")
 	cmd.Dir = copied

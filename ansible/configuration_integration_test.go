@@ -8,13 +8,16 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"vauban/ansible/repository"
+	"vauban/internal/gittest"
 )
 
 // An ansible.cfg as people have it, with its own strategy, screen, callbacks
 // and cache of facts, is in the way of nothing: the callbacks work, and facts
 // of another run neither come in nor go out.
 func TestOwnConfiguration(t *testing.T) {
-	collection := gitRepository(t, map[string]string{
+	collection := gittest.Repository(t, map[string]string{
 		"galaxy.yml":             "namespace: acme\nname: tools\nversion: 1.0.0\nreadme: README.md\nauthors: [acme]\n",
 		"README.md":              "tools\n",
 		"meta/runtime.yml":       "requires_ansible: '>=2.14'\n",
@@ -38,7 +41,7 @@ class CallbackModule(CallbackBase):
 	if err := os.WriteFile(stale, []byte(`{"ansible_distribution": "stale"}`), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	repository := gitRepository(t, map[string]string{
+	repo := gittest.Repository(t, map[string]string{
 		"ansible.cfg": "[defaults]\ninventory = hosts\nstrategy = own\nstrategy_plugins = strategies\n" +
 			"stdout_callback = screen\ncallback_plugins = callbacks\ncallbacks_enabled = told\n" +
 			"gathering = smart\nfact_caching = jsonfile\nfact_caching_connection = " + facts + "\n",
@@ -51,7 +54,7 @@ class CallbackModule(CallbackBase):
 		"play.yml":                     "- hosts: all\n  tasks:\n    - copy: {dest: /etc/result, content: \"{{ ansible_distribution | acme.tools.loud }}\\n\"}\n",
 	})
 	out := filepath.Join(t.TempDir(), "out")
-	r := open(t, Options{Repo: repository, StateDir: t.TempDir(), Environ: append(os.Environ(), "OUT="+out)})
+	r := open(t, Options{Repository: repository.Options{Repo: repo, StateDir: t.TempDir(), Environ: append(os.Environ(), "OUT="+out)}})
 	for _, conffs := range []bool{false, true} {
 		b := newBox(t, "web1")
 		var log bytes.Buffer

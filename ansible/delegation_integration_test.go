@@ -7,6 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"vauban/ansible/repository"
+	"vauban/internal/gittest"
 )
 
 // Each task of these plays is for another place than its host.
@@ -60,14 +63,14 @@ const delegation = `
 // No task reaches a machine that is not built, whatever way it is written.
 func TestDelegation(t *testing.T) {
 	canary := t.TempDir()
-	repository := gitRepository(t, map[string]string{
+	repo := gittest.Repository(t, map[string]string{
 		"ansible.cfg": "[defaults]\ninventory = hosts\n",
 		"hosts": "web1\nweb2\nelsewhere ansible_connection=local\nbalancer1 ansible_connection=local ansible_python_interpreter=/usr/bin/python3\n" +
 			"[all:vars]\ncanary=" + canary + "\n",
 		"host_vars/web1.yml": "ansible_connection: local\nansible_python_interpreter: /nowhere\nansible_user: nobody\n",
 		"play.yml":           delegation,
 	})
-	r := open(t, Options{Repo: repository, DelegateHosts: []string{"balancer*"}})
+	r := open(t, Options{Repository: repository.Options{Repo: repo}, DelegateHosts: []string{"balancer*"}})
 	web1, web2 := newBox(t, "web1"), newBox(t, "web2")
 	for name, err := range apply(t, r, PlaybookOptions{Path: "play.yml", Conffs: true}, web1, web2) {
 		// web2 is only delegated to
@@ -96,7 +99,7 @@ func TestDelegation(t *testing.T) {
 
 // Under together, plays see their neighbours and run_once is once.
 func TestTogether(t *testing.T) {
-	repository := gitRepository(t, map[string]string{
+	repo := gittest.Repository(t, map[string]string{
 		"ansible.cfg": "[defaults]\ninventory = hosts\nstrategy = free\n",
 		"hosts":       "[web]\nweb1\nweb2\n",
 		"play.yml": `
@@ -109,7 +112,7 @@ func TestTogether(t *testing.T) {
     - copy: {dest: /etc/peers, content: "{{ ansible_play_hosts | map('extract', hostvars, ['ansible_facts', 'hostname']) | join(' ') }}\n"}
 `,
 	})
-	r := open(t, Options{Repo: repository})
+	r := open(t, Options{Repository: repository.Options{Repo: repo}})
 	boxes := []box{newBox(t, "web1"), newBox(t, "web2")}
 	if failed := apply(t, r, PlaybookOptions{Path: "play.yml", Conffs: true, Mode: Together}, boxes...); len(failed) > 0 {
 		t.Fatal(failed)
@@ -126,7 +129,7 @@ func TestTogether(t *testing.T) {
 
 // Under together, one that fails takes the others with it; alone, it does not.
 func TestSharedFailure(t *testing.T) {
-	repository := gitRepository(t, map[string]string{
+	repo := gittest.Repository(t, map[string]string{
 		"ansible.cfg": "[defaults]\ninventory = hosts\n",
 		"hosts":       "web1\nweb2\n",
 		"play.yml": `
@@ -144,8 +147,8 @@ func TestSharedFailure(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(facts, "elsewhere.json"), []byte(`{"ansible_facts": {"ansible_role": "database"}}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	commit(t, repository, map[string]string{"hosts": "web1\nweb2\nelsewhere\n"})
-	r := open(t, Options{Repo: repository, FactsFrom: facts})
+	gittest.Commit(t, repo, map[string]string{"hosts": "web1\nweb2\nelsewhere\n"})
+	r := open(t, Options{Repository: repository.Options{Repo: repo}, FactsFrom: facts})
 	for mode, want := range map[string]string{Together: "built together with web1", Alone: ""} {
 		web2 := newBox(t, "web2")
 		failed := apply(t, r, PlaybookOptions{Path: "play.yml", Conffs: true, Mode: mode}, newBox(t, "web1"), web2)
@@ -164,7 +167,7 @@ func TestSharedFailure(t *testing.T) {
 // Under independent the same play fails, and the error names the setting; what
 // would not fail and be wrong is told of.
 func TestNeighbourHint(t *testing.T) {
-	repository := gitRepository(t, map[string]string{
+	repo := gittest.Repository(t, map[string]string{
 		"ansible.cfg": "[defaults]\ninventory = hosts\n",
 		"hosts":       "[web]\nweb1 port=1\nweb2 port=1\n",
 		"play.yml": `
@@ -190,7 +193,7 @@ func TestNeighbourHint(t *testing.T) {
       when: inventory_hostname == 'web1'
 `,
 	})
-	r := open(t, Options{Repo: repository})
+	r := open(t, Options{Repository: repository.Options{Repo: repo}})
 	var notices []string
 	o := PlaybookOptions{Path: "play.yml", Conffs: true, Notice: func(_, text string) { notices = append(notices, text) }}
 	failed := apply(t, r, o, newBox(t, "web1"), newBox(t, "web2"))
@@ -247,11 +250,11 @@ class CallbackModule(CallbackBase):
 // A version that our plugins do not know runs all the same, and it is said once
 // what is missed.
 func TestUnknownVersion(t *testing.T) {
-	repository := gitRepository(t, map[string]string{
+	repo := gittest.Repository(t, map[string]string{
 		"callback_plugins/renamed.py": renamed,
 		"play.yml":                    "- hosts: all\n  gather_facts: false\n  tasks: [{command: touch /etc/touched}]\n",
 	})
-	r := open(t, Options{Repo: repository})
+	r := open(t, Options{Repository: repository.Options{Repo: repo}})
 	var notices []string
 	o := PlaybookOptions{Path: "play.yml", Master: "m", Notice: func(_, text string) { notices = append(notices, text) }}
 	b := newBox(t, "m")

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"vauban/ansible/repository"
 	"vauban/layers"
 )
 
@@ -91,17 +92,17 @@ func isPlain(value string) bool {
 // runFiles are what one ansible process reads from us.
 type runFiles struct{ description, variables, limit string }
 
-func (p *Playbook) writeFiles(c *workingCopy, targets []target, mitogen bool) (runFiles, error) {
+func (p *Playbook) writeFiles(c *repository.Copy, targets []target, mitogen bool) (runFiles, error) {
 	d := description{
 		Hosts:           map[string]map[string]any{},
 		Containers:      map[string]container{},
 		Independent:     p.options.Conffs && p.options.Mode != Together,
 		Mitogen:         mitogen,
-		DelegateHosts:   p.repository.options.DelegateHosts,
+		DelegateHosts:   p.controller.options.DelegateHosts,
 		Facts:           p.options.Facts,
-		FactsFrom:       p.repository.options.FactsFrom,
-		Tree:            c.tree,
-		PlaybookFolders: []string{filepath.Dir(filepath.Join(c.root, p.options.Path))},
+		FactsFrom:       p.controller.options.FactsFrom,
+		Tree:            c.Tree,
+		PlaybookFolders: []string{filepath.Dir(filepath.Join(c.Root, p.options.Path))},
 	}
 	if !p.options.Conffs {
 		d.Groups = p.options.Groups
@@ -114,7 +115,7 @@ func (p *Playbook) writeFiles(c *workingCopy, targets []target, mitogen bool) (r
 		}
 		names = append(names, t.name)
 	}
-	dir, err := os.MkdirTemp(c.dir, "ansible-")
+	dir, err := os.MkdirTemp(c.Dir, "ansible-")
 	if err != nil {
 		return runFiles{}, fmt.Errorf("making the folder of an ansible run: %w", err)
 	}

@@ -1,9 +1,10 @@
 // Package ansible applies playbooks of a git repository to running containers.
 //
-// A [Repository] is the mirror of that repository, brought up to date once per
-// run: a branch then means one commit, a [Revision]. A [Playbook] is one
-// playbook at one revision, and a [layers.Step]: one ansible-playbook process
-// on the builder works on all of the step's containers.
+// A [Controller] is ansible on the builder, with the user's arguments, hooks and
+// configuration, for one [repository.Repository]. It expands patterns of hosts,
+// and a [Playbook] of it is one playbook at one revision, and a [layers.Step]:
+// one ansible-playbook process on the builder works on all of the step's
+// containers.
 //
 // The repository's own ansible.cfg, inventories, variables and plugins hold.
 // What vauban adds travels beside them, in environment variables, in one

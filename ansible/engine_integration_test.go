@@ -11,13 +11,15 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"vauban/ansible/repository"
+	"vauban/internal/gittest"
 	"vauban/layers"
 )
 
 // The same host gives the same files, built alone or beside a failing one, in
 // the engine's own containers; tasks that would touch the builder do not.
 func TestHostsOnEngine(t *testing.T) {
-	repository := gitRepository(t, map[string]string{
+	repo := gittest.Repository(t, map[string]string{
 		"ansible.cfg": "[defaults]\ninventory = hosts\n",
 		"hosts":       "web1\nweb2\n",
 		"carried":     "as it was",
@@ -52,7 +54,7 @@ func TestHostsOnEngine(t *testing.T) {
 `,
 	})
 	swappiness := builder(t, "/proc/sys/vm/swappiness")
-	r := open(t, Options{Repo: repository, Environ: os.Environ()})
+	r := open(t, Options{Repository: repository.Options{Repo: repo, Environ: os.Environ()}})
 	e, base := engine(t)
 	run := func(names ...string) map[string]layers.Result {
 		t.Helper()

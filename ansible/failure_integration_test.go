@@ -12,12 +12,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"vauban/ansible/repository"
+	"vauban/internal/gittest"
 )
 
 // A host's error names the task, where it is and what it said; what no_log
 // hides is nowhere.
 func TestFailedHosts(t *testing.T) {
-	repository := gitRepository(t, map[string]string{
+	repo := gittest.Repository(t, map[string]string{
 		"site/ansible.cfg": "[defaults]\ninventory = hosts\n",
 		"site/hosts":       "plain\nloop\nrescued\nignored\nsecret\nmissing\ninclude\nbare\nunreached\n",
 		"site/roles/r/tasks/main.yml": `
@@ -51,7 +54,7 @@ func TestFailedHosts(t *testing.T) {
 `,
 		"site/play.yml": "- hosts: all:!unreached\n  gather_facts: false\n  roles: [r]\n",
 	})
-	r := open(t, Options{Repo: repository, RootDir: "site", ExtraArgs: "-vv"})
+	r := open(t, Options{Repository: repository.Options{Repo: repo, RootDir: "site"}, ExtraArgs: "-vv"})
 	var boxes []box
 	for _, name := range []string{"plain", "loop", "rescued", "ignored", "secret", "missing", "include", "bare", "unreached"} {
 		boxes = append(boxes, newBox(t, name))
@@ -90,11 +93,11 @@ func TestFailedHosts(t *testing.T) {
 
 // What is wrong with the playbook itself is an error of the whole run.
 func TestBrokenPlaybook(t *testing.T) {
-	repository := gitRepository(t, map[string]string{
+	repo := gittest.Repository(t, map[string]string{
 		"syntax.yml":  "- hosts: all\n  tasks:\n    - nosuchmodule: {}\n",
 		"skipped.yml": "- hosts: web\n  tasks: []\n",
 	})
-	r := open(t, Options{Repo: repository})
+	r := open(t, Options{Repository: repository.Options{Repo: repo}})
 	run := func(path string) error {
 		p := r.Playbook(PlaybookOptions{Revision: revision(t, r, ""), Path: path, Master: "master-x"})
 		_, err := p.run(t.Context(), []target{{name: "master-x", enter: []string{"false"}}})
@@ -111,7 +114,7 @@ func TestBrokenPlaybook(t *testing.T) {
 // Nothing that a run started on the builder outlives it, however it ends.
 func TestCancelledRun(t *testing.T) {
 	daemon := filepath.Join(t.TempDir(), "pid")
-	repository := gitRepository(t, map[string]string{
+	repo := gittest.Repository(t, map[string]string{
 		"hosts": "web1\n",
 		"play.yml": `
 - hosts: all
@@ -127,7 +130,7 @@ func TestCancelledRun(t *testing.T) {
       command: sleep 1000
 `,
 	})
-	r := open(t, Options{Repo: repository, ExtraArgs: "-i hosts"})
+	r := open(t, Options{Repository: repository.Options{Repo: repo}, ExtraArgs: "-i hosts"})
 	p := PlaybookOptions{Revision: revision(t, r, ""), Path: "play.yml", Conffs: true}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	defer cancel(nil)
@@ -148,7 +151,7 @@ func TestCancelledRun(t *testing.T) {
 	if alive(t, strings.TrimSpace(string(pid))) {
 		t.Error("a process that a task started on the builder is still there")
 	}
-	left, err := filepath.Glob(filepath.Join(r.dir, "run-*"))
+	left, err := filepath.Glob(filepath.Join(r.Repository.Dir(), "run-*"))
 	if err != nil || len(left) > 0 {
 		t.Errorf("working copies are left: %v, %v", left, err)
 	}

@@ -14,7 +14,7 @@ import (
 type hook struct{ master, stage, hosts string }
 
 // runHook runs a script of the user's on the builder, in the working copy.
-func (r *Repository) runHook(ctx context.Context, c *workingCopy, name, script string, h hook, log io.Writer) error {
+func (r *Controller) runHook(ctx context.Context, w *workspace, name, script string, h hook, log io.Writer) error {
 	if script == "" {
 		return nil
 	}
@@ -25,11 +25,11 @@ func (r *Repository) runHook(ctx context.Context, c *workingCopy, name, script s
 	}
 	err := process{
 		argv: []string{"bash", "-e", "-c", script},
-		dir:  c.root,
-		env: append(slices.Clone(r.options.Environ),
+		dir:  w.Root,
+		env: append(slices.Clone(r.options.Repository.Environ),
 			"VAUBAN_MASTER="+h.master, "VAUBAN_STAGE="+h.stage, "VAUBAN_HOSTS="+h.hosts),
 		output: output,
-		mark:   c.mark, // the second hook may need what the first one started
+		mark:   w.mark, // the second hook may need what the first one started
 	}.run(ctx)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, errors.Join(err, errorText(said.String())))

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"vauban/ansible/repository"
 )
 
 // HostPattern selects hosts of the inventory.
@@ -24,17 +26,17 @@ type HostPattern struct {
 
 // Hosts returns the hosts that a pattern matches in a revision's inventory,
 // expanded by ansible itself, sorted. No host is an [ErrNoHosts].
-func (r *Repository) Hosts(ctx context.Context, rev Revision, p HostPattern) (hosts []string, err error) {
-	c, remove, err := r.private(ctx, rev.Commit)
+func (r *Controller) Hosts(ctx context.Context, rev repository.Revision, p HostPattern) (hosts []string, err error) {
+	w, err := r.workspace(ctx, rev.Commit)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, remove()) }()
+	defer func() { err = errors.Join(err, w.remove()) }()
 	h := hook{master: p.Master, hosts: p.Pattern}
-	if err := r.runHook(ctx, c, "HOOK_PRE_ANSIBLE", r.options.HookPre, h, nil); err != nil {
+	if err := r.runHook(ctx, w, "HOOK_PRE_ANSIBLE", r.options.HookPre, h, nil); err != nil {
 		return nil, err
 	}
-	all, err := r.listHosts(ctx, c, p.Pattern)
+	all, err := r.listHosts(ctx, w.Copy, p.Pattern)
 	if err != nil {
 		return nil, fmt.Errorf("expanding the pattern %q on branch %q: %w", p.Pattern, rev.Branch, err)
 	}
@@ -71,8 +73,8 @@ func (p HostPattern) excludes(host string) bool {
 
 // listHosts has ansible-playbook list the hosts of an empty play: the same
 // program, configuration and arguments as the run itself.
-func (r *Repository) listHosts(ctx context.Context, c *workingCopy, pattern string) ([]string, error) {
-	playbook := filepath.Join(c.dir, "hosts.yml")
+func (r *Controller) listHosts(ctx context.Context, c *repository.Copy, pattern string) ([]string, error) {
+	playbook := filepath.Join(c.Dir, "hosts.yml")
 	if err := os.WriteFile(playbook, []byte("- hosts: all\n  gather_facts: false\n"), 0o600); err != nil {
 		return nil, err
 	}

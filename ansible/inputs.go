@@ -31,7 +31,7 @@ func (p *Playbook) Key(ctx context.Context, host string) (digest.Digest, error) 
 // result depends on, by the name that a user knows each by. An input that is
 // not set is not there.
 func (p *Playbook) Inputs(ctx context.Context) (Inputs, error) {
-	r, o := p.repository, p.options
+	r, o := p.controller, p.options
 	plugins, err := digestTree(collection)
 	if err != nil {
 		return nil, err
@@ -47,8 +47,8 @@ func (p *Playbook) Inputs(ctx context.Context) (Inputs, error) {
 	inputs := Inputs{}
 	inputs.Add("inventories outside the repository", outside)
 	inputs.Add("vauban's ansible plugins", plugins)
-	inputs.Add("ANSIBLE_REPO", r.remote.url)
-	inputs.Add("ANSIBLE_ROOT_DIR", strings.TrimPrefix(r.options.RootDir, "."))
+	inputs.Add("ANSIBLE_REPO", r.Repository.URL())
+	inputs.Add("ANSIBLE_ROOT_DIR", strings.TrimPrefix(r.options.Repository.RootDir, "."))
 	inputs.Add("ANSIBLE_EXTRA_ARGS", r.extraArgs)
 	inputs.Add("files of ANSIBLE_EXTRA_ARGS", files)
 	inputs.Add("HOOK_PRE_ANSIBLE", r.options.HookPre)
@@ -88,7 +88,7 @@ func (i Inputs) Add(name string, value any) {
 // argumentFiles digests the files of the user's folder that
 // ANSIBLE_EXTRA_ARGS takes variables or hosts from. Those of the repository
 // change with its commits.
-func (r *Repository) argumentFiles() (map[string]digest.Digest, error) {
+func (r *Controller) argumentFiles() (map[string]digest.Digest, error) {
 	found := map[string]digest.Digest{}
 	for i, arg := range r.extraArgs {
 		before := ""
@@ -101,7 +101,7 @@ func (r *Repository) argumentFiles() (map[string]digest.Digest, error) {
 			}
 			path := name
 			if !filepath.IsAbs(path) {
-				path = filepath.Join(r.options.Dir, name)
+				path = filepath.Join(r.options.Repository.Dir, name)
 			}
 			if !isFile(path) {
 				continue

@@ -13,6 +13,9 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"gopkg.in/yaml.v3"
+
+	"vauban/ansible/repository"
+	"vauban/internal/command"
 )
 
 // Kept keeps small documents by name, so that what was found out once is not
@@ -29,7 +32,7 @@ type Kept interface {
 // program or asks a server. With a hook before ansible, which may write an
 // inventory for each master, each pattern has a process of its own and nothing
 // is kept.
-func (r *Repository) Expand(ctx context.Context, rev Revision, kept Kept, patterns ...HostPattern) ([][]string, error) {
+func (r *Controller) Expand(ctx context.Context, rev repository.Revision, kept Kept, patterns ...HostPattern) ([][]string, error) {
 	all := make([][]string, len(patterns))
 	found := map[string][]string{}
 	var shared []string
@@ -46,7 +49,7 @@ func (r *Repository) Expand(ctx context.Context, rev Revision, kept Kept, patter
 	}
 	if len(shared) > 0 {
 		var err error
-		if found, err = r.expand(ctx, rev, kept, union(shared, nil)); err != nil {
+		if found, err = r.expand(ctx, rev, kept, slices.Compact(slices.Sorted(slices.Values(shared)))); err != nil {
 			return nil, err
 		}
 	}
@@ -59,7 +62,7 @@ func (r *Repository) Expand(ctx context.Context, rev Revision, kept Kept, patter
 }
 
 // expand takes patterns without repetition.
-func (r *Repository) expand(ctx context.Context, rev Revision, kept Kept, patterns []string) (map[string][]string, error) {
+func (r *Controller) expand(ctx context.Context, rev repository.Revision, kept Kept, patterns []string) (map[string][]string, error) {
 	key, err := r.inventoryKey(rev, patterns)
 	if err != nil {
 		return nil, err
@@ -72,12 +75,12 @@ func (r *Repository) expand(ctx context.Context, rev Revision, kept Kept, patter
 	if data != nil && json.Unmarshal(data, &found) == nil && len(found) == len(patterns) {
 		return found, nil
 	}
-	c, remove, err := r.private(ctx, rev.Commit)
+	w, err := r.workspace(ctx, rev.Commit)
 	if err != nil {
 		return nil, err
 	}
-	found, static, err := r.expandIn(ctx, c, patterns)
-	if err := errors.Join(err, remove()); err != nil {
+	found, static, err := r.expandIn(ctx, w.Copy, patterns)
+	if err := errors.Join(err, w.remove()); err != nil {
 		return nil, fmt.Errorf("reading the inventory on branch %q: %w", rev.Branch, err)
 	}
 	if !static {
@@ -89,8 +92,8 @@ func (r *Repository) expand(ctx context.Context, rev Revision, kept Kept, patter
 	return found, kept.Put(ctx, key, data)
 }
 
-func (r *Repository) expandIn(ctx context.Context, c *workingCopy, patterns []string) (found map[string][]string, static bool, err error) {
-	playbook := filepath.Join(c.dir, "hosts.yml")
+func (r *Controller) expandIn(ctx context.Context, c *repository.Copy, patterns []string) (found map[string][]string, static bool, err error) {
+	playbook := filepath.Join(c.Dir, "hosts.yml")
 	var plays []map[string]any
 	for _, pattern := range patterns {
 		plays = append(plays, map[string]any{"hosts": pattern, "gather_facts": false})
@@ -120,23 +123,23 @@ func (r *Repository) expandIn(ctx context.Context, c *workingCopy, patterns []st
 	for i, pattern := range patterns {
 		found[pattern] = lists[i]
 	}
-	return found, c.isStatic(args), nil
+	return found, isStatic(c, args), nil
 }
 
 // inventoryKey digests what hosts depend on when the inventory is static.
-func (r *Repository) inventoryKey(rev Revision, patterns []string) (string, error) {
+func (r *Controller) inventoryKey(rev repository.Revision, patterns []string) (string, error) {
 	files, err := r.argumentFiles()
 	if err != nil {
 		return "", err
 	}
 	var environ []string
-	for _, entry := range r.options.Environ {
+	for _, entry := range r.options.Repository.Environ {
 		if strings.HasPrefix(entry, "ANSIBLE_") {
 			environ = append(environ, entry)
 		}
 	}
 	configs := map[string]digest.Digest{}
-	for _, path := range []string{getenv(environ, "ANSIBLE_CONFIG"), filepath.Join(getenv(r.options.Environ, "HOME"), ".ansible.cfg"), "/etc/ansible/ansible.cfg"} {
+	for _, path := range []string{command.Getenv(environ, "ANSIBLE_CONFIG"), filepath.Join(command.Getenv(r.options.Repository.Environ, "HOME"), ".ansible.cfg"), "/etc/ansible/ansible.cfg"} {
 		content, err := os.ReadFile(path)
 		switch {
 		case err == nil:
@@ -145,15 +148,15 @@ func (r *Repository) inventoryKey(rev Revision, patterns []string) (string, erro
 			return "", fmt.Errorf("reading ansible's configuration: %w", err)
 		}
 	}
-	key, err := json.Marshal([]any{2, r.remote.url, rev.Commit, r.options.RootDir, r.options.Program, r.extraArgs, files, environ, configs, patterns})
+	key, err := json.Marshal([]any{2, r.Repository.URL(), rev.Commit, r.options.Repository.RootDir, r.options.Program, r.extraArgs, files, environ, configs, patterns})
 	return digest.FromBytes(key).Encoded(), err
 }
 
 // isStatic tells whether the inventories that the arguments name are plain
 // files of the working copy, or lists of hosts.
-func (c *workingCopy) isStatic(args []string) bool {
+func isStatic(c *repository.Copy, args []string) bool {
 	for _, name := range inventoriesIn(args) {
-		if !strings.Contains(name, ",") && !c.isPlainInventory(name) {
+		if !strings.Contains(name, ",") && !isPlainInventory(c, name) {
 			return false
 		}
 	}
@@ -180,15 +183,15 @@ func inventoriesIn(args []string) (names []string) {
 	return names
 }
 
-func (c *workingCopy) isPlainInventory(path string) bool {
+func isPlainInventory(c *repository.Copy, path string) bool {
 	if !filepath.IsAbs(path) {
-		path = filepath.Join(c.root, path)
+		path = filepath.Join(c.Root, path)
 	}
 	real, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return false
 	}
-	top, err := filepath.EvalSymlinks(c.tree)
+	top, err := filepath.EvalSymlinks(c.Tree)
 	if err != nil || !strings.HasPrefix(real, top+"/") {
 		return false
 	}

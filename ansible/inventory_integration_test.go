@@ -11,6 +11,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"vauban/ansible/repository"
+	"vauban/internal/gittest"
 )
 
 // memory keeps in memory.
@@ -42,18 +45,18 @@ func TestExpand(t *testing.T) {
 		"a hook": {map[string]string{"ansible.cfg": "[defaults]\ninventory = hosts\n", "plain": plain}, "", "cp plain hosts", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			repository := gitRepository(t, test.files)
+			repo := gittest.Repository(t, test.files)
 			if test.script != "" {
-				if err := os.Chmod(filepath.Join(repository, test.script), 0o755); err != nil {
+				if err := os.Chmod(filepath.Join(repo, test.script), 0o755); err != nil {
 					t.Fatal(err)
 				}
-				commit(t, repository, nil)
+				gittest.Commit(t, repo, nil)
 			}
 			patterns, want := patterns, want
 			if test.hook != "" {
 				patterns, want = patterns[1:3], want[1:3] // a process for each
 			}
-			r, kept := open(t, Options{Repo: repository, HookPre: test.hook}), memory{}
+			r, kept := open(t, Options{Repository: repository.Options{Repo: repo}, HookPre: test.hook}), memory{}
 			for range 2 {
 				got, err := r.Expand(t.Context(), revision(t, r, ""), kept, patterns...)
 				if err != nil {
@@ -79,9 +82,9 @@ func TestExpandWithVaultPassword(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, ".vault_pass"), []byte("secret\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r := open(t, Options{Dir: dir, Repo: gitRepository(t, map[string]string{
+	r := open(t, Options{Repository: repository.Options{Dir: dir, Repo: gittest.Repository(t, map[string]string{
 		"ansible.cfg": "[defaults]\ninventory = hosts\nvault_password_file = .vault_pass\n", "hosts": "web01\n",
-	})})
+	})}})
 	got, err := r.Expand(t.Context(), revision(t, r, ""), memory{}, HostPattern{Pattern: "all"})
 	if err != nil {
 		t.Fatal(err)
@@ -136,14 +139,14 @@ func TestFailingSource(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test.files["ansible.cfg"], test.files["inv/static"] = cfg, "web1\n"
-			repository := gitRepository(t, test.files)
+			repo := gittest.Repository(t, test.files)
 			for _, program := range test.programs {
-				if err := os.Chmod(filepath.Join(repository, program), 0o755); err != nil {
+				if err := os.Chmod(filepath.Join(repo, program), 0o755); err != nil {
 					t.Fatal(err)
 				}
-				commit(t, repository, nil)
+				gittest.Commit(t, repo, nil)
 			}
-			r, kept := open(t, Options{Repo: repository}), memory{}
+			r, kept := open(t, Options{Repository: repository.Options{Repo: repo}}), memory{}
 			_, err := r.Expand(t.Context(), revision(t, r, ""), kept, HostPattern{Pattern: "web*"})
 			if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
 				t.Fatalf("the error is %v, want %q", err, test.want)

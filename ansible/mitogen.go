@@ -23,7 +23,7 @@ const (
 
 // usesMitogen: because the user says so, or else because his ansible.cfg does.
 func (p *Playbook) usesMitogen(s settings) bool {
-	if own := p.repository.options.Strategy; own != "" {
+	if own := p.controller.options.Strategy; own != "" {
 		return own == Mitogen
 	}
 	return strings.HasPrefix(s.text("DEFAULT_STRATEGY"), "mitogen")

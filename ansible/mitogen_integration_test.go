@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"vauban/ansible/repository"
+	"vauban/internal/gittest"
 	"vauban/internal/treecmp"
 	"vauban/layers"
 )
@@ -95,7 +97,7 @@ func TestMitogen(t *testing.T) {
 	run := func(cfg string, conffs bool, names ...string) map[string]layers.Result {
 		t.Helper()
 		files["ansible.cfg"] = "[defaults]\ninventory = hosts\n" + cfg
-		r := open(t, Options{Repo: gitRepository(t, files), Environ: os.Environ()})
+		r := open(t, Options{Repository: repository.Options{Repo: gittest.Repository(t, files), Environ: os.Environ()}})
 		var targets []layers.Target
 		for _, name := range names {
 			o := layers.ContainerOptions{Name: name, MachineID: strings.Repeat("1", 32)}

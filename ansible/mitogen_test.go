@@ -64,7 +64,7 @@ func TestStrategy(t *testing.T) {
 		{"linear", Mitogen, Alone, true, "vauban.build.mitogen_independent"},
 		{"linear", Mitogen, Independent, false, "mitogen_linear"},
 	} {
-		p := &Playbook{repository: &Repository{options: Options{Strategy: test.configured}},
+		p := &Playbook{controller: &Controller{options: Options{Strategy: test.configured}},
 			options: PlaybookOptions{Conffs: test.conffs, Mode: test.mode}}
 		got := p.strategy(settings{"DEFAULT_STRATEGY": {Value: test.cfg}})
 		if got != test.want {

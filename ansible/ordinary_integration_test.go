@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"vauban/ansible/repository"
+	"vauban/internal/gittest"
 	"vauban/layers"
 )
 
@@ -270,14 +272,14 @@ module.exit_json(changed=True)
 // Tasks that want a running machine pass, are listed, in the image too, and
 // --strict refuses them; the part of them that is a file is done.
 func TestRunningMachine(t *testing.T) {
-	repository := gitRepository(t, map[string]string{
+	repo := gittest.Repository(t, map[string]string{
 		"ansible.cfg":          "[defaults]\ninventory = hosts\n",
 		"hosts":                "web1 ansible_host=192.0.2.1 ansible_processor_vcpus=77 ansible_processor_count='{{ one }}' ansible_system_vendor=own\nother\n",
 		"play.yml":             running,
 		"library/firewalld.py": ofFirewalld,
 		"kept":                 "of the repository\n",
 	})
-	r := open(t, Options{Repo: repository, Environ: os.Environ()})
+	r := open(t, Options{Repository: repository.Options{Repo: repo, Environ: os.Environ()}})
 	e, base := engine(t)
 	var told []Passed
 	var notices []string
@@ -372,8 +374,8 @@ func TestRunningMachine(t *testing.T) {
 		{"- hosts: all\n  gather_facts: false\n  tasks: [{name: restart it, command: /sbin/reboot}]\n",
 			`--strict: task "restart it" (play.yml:3): reboot: a stage does not reboot`},
 	} {
-		commit(t, repository, map[string]string{"play.yml": test.play})
-		r := open(t, Options{Repo: repository, Environ: os.Environ()})
+		gittest.Commit(t, repo, map[string]string{"play.yml": test.play})
+		r := open(t, Options{Repository: repository.Options{Repo: repo, Environ: os.Environ()}})
 		o.Revision = revision(t, r, "")
 		results, err := e.Apply(t.Context(), r.Playbook(o), layers.Change{Created: time.Unix(1, 0)}, targets...)
 		if err != nil {

@@ -16,13 +16,15 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+
+	"vauban/internal/command"
 )
 
 // outsideInventories digests the inventories that are not in the repository,
 // with the variables beside them: no commit tells of their changes. A folder
 // counts as a whole.
-func (r *Repository) outsideInventories(ctx context.Context, commit string) (map[string]digest.Digest, error) {
-	return r.outside.get(commit, func() (map[string]digest.Digest, error) {
+func (r *Controller) outsideInventories(ctx context.Context, commit string) (map[string]digest.Digest, error) {
+	return r.outside.Get(commit, func() (map[string]digest.Digest, error) {
 		names, err := r.inventoryNames(ctx, commit)
 		if err != nil {
 			return nil, err
@@ -46,21 +48,21 @@ func (r *Repository) outsideInventories(ctx context.Context, commit string) (map
 
 // inventoryNames are the inventories that ansible reads at a commit, as they
 // were named: asking ansible itself would take a working copy and a second.
-func (r *Repository) inventoryNames(ctx context.Context, commit string) ([]string, error) {
+func (r *Controller) inventoryNames(ctx context.Context, commit string) ([]string, error) {
 	if names := inventoriesIn(r.extraArgs); len(names) > 0 {
 		return names, nil
 	}
-	if list := getenv(r.options.Environ, "ANSIBLE_INVENTORY"); list != "" {
+	if list := command.Getenv(r.options.Repository.Environ, "ANSIBLE_INVENTORY"); list != "" {
 		return strings.Split(list, ","), nil
 	}
 	dir, text := "", ""
-	configs := []string{filepath.Join(getenv(r.options.Environ, "HOME"), ".ansible.cfg"), "/etc/ansible/ansible.cfg"}
-	if set := getenv(r.options.Environ, "ANSIBLE_CONFIG"); set != "" {
+	configs := []string{filepath.Join(command.Getenv(r.options.Repository.Environ, "HOME"), ".ansible.cfg"), "/etc/ansible/ansible.cfg"}
+	if set := command.Getenv(r.options.Repository.Environ, "ANSIBLE_CONFIG"); set != "" {
 		if !filepath.IsAbs(set) {
-			set = filepath.Join(r.options.Dir, set)
+			set = filepath.Join(r.options.Repository.Dir, set)
 		}
 		configs = []string{set}
-	} else if own, found, err := r.fileAt(ctx, commit, "ansible.cfg"); err != nil {
+	} else if own, found, err := r.Repository.File(ctx, commit, path.Join(filepath.ToSlash(r.options.Repository.RootDir), "ansible.cfg")); err != nil {
 		return nil, err
 	} else if found {
 		configs, text = nil, own
@@ -80,7 +82,7 @@ func (r *Repository) inventoryNames(ctx context.Context, commit string) ([]strin
 	}
 	names := strings.Split(list, ",")
 	for i, name := range names {
-		name = os.Expand(strings.TrimSpace(name), func(v string) string { return getenv(r.options.Environ, v) })
+		name = os.Expand(strings.TrimSpace(name), func(v string) string { return command.Getenv(r.options.Repository.Environ, v) })
 		name = strings.TrimPrefix(strings.ReplaceAll(name, "{{CONFIG_DIR}}", cmp.Or(dir, ".")), "./")
 		if dir != "" && !filepath.IsAbs(name) && !strings.HasPrefix(name, "~") {
 			name = filepath.Join(dir, name)
@@ -88,26 +90,6 @@ func (r *Repository) inventoryNames(ctx context.Context, commit string) ([]strin
 		names[i] = name
 	}
 	return names, nil
-}
-
-// fileAt reads a file below RootDir at a commit, if it is there.
-func (r *Repository) fileAt(ctx context.Context, commit, name string) (text string, found bool, err error) {
-	name = path.Join(filepath.ToSlash(r.options.RootDir), name)
-	if found, err = r.isAt(ctx, commit, name); err != nil || !found {
-		return "", false, err
-	}
-	text, err = r.remote.run(ctx, r.mirror, "cat-file", "blob", commit+":"+name)
-	return text, true, err
-}
-
-// isAt reports whether a commit has a path. Git cannot be asked for the path
-// itself: a missing one and a damaged mirror end it the same way.
-func (r *Repository) isAt(ctx context.Context, commit, name string) (bool, error) {
-	if name == "." {
-		return true, nil
-	}
-	listed, err := r.remote.run(ctx, r.mirror, "ls-tree", "--full-tree", "--name-only", commit, "--", name)
-	return listed != "", err
 }
 
 // inventorySetting is `inventory` of the section "defaults" of an ansible.cfg,
@@ -134,11 +116,11 @@ func inventorySetting(text string) string {
 	return strings.Join(value, "")
 }
 
-// findOutside finds a named inventory where a run does, see [Repository.locate];
+// findOutside finds a named inventory where a run does, see [locator];
 // "" for one in the repository, or for a missing one.
-func (r *Repository) findOutside(ctx context.Context, commit, name string) (string, error) {
+func (r *Controller) findOutside(ctx context.Context, commit, name string) (string, error) {
 	if rest, ok := strings.CutPrefix(name, "~/"); ok {
-		name = filepath.Join(getenv(r.options.Environ, "HOME"), rest)
+		name = filepath.Join(command.Getenv(r.options.Repository.Environ, "HOME"), rest)
 	}
 	if filepath.IsAbs(name) {
 		if exists(name) {
@@ -146,17 +128,12 @@ func (r *Repository) findOutside(ctx context.Context, commit, name string) (stri
 		}
 		return "", nil
 	}
-	if inTree := path.Join(filepath.ToSlash(r.options.RootDir), name); filepath.IsLocal(inTree) {
-		if found, err := r.isAt(ctx, commit, inTree); err != nil || found {
+	if inTree := path.Join(filepath.ToSlash(r.options.Repository.RootDir), name); filepath.IsLocal(inTree) {
+		if found, err := r.Repository.Has(ctx, commit, inTree); err != nil || found {
 			return "", err
 		}
 	}
-	for _, folder := range r.userFolders() {
-		if found := filepath.Join(folder, name); exists(found) {
-			return found, nil
-		}
-	}
-	return "", nil
+	return r.files.outside(name), nil
 }
 
 // digestInventory covers a folder with all below it, or a file with the folders

@@ -5,6 +5,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"vauban/ansible/repository"
+	"vauban/internal/gittest"
 )
 
 // TestInventoriesOutside changes a variable beside an inventory that is not in
@@ -38,10 +41,10 @@ func TestInventoriesOutside(t *testing.T) {
 			if test.cfg != "" {
 				files["ansible.cfg"] = strings.ReplaceAll(test.cfg, "TOP", top)
 			}
-			repository := gitRepository(t, files)
+			repo := gittest.Repository(t, files)
 			input := func() string {
 				t.Helper()
-				r := open(t, Options{Repo: repository, Dir: filepath.Join(top, "user"), ExtraArgs: test.args})
+				r := open(t, Options{Repository: repository.Options{Repo: repo, Dir: filepath.Join(top, "user")}, ExtraArgs: test.args})
 				inputs, err := r.Playbook(PlaybookOptions{Revision: revision(t, r, ""), Path: "playbook.yml", Master: "m"}).Inputs(t.Context())
 				if err != nil {
 					t.Fatal(err)
@@ -71,8 +74,7 @@ func TestInventoriesInside(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, args := range []string{"", "-i web01,", "-i missing"} {
-		r := open(t, Options{Dir: dir, ExtraArgs: args,
-			Repo: gitRepository(t, map[string]string{"ansible.cfg": "[defaults]\ninventory = ./hosts\n", "hosts": "web01\n", "playbook.yml": ""})})
+		r := open(t, Options{Repository: repository.Options{Dir: dir, Repo: gittest.Repository(t, map[string]string{"ansible.cfg": "[defaults]\ninventory = ./hosts\n", "hosts": "web01\n", "playbook.yml": ""})}, ExtraArgs: args})
 		found, err := r.outsideInventories(t.Context(), revision(t, r, "").Commit)
 		if err != nil || len(found) != 0 {
 			t.Errorf("%q: %v, %v", args, found, err)

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"vauban/ansible/repository"
 	"vauban/internal/command"
 	"vauban/layers"
 )
@@ -32,7 +33,7 @@ const (
 
 // PlaybookOptions say what is applied, and how.
 type PlaybookOptions struct {
-	Revision Revision
+	Revision repository.Revision
 	// Path of the playbook, relative to the repository's RootDir.
 	Path string
 	// Master is whose stage it is.
@@ -74,7 +75,7 @@ type PlaybookOptions struct {
 // Playbook is a playbook at one revision. Run may be called several times, at
 // once too.
 type Playbook struct {
-	repository *Repository
+	controller *Controller
 	options    PlaybookOptions
 	mu         sync.Mutex // of Log and Progress
 	reads      readSet
@@ -83,9 +84,9 @@ type Playbook struct {
 var _ layers.Step = (*Playbook)(nil)
 
 // Playbook makes a step of a playbook.
-func (r *Repository) Playbook(o PlaybookOptions) *Playbook {
+func (r *Controller) Playbook(o PlaybookOptions) *Playbook {
 	o.Mode = cmp.Or(o.Mode, Independent)
-	return &Playbook{repository: r, options: o}
+	return &Playbook{controller: r, options: o}
 }
 
 // Run applies the playbook to the containers. The error is a
@@ -111,21 +112,21 @@ func (p *Playbook) run(ctx context.Context, targets []target) (passed []Passed, 
 		ctx, cancel = context.WithTimeoutCause(ctx, p.options.Timeout, late)
 		defer cancel()
 	}
-	r := p.repository
+	r := p.controller
 	// Digested before they are read: what changes meanwhile counts as changed.
 	if _, err := r.outsideInventories(ctx, p.options.Revision.Commit); err != nil {
 		return nil, err
 	}
-	c, remove, err := r.private(ctx, p.options.Revision.Commit)
+	w, err := r.workspace(ctx, p.options.Revision.Commit)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, remove()) }()
+	defer func() { err = errors.Join(err, w.remove()) }()
 	h := p.hook(targets)
-	if err := r.runHook(ctx, c, "HOOK_PRE_ANSIBLE", r.options.HookPre, h, p.log()); err != nil {
+	if err := r.runHook(ctx, w, "HOOK_PRE_ANSIBLE", r.options.HookPre, h, p.log()); err != nil {
 		return nil, err
 	}
-	result, err := p.apply(ctx, c, targets)
+	result, err := p.apply(ctx, w.Copy, targets)
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +139,7 @@ func (p *Playbook) run(ctx context.Context, targets []target) (passed []Passed, 
 	if len(result.failed) > 0 {
 		return result.passed, &layers.PartialError{Failed: result.failed}
 	}
-	return result.passed, r.runHook(ctx, c, "HOOK_POST_ANSIBLE", r.options.HookPost, h, p.log())
+	return result.passed, r.runHook(ctx, w, "HOOK_POST_ANSIBLE", r.options.HookPost, h, p.log())
 }
 
 // outcome is what became of the hosts of a run.
@@ -164,9 +165,9 @@ func (p *Playbook) hook(targets []target) hook {
 }
 
 // apply runs ansible once, or once for each host.
-func (p *Playbook) apply(ctx context.Context, c *workingCopy, targets []target) (outcome, error) {
-	r := p.repository
-	installed, err := r.install(ctx, c)
+func (p *Playbook) apply(ctx context.Context, c *repository.Copy, targets []target) (outcome, error) {
+	r := p.controller
+	installed, err := r.Repository.Install(ctx, c, r.sibling("ansible-galaxy"), r.environ(c))
 	if err != nil {
 		return outcome{}, err
 	}
@@ -194,12 +195,12 @@ func (p *Playbook) apply(ctx context.Context, c *workingCopy, targets []target) 
 }
 
 // report gives the notices that the plugins left beside the description of a run.
-func (p *Playbook) report(c *workingCopy, description string) error {
+func (p *Playbook) report(c *repository.Copy, description string) error {
 	return errors.Join(p.reportFacts(description+".facts"), p.reportAlone(c, description+".alone"), p.reportPasswords(description+".passwords"))
 }
 
 // ansible runs ansible-playbook on the targets.
-func (p *Playbook) ansible(ctx context.Context, c *workingCopy, s settings, g galaxy, targets []target) (outcome, error) {
+func (p *Playbook) ansible(ctx context.Context, c *repository.Copy, s settings, g repository.Installed, targets []target) (outcome, error) {
 	files, err := p.writeFiles(c, targets, p.usesMitogen(s))
 	if err != nil {
 		return outcome{}, err
@@ -208,10 +209,10 @@ func (p *Playbook) ansible(ctx context.Context, c *workingCopy, s settings, g ga
 	if err != nil {
 		return outcome{}, err
 	}
-	r, said := p.repository, &command.Tail{Limit: 8192}
+	r, said := p.controller, &command.Tail{Limit: 8192}
 	err = process{
 		argv:   p.argv(c, s, files),
-		dir:    c.root,
+		dir:    c.Root,
 		env:    append(r.playbookEnviron(c, s, g, files.description), p.strategyEnviron(s)...),
 		output: io.MultiWriter(said, p.log()),
 		events: record.read,
@@ -233,7 +234,7 @@ func (p *Playbook) ansible(ctx context.Context, c *workingCopy, s settings, g ga
 	}
 	failed := record.failed()
 	if !record.finished || (err != nil && len(failed) == 0) {
-		err = errors.Join(record.noMitogen, cmp.Or(err, errNoEvents), errorText(c.relative(said.String())))
+		err = errors.Join(record.noMitogen, cmp.Or(err, errNoEvents), errorText(c.Relative(said.String())))
 		return outcome{}, fmt.Errorf("applying playbook %q: %w", p.options.Path, err)
 	}
 	return outcome{failed, record.passed.list()}, nil
@@ -242,8 +243,8 @@ func (p *Playbook) ansible(ctx context.Context, c *workingCopy, s settings, g ga
 // errNoEvents: ansible ended well but did not say so to us.
 var errNoEvents = errors.New("ansible did not load vauban's plugins")
 
-func (p *Playbook) argv(c *workingCopy, s settings, files runFiles) []string {
-	r := p.repository
+func (p *Playbook) argv(c *repository.Copy, s settings, files runFiles) []string {
+	r := p.controller
 	args := r.arguments(c)
 	argv := []string{"setpriv", "--bounding-set", boundingSet, "--", r.options.Program,
 		"--diff", "-v", "--forks", strconv.Itoa(r.forks(s))}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"vauban/ansible/repository"
+	"vauban/internal/gittest"
 	"vauban/layers"
 )
 
@@ -36,7 +38,7 @@ type nopCloser struct{ io.Writer }
 func (nopCloser) Close() error { return nil }
 
 // apply runs a playbook on the boxes and returns each host's error.
-func apply(t *testing.T, r *Repository, o PlaybookOptions, boxes ...box) map[string]error {
+func apply(t *testing.T, r *Controller, o PlaybookOptions, boxes ...box) map[string]error {
 	t.Helper()
 	if o.Revision.Commit == "" {
 		o.Revision = revision(t, r, "")
@@ -66,7 +68,7 @@ func apply(t *testing.T, r *Repository, o PlaybookOptions, boxes ...box) map[str
 }
 
 func TestMasterRun(t *testing.T) {
-	repository := gitRepository(t, map[string]string{
+	repo := gittest.Repository(t, map[string]string{
 		"ansible.cfg":        "[defaults]\ninventory = hosts\nremote_tmp = /root/somewhere\n",
 		"hosts":              "[web]\nweb1 ansible_host=192.0.2.1 ansible_user=nobody\n[others]\nelsewhere\n",
 		"group_vars/web.yml": "greeting: hello\n",
@@ -101,7 +103,7 @@ func TestMasterRun(t *testing.T) {
 `,
 		"files/script.sh": "#!/bin/sh\necho scripted > /etc/scripted\n",
 	})
-	r := open(t, Options{Repo: repository})
+	r := open(t, Options{Repository: repository.Options{Repo: repo}})
 	b := newBox(t, "master-web")
 	var progress bytes.Buffer
 	var l logs
@@ -168,12 +170,12 @@ const neighbours = `
 
 // A host's files are the same, whichever hosts are built beside it.
 func TestIndependentHosts(t *testing.T) {
-	repository := gitRepository(t, map[string]string{
+	repo := gittest.Repository(t, map[string]string{
 		"ansible.cfg": "[defaults]\ninventory = hosts\n",
 		"hosts":       "broken\n[web]\nweb1\nweb2\n",
 		"play.yml":    neighbours,
 	})
-	r := open(t, Options{Repo: repository})
+	r := open(t, Options{Repository: repository.Options{Repo: repo}})
 	run := func(names ...string) map[string]box {
 		boxes := map[string]box{}
 		var list []box

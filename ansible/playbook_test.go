@@ -5,17 +5,20 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
+
+	"vauban/ansible/repository"
+	"vauban/internal/gittest"
 )
 
 func TestKey(t *testing.T) {
-	repository := gitRepository(t, map[string]string{"play.yml": "1"})
-	runGit(t, repository, "tag", "one")
-	commit(t, repository, map[string]string{"play.yml": "2"})
-	r := open(t, Options{Repo: repository})
+	repo := gittest.Repository(t, map[string]string{"play.yml": "1"})
+	gittest.Run(t, repo, "tag", "one")
+	gittest.Commit(t, repo, map[string]string{"play.yml": "2"})
+	r := open(t, Options{Repository: repository.Options{Repo: repo}})
 	c1, c2 := revision(t, r, "one").Commit, revision(t, r, "").Commit
 	key := func(host string, change func(*PlaybookOptions)) digest.Digest {
 		t.Helper()
-		o := PlaybookOptions{Revision: Revision{"main", c1}, Path: "play.yml", Master: "m", Conffs: host != "", Hosts: []string{"web1", "web2"}}
+		o := PlaybookOptions{Revision: repository.Revision{Branch: "main", Commit: c1}, Path: "play.yml", Master: "m", Conffs: host != "", Hosts: []string{"web1", "web2"}}
 		change(&o)
 		d, err := r.Playbook(o).Key(t.Context(), host)
 		if err != nil {

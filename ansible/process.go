@@ -12,13 +12,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"vauban/ansible/repository"
 	"vauban/internal/command"
 )
 
@@ -186,12 +186,12 @@ func environOf(pid int) []byte {
 
 // quiet runs a program of ansible's installation that reads only, and returns
 // its standard output.
-func (r *Repository) quiet(ctx context.Context, c *workingCopy, program string, args ...string) (string, error) {
+func (r *Controller) quiet(ctx context.Context, c *repository.Copy, program string, args ...string) (string, error) {
 	return r.quietWith(ctx, c, nil, program, args...)
 }
 
 // quietWith is quiet with more in the environment.
-func (r *Repository) quietWith(ctx context.Context, c *workingCopy, environ []string, program string, args ...string) (string, error) {
+func (r *Controller) quietWith(ctx context.Context, c *repository.Copy, environ []string, program string, args ...string) (string, error) {
 	path := r.sibling(program)
 	if program == "ansible-playbook" {
 		path = r.options.Program
@@ -199,22 +199,16 @@ func (r *Repository) quietWith(ctx context.Context, c *workingCopy, environ []st
 	var stdout bytes.Buffer
 	var said command.Tail
 	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = c.root, append(r.environ(c), environ...), &stdout, &said
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = c.Root, append(r.environ(c), environ...), &stdout, &said
 	command.Group(cmd, syscall.SIGTERM, killAfter)
 	err := cmd.Run()
 	if ctx.Err() != nil {
 		return "", context.Cause(ctx)
 	}
-	text := r.remote.git.Redact(c.relative(unwrapped(said.String())))
+	text := r.Repository.Redact(c.Relative(unwrapped(said.String())))
 	if err != nil {
 		return "", errors.New(fmt.Sprintf("%s: %v\n%s", program, err, text) + inventoryAdvice(text))
 	}
 	r.repeat(text)
 	return stdout.String(), nil
-}
-
-// relative takes the working copy's path, which means nothing to a user, out
-// of a text.
-func (c *workingCopy) relative(text string) string {
-	return strings.NewReplacer(c.root+"/", "", c.tree+"/", "", c.dir+"/", "").Replace(text)
 }

@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"vauban/ansible/repository"
+	"vauban/internal/gittest"
 )
 
 // TestReads has a run note which files of the repository it reads, and which it
@@ -36,7 +39,7 @@ func TestReads(t *testing.T) {
 		"roles/used/templates/motd":   "{{ greeting | shout }} {{ hostvars['other1'].own }} {{ lookup('file', playbook_dir + '/inventory/host_vars/web2/key.pub') }} {{ lookup('file', 'host_vars/web2/x') }}\n",
 		"roles/unused/tasks/main.yml": "- fail:\n",
 	}
-	r := open(t, Options{Repo: gitRepository(t, files)})
+	r := open(t, Options{Repository: repository.Options{Repo: gittest.Repository(t, files)}})
 	p := r.Playbook(PlaybookOptions{Revision: revision(t, r, ""), Path: "play.yml", Conffs: true})
 	if _, err := p.run(t.Context(), []target{newBox(t, "web1").target, newBox(t, "web2").target}); err != nil {
 		t.Fatal(err)
@@ -85,7 +88,7 @@ func TestReadsOfPrograms(t *testing.T) {
 		"a local task": "- hosts: all\n  tasks:\n    - command: cat other\n      delegate_to: localhost\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := open(t, Options{Repo: gitRepository(t, map[string]string{"play.yml": "---\n" + play, "other": "1\n"})})
+			r := open(t, Options{Repository: repository.Options{Repo: gittest.Repository(t, map[string]string{"play.yml": "---\n" + play, "other": "1\n"})}})
 			p := r.Playbook(PlaybookOptions{Revision: revision(t, r, ""), Path: "play.yml", Master: "web1"})
 			if _, err := p.run(t.Context(), []target{newBox(t, "web1").target}); err != nil {
 				t.Fatal(err)

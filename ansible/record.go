@@ -12,6 +12,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"vauban/ansible/repository"
 )
 
 // event is what the callback plugin writes, one object a line. Which fields
@@ -41,7 +43,7 @@ type sum struct{ OK, Changed, Unreachable, Failures, Skipped, Rescued, Ignored i
 // record collects what ansible tells, and writes the hosts' logs.
 type record struct {
 	playbook *Playbook
-	copy     *workingCopy
+	copy     *repository.Copy
 	hosts    map[string]*hostRecord
 	patterns []string // of the plays
 	shown    map[string]bool
@@ -67,7 +69,7 @@ type hostRecord struct {
 	sum     sum
 }
 
-func (p *Playbook) newRecord(c *workingCopy, targets []target) (*record, error) {
+func (p *Playbook) newRecord(c *repository.Copy, targets []target) (*record, error) {
 	r := &record{playbook: p, copy: c, hosts: map[string]*hostRecord{}, shown: map[string]bool{}}
 	for _, t := range targets {
 		h := &hostRecord{idle: slices.Contains(t.enter, offline)}
@@ -109,7 +111,7 @@ func (r *record) read(stream io.Reader) {
 }
 
 func (r *record) take(e event) {
-	e.Task = r.copy.relative(e.Task) // a role that was included by its path is named by it
+	e.Task = r.copy.Relative(e.Task) // a role that was included by its path is named by it
 	switch e.Event {
 	case "start":
 		r.started = true
@@ -133,7 +135,7 @@ func (r *record) take(e event) {
 			r.result(h, e)
 		}
 	case "passed":
-		r.pass(Passed{Host: e.Host, Task: e.Task, Path: r.copy.relative(e.Path), What: e.What})
+		r.pass(Passed{Host: e.Host, Task: e.Task, Path: r.copy.Relative(e.Path), What: e.What})
 	case "async", "joined":
 		r.jobs = append(r.jobs, e)
 	case "stats":
@@ -162,7 +164,7 @@ func (r *record) progress(e event) {
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
 
 func (r *record) result(h *hostRecord, e event) {
-	e.Path = r.copy.relative(e.Path)
+	e.Path = r.copy.Relative(e.Path)
 	bad := e.Status == "failed" || e.Status == "unreachable"
 	switch {
 	case e.Event == "item" && bad:
@@ -191,7 +193,7 @@ func (r *record) result(h *hostRecord, e event) {
 	if e.Body != "" {
 		fmt.Fprintf(&line, ": %s", e.Body)
 	}
-	r.log(h, r.copy.relative(line.String())+"\n")
+	r.log(h, r.copy.Relative(line.String())+"\n")
 }
 
 func (r *record) log(h *hostRecord, text string) {
@@ -232,7 +234,7 @@ func (r *record) failure(name string, h *hostRecord) error {
 		return fmt.Errorf("ansible gave up on %q without naming a task: see its output", name)
 	}
 	return &TaskError{Task: oneLine(h.failure.Task), Place: h.failure.Path, Status: h.failure.Status,
-		Message: r.copy.relative(h.failure.Message) + hint(h.failure.Message, r.neighbours[name]) +
+		Message: r.copy.Relative(h.failure.Message) + hint(h.failure.Message, r.neighbours[name]) +
 			mitogenHint(h.failure, r.core, r.mitogen) + serviceHint(h.failure, h.idle)}
 }
 

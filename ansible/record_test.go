@@ -3,6 +3,8 @@ package ansible
 import (
 	"strings"
 	"testing"
+
+	"vauban/ansible/repository"
 )
 
 const stream = `{"event": "start", "version": "2.14.18"}
@@ -17,7 +19,7 @@ const stream = `{"event": "start", "version": "2.14.18"}
 func newTestRecord(t *testing.T) *record {
 	t.Helper()
 	p := &Playbook{options: PlaybookOptions{Path: "play.yml", Master: "m"}}
-	c := &workingCopy{dir: "/w", tree: "/w/repository", root: "/w/repository"}
+	c := &repository.Copy{Dir: "/w", Tree: "/w/repository", Root: "/w/repository"}
 	r, err := p.newRecord(c, []target{{name: "web1"}, {name: "web2"}, {name: "db1"}})
 	if err != nil {
 		t.Fatal(err)

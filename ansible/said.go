@@ -24,7 +24,7 @@ func inventoryAdvice(said string) string {
 var ordinaryWarnings = []string{"provided hosts list is empty", "No inventory was parsed", "Could not match supplied host pattern"}
 
 // repeat logs what ansible warned about in a run that succeeded, once.
-func (r *Repository) repeat(said string) {
+func (r *Controller) repeat(said string) {
 	for _, warning := range blocks(said) {
 		ordinary := false
 		for _, words := range ordinaryWarnings {

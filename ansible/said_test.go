@@ -27,7 +27,7 @@ func TestUnwrapped(t *testing.T) {
 // is usual in a build.
 func TestRepeat(t *testing.T) {
 	var b strings.Builder
-	r := &Repository{log: slog.New(slog.NewTextHandler(&b, nil))}
+	r := &Controller{log: slog.New(slog.NewTextHandler(&b, nil))}
 	for range 2 {
 		r.repeat("[WARNING]: cmdb is slow\n[WARNING]: provided hosts list is empty, only localhost is available\n")
 	}

@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"os"
 	"strings"
+
+	"vauban/ansible/repository"
 )
 
 // Secret is something that ansible is given to work with and that nobody else
@@ -27,21 +29,21 @@ const maxPassword = 64 << 10
 // Secrets returns the deploy key, what the repository's URL logs in with, and
 // the vault passwords that a revision's ansible.cfg, the environment and the
 // extra arguments name. Programs that print a password are not asked.
-func (r *Repository) Secrets(ctx context.Context, rev Revision) ([]Secret, error) {
+func (r *Controller) Secrets(ctx context.Context, rev repository.Revision) ([]Secret, error) {
 	var secrets []Secret
-	if file := r.options.SSHKeyFile; file != "" {
+	if file := r.options.Repository.SSHKeyFile; file != "" {
 		key, err := readSecret(file)
 		if err != nil {
 			return nil, fmt.Errorf("reading the deploy key (ANSIBLE_SSH_KEY): %w", err)
 		}
 		secrets = append(secrets, Secret{Name: "ANSIBLE_SSH_KEY", Value: key, Key: true})
 	}
-	if u, err := url.Parse(r.options.Repo); err == nil {
+	if u, err := url.Parse(r.options.Repository.Repo); err == nil {
 		if password, ok := u.User.Password(); ok {
 			secrets = append(secrets, Secret{Name: "the password in ANSIBLE_REPO", Value: password})
 		}
 	}
-	c, err := r.pristine(ctx, rev.Commit)
+	c, err := r.Repository.Pristine(ctx, rev.Commit)
 	if err != nil {
 		return nil, err
 	}
@@ -56,19 +58,19 @@ func (r *Repository) Secrets(ctx context.Context, rev Revision) ([]Secret, error
 		} else if err != nil {
 			return nil, fmt.Errorf("reading a vault password: %w", err)
 		}
-		secrets = append(secrets, Secret{Name: fmt.Sprintf("the vault password in %q", c.relative(file)), Value: password})
+		secrets = append(secrets, Secret{Name: fmt.Sprintf("the vault password in %q", c.Relative(file)), Value: password})
 	}
 	return secrets, nil
 }
 
 // passwordFiles are those that ansible-playbook would read.
-func (r *Repository) passwordFiles(c *workingCopy, s settings) []string {
+func (r *Controller) passwordFiles(c *repository.Copy, s settings) []string {
 	var files []string
 	if file := s.text("DEFAULT_VAULT_PASSWORD_FILE"); file != "" {
-		files = append(files, r.locate(c, file))
+		files = append(files, r.files.find(c, file))
 	}
 	for _, id := range s.list("DEFAULT_VAULT_IDENTITY_LIST") {
-		files = append(files, fileOfVaultID(r.locateVaultID(c, id)))
+		files = append(files, fileOfVaultID(r.files.vaultID(c, id)))
 	}
 	args := r.arguments(c)
 	for i, arg := range args {

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+
+	"vauban/ansible/repository"
 )
 
 // settings are ansible's, by name, as ansible.cfg and the environment give
@@ -23,8 +25,8 @@ type setting struct {
 }
 
 // readSettings asks ansible, once for each content of ansible.cfg.
-func (r *Repository) readSettings(ctx context.Context, c *workingCopy) (settings, error) {
-	config, err := os.ReadFile(c.config())
+func (r *Controller) readSettings(ctx context.Context, c *repository.Copy) (settings, error) {
+	config, err := os.ReadFile(configFile(c))
 	if err != nil && !os.IsNotExist(err) {
 		return nil, fmt.Errorf("reading ansible.cfg: %w", err)
 	}
@@ -38,12 +40,12 @@ func (r *Repository) readSettings(ctx context.Context, c *workingCopy) (settings
 		if err != nil {
 			return nil, fmt.Errorf("reading ansible's configuration: %w", err)
 		}
-		dump = strings.ReplaceAll(out, c.tree, treeMark)
+		dump = strings.ReplaceAll(out, c.Tree, treeMark)
 		r.mu.Lock()
 		r.dumps[key] = dump
 		r.mu.Unlock()
 	}
-	return parseSettings([]byte(strings.ReplaceAll(dump, treeMark, c.tree)))
+	return parseSettings([]byte(strings.ReplaceAll(dump, treeMark, c.Tree)))
 }
 
 const treeMark = "/\u2400/vauban-working-copy"
@@ -64,7 +66,8 @@ func parseSettings(dump []byte) (settings, error) {
 	return found, nil
 }
 
-func (c *workingCopy) config() string { return filepath.Join(c.root, "ansible.cfg") }
+// configFile is the configuration of a working copy.
+func configFile(c *repository.Copy) string { return filepath.Join(c.Root, "ansible.cfg") }
 
 // isSet tells whether the user set it.
 func (s settings) isSet(name string) bool {

@@ -12,7 +12,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
-	"vauban/ansible"
+	"vauban/ansible/repository"
 	"vauban/export"
 	"vauban/internal/damage"
 	"vauban/internal/sealed"
@@ -46,7 +46,7 @@ func Check(ctx context.Context, o Options) (found []damage.Finding, err error) {
 	defer func() { err = errors.Join(err, release()) }()
 	for _, check := range []func(context.Context, string) ([]damage.Finding, error){
 		func(ctx context.Context, dir string) ([]damage.Finding, error) { return store.In(dir).Check(ctx) },
-		registry.CheckStorage, checkKernels, ansible.CheckState, checkDownloads, checkRecords,
+		registry.CheckStorage, checkKernels, repository.CheckState, checkDownloads, checkRecords,
 	} {
 		some, err := check(ctx, o.StateDir)
 		if err != nil {

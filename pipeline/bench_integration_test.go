@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"vauban/ansible"
+	"vauban/ansible/repository"
 	"vauban/config"
 	"vauban/internal/testenv"
 	"vauban/layers"
@@ -147,20 +148,21 @@ func stopwatch(b *testing.B) (program, record string) {
 func BenchmarkStage(b *testing.B) {
 	w := newWorld(b, map[string]string{"playbook_master.yml": ordinary})
 	program, record := stopwatch(b)
-	repository, err := ansible.Open(b.Context(), ansible.Options{
-		Repo: filepath.Join(w.dir, "playbooks"), StateDir: filepath.Join(w.dir, "state"), Program: program, Environ: os.Environ(), Log: testenv.Log(b),
+	controller, err := ansible.Open(b.Context(), ansible.Options{
+		Repository: repository.Options{Repo: filepath.Join(w.dir, "playbooks"), StateDir: filepath.Join(w.dir, "state"), Environ: os.Environ(), Log: testenv.Log(b)},
+		Program:    program,
 	})
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer repository.Close()
-	revision, err := repository.Revision(b.Context(), "")
+	defer controller.Close()
+	revision, err := controller.Repository.Revision(b.Context(), "")
 	if err != nil {
 		b.Fatal(err)
 	}
 	for b.Loop() {
 		os.Remove(record)
-		step := &timed{Step: repository.Playbook(ansible.PlaybookOptions{Revision: revision, Path: "playbook_master.yml", Master: "master-test"})}
+		step := &timed{Step: controller.Playbook(ansible.PlaybookOptions{Revision: revision, Path: "playbook_master.yml", Master: "master-test"})}
 		start := time.Now()
 		results, err := w.engine.Apply(b.Context(), step, layers.Change{Created: start}, layers.Target{Parent: w.base, ContainerOptions: layers.ContainerOptions{Name: "master-test"}})
 		if err != nil || results[0].Err != nil {

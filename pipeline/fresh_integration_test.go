@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"vauban/ansible"
+	"vauban/ansible/repository"
 	"vauban/internal/testenv"
 	"vauban/pipeline/freshness"
 	"vauban/pipeline/plan"
@@ -116,14 +117,14 @@ func (w *world) publishedElsewhere(t *testing.T) {
 func (w *world) judge(t *testing.T, stateDir string) *freshness.Judge {
 	t.Helper()
 	cfg := w.config(t)
-	repository, err := ansible.Open(t.Context(), ansible.Options{
-		Repo: filepath.Join(w.dir, "playbooks"), StateDir: stateDir, Dir: w.dir, Environ: os.Environ(), Log: testenv.Log(t),
+	controller, err := ansible.Open(t.Context(), ansible.Options{
+		Repository: repository.Options{Repo: filepath.Join(w.dir, "playbooks"), StateDir: stateDir, Dir: w.dir, Environ: os.Environ(), Log: testenv.Log(t)},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { repository.Close() })
-	return &freshness.Judge{Config: cfg, Records: freshness.NewRecords(w.registry, stateDir, testenv.Log(t)), Repository: repository,
+	t.Cleanup(func() { controller.Close() })
+	return &freshness.Judge{Config: cfg, Records: freshness.NewRecords(w.registry, stateDir, testenv.Log(t)), Ansible: controller,
 		UploadDir: filepath.Join(w.dir, "pxe"), Publishing: true, Now: time.Now()}
 }
 

@@ -19,15 +19,13 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/opencontainers/go-digest"
-
-	"vauban/pipeline/plan"
-	"vauban/pipeline/provenance"
-
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"vauban/ansible"
 	"vauban/config"
 	"vauban/layers"
+	"vauban/pipeline/plan"
+	"vauban/pipeline/provenance"
 	"vauban/scan"
 )
 
@@ -89,7 +87,7 @@ func (r *Runner) secrets(ctx context.Context, p *plan.Plan) ([]scan.Needle, erro
 			if s.Playbook == "" {
 				continue
 			}
-			revision, err := r.Repository.Revision(ctx, s.RunBranch(r.Branch))
+			revision, err := r.Ansible.Repository.Revision(ctx, s.RunBranch(r.Branch))
 			if err != nil {
 				return nil, err
 			}
@@ -97,7 +95,7 @@ func (r *Runner) secrets(ctx context.Context, p *plan.Plan) ([]scan.Needle, erro
 				continue
 			}
 			commits[revision.Commit] = true
-			given, err := r.Repository.Secrets(ctx, revision)
+			given, err := r.Ansible.Secrets(ctx, revision)
 			if err != nil {
 				return nil, err
 			}

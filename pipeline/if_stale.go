@@ -13,7 +13,7 @@ import (
 
 // newJudge is the run's own, which sees what it records.
 func (r *Runner) newJudge() *freshness.Judge {
-	return &freshness.Judge{Config: r.Config, Records: r.records, Repository: r.Repository, Branch: r.Branch,
+	return &freshness.Judge{Config: r.Config, Records: r.records, Ansible: r.Ansible, Branch: r.Branch,
 		Identities: r.Identities != nil, UploadDir: r.uploadDir(), Publishing: !r.NoPublish, Push: !r.NoPush, Now: time.Now(),
 		Upstream: bases.NewUpstream(r.Config, r.Settings, r.StateDir, r.Log)}
 }

@@ -8,13 +8,14 @@ import (
 	"io"
 
 	"vauban/ansible"
+	"vauban/ansible/repository"
 	"vauban/config"
 	"vauban/layers"
 	"vauban/pipeline/freshness"
 )
 
 // playbook makes the step of an Ansible stage.
-func (r *Runner) playbook(ctx context.Context, m *config.Master, stage config.Stage, revision ansible.Revision, conffs bool, log io.WriteCloser) layers.Step {
+func (r *Runner) playbook(ctx context.Context, m *config.Master, stage config.Stage, revision repository.Revision, conffs bool, log io.WriteCloser) layers.Step {
 	o := freshness.PlaybookOptions(m, stage, revision, conffs, r.partsOf(m).allHosts)
 	o.Timeout = r.Timeout
 	o.Output = func(host string) (io.WriteCloser, error) { return r.logFile(hostLog(m, host)) }
@@ -22,7 +23,7 @@ func (r *Runner) playbook(ctx context.Context, m *config.Master, stage config.St
 	o.Strict = r.Strict || r.Config.Configuration.Strict
 	o.Passed = func(passed []ansible.Passed) { r.noticePassed(ctx, stage, passed) }
 	o.Notice = func(host, text string) { r.notice(ctx, host, "%s: %s", stage.Raw, text) }
-	return &logged{r.Repository.Playbook(o), log}
+	return &logged{r.Ansible.Playbook(o), log}
 }
 
 // maxNotices bounds how many notices a stage gives about what it left out.
@@ -103,9 +104,9 @@ func (l lines) Write(line []byte) (int, error) {
 
 // hosts expands a pattern, less the masters, which are no machines.
 func (r *Runner) hosts(ctx context.Context, m *config.Master, pattern string) ([]string, error) {
-	revision, err := r.Repository.Revision(ctx, cmp.Or(r.Branch, m.Branch))
+	revision, err := r.Ansible.Repository.Revision(ctx, cmp.Or(r.Branch, m.Branch))
 	if err != nil {
 		return nil, err
 	}
-	return r.Repository.Hosts(ctx, revision, freshness.HostPattern(r.Config, m, pattern))
+	return r.Ansible.Hosts(ctx, revision, freshness.HostPattern(r.Config, m, pattern))
 }

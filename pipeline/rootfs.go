@@ -141,7 +141,7 @@ func (r *Runner) step(ctx context.Context, m *config.Master, stage config.Stage,
 		}
 		return r.traced(step, m.Base, stage.Raw, labels, source), labels, nil
 	}
-	revision, err := r.Repository.Revision(ctx, stage.RunBranch(r.Branch))
+	revision, err := r.Ansible.Repository.Revision(ctx, stage.RunBranch(r.Branch))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -209,9 +209,9 @@ func (r *Runner) check(ctx context.Context, p *plan.Plan) error {
 				}
 				continue
 			}
-			revision, err := r.Repository.Revision(ctx, s.RunBranch(r.Branch))
+			revision, err := r.Ansible.Repository.Revision(ctx, s.RunBranch(r.Branch))
 			if err == nil {
-				err = r.Repository.HasPlaybook(ctx, revision, s.Playbook)
+				err = r.Ansible.Repository.HasPlaybook(ctx, revision, s.Playbook)
 			}
 			if err != nil {
 				return fmt.Errorf("%s: stage %q of %q: %w", r.Config.Place(s.Pos), s.Raw, t.Subject(), err)

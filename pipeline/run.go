@@ -24,14 +24,14 @@ import (
 	"vauban/vault"
 )
 
-// Options configure a [Runner]. Engine, Registry and Repository are open and
+// Options configure a [Runner]. Engine, Registry and Ansible are open and
 // stay the caller's to close.
 type Options struct {
-	Config     *config.Config
-	Settings   config.Settings
-	Engine     *layers.Engine
-	Registry   *registry.Registry
-	Repository *ansible.Repository
+	Config   *config.Config
+	Settings config.Settings
+	Engine   *layers.Engine
+	Registry *registry.Registry
+	Ansible  *ansible.Controller
 	// Identities keeps the hosts' SSH keys and machine-ids. Nil: hosts make
 	// their keys when they boot.
 	Identities vault.Store

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"vauban/ansible"
+	"vauban/ansible/repository"
 	"vauban/config"
 	"vauban/internal/testenv"
 	"vauban/layers"
@@ -98,14 +99,14 @@ func (w *world) runner(t testing.TB, o Options, p *plan.Plan) *Runner {
 		o.Progress = progress.New(progress.Plain{W: t.Output()})
 	}
 	var err error
-	o.Repository, err = ansible.Open(t.Context(), ansible.Options{
-		Repo: filepath.Join(w.dir, "playbooks"), StateDir: o.StateDir, Dir: w.dir, Environ: os.Environ(), Log: o.Log,
-		Strategy: o.Config.Configuration.AnsibleStrategy,
+	o.Ansible, err = ansible.Open(t.Context(), ansible.Options{
+		Repository: repository.Options{Repo: filepath.Join(w.dir, "playbooks"), StateDir: o.StateDir, Dir: w.dir, Environ: os.Environ(), Log: o.Log},
+		Strategy:   o.Config.Configuration.AnsibleStrategy,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { o.Repository.Close() })
+	t.Cleanup(func() { o.Ansible.Close() })
 	r, err := NewRunner(t.Context(), o, p)
 	if err != nil {
 		t.Fatal(err)

@@ -347,12 +347,12 @@ func (a *app) withRunner(ctx context.Context, log *slog.Logger, cfg *config.Conf
 		return err
 	}
 	warnOfUnused(log, s)
-	var repository *ansible.Repository
+	var controller *ansible.Controller
 	if plan.NeedsPlaybooks(cfg) {
-		if repository, err = openRepository(ctx, log, cfg, s, stateDir); err != nil {
+		if controller, err = openAnsible(ctx, log, cfg, s, stateDir); err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, repository.Close()) }()
+		defer func() { err = errors.Join(err, controller.Close()) }()
 	}
 	engine, err := a.engine(ctx, log, cfg, s, stateDir)
 	if err != nil {
@@ -388,7 +388,7 @@ func (a *app) withRunner(ctx context.Context, log *slog.Logger, cfg *config.Conf
 		}
 	}
 	r, err := pipeline.NewRunner(ctx, pipeline.Options{
-		Config: cfg, Settings: s, Engine: engine, Registry: images, Repository: repository, Identities: identities, CommitIdentities: commit, NoIdentities: f.noIdentities, VaultHosts: vault.NewLocal(vaultDir(cfg), "").List,
+		Config: cfg, Settings: s, Engine: engine, Registry: images, Ansible: controller, Identities: identities, CommitIdentities: commit, NoIdentities: f.noIdentities, VaultHosts: vault.NewLocal(vaultDir(cfg), "").List,
 		StateDir: stateDir, LogLinks: filepath.Join(os.TempDir(), "vauban-logs"), Version: version, Branch: f.branch, Limit: f.limit, On: f.on, IfStale: f.ifStale, Given: f.given,
 		Batch: f.batch, Jobs: f.jobs, KeepGoing: f.keepGoing, Strict: f.strict, RemoveHosts: f.removeHosts, NoPush: f.noPush, NoPublish: f.noPublish,
 		Timeout: f.timeout, Progress: reporter, Log: log,

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"vauban/ansible"
+	"vauban/ansible/repository"
 	"vauban/config"
 	"vauban/internal/owned"
 	"vauban/layers"
@@ -224,8 +225,8 @@ func openRegistry(ctx context.Context, log *slog.Logger, s config.Settings, stat
 	return registry.Open(ctx, o)
 }
 
-// openRepository mirrors the playbooks' repository.
-func openRepository(ctx context.Context, log *slog.Logger, cfg *config.Config, s config.Settings, stateDir string) (*ansible.Repository, error) {
+// openAnsible sets ansible up and mirrors the playbooks' repository.
+func openAnsible(ctx context.Context, log *slog.Logger, cfg *config.Config, s config.Settings, stateDir string) (*ansible.Controller, error) {
 	if s.AnsibleRepo == "" {
 		return nil, usage(fmt.Errorf("vauban: no repository of playbooks is configured: set ANSIBLE_REPO, or `ansible_repo:` below `configuration:` in %s", cfg.Path))
 	}
@@ -234,11 +235,13 @@ func openRepository(ctx context.Context, log *slog.Logger, cfg *config.Config, s
 		factsFrom = cfg.Resolve(factsFrom)
 	}
 	return ansible.Open(ctx, ansible.Options{
-		Repo: s.AnsibleRepo, RootDir: s.AnsibleRootDir, ExtraArgs: s.AnsibleExtraArgs, Program: s.AnsiblePlaybook,
-		SSHKeyFile: s.AnsibleSSHKey, HookPre: s.HookPreAnsible, HookPost: s.HookPostAnsible,
-		Username: s.GitTokenUsername, Password: s.GitTokenPassword.Reveal(),
-		StateDir: stateDir, Dir: cfg.Dir, FactsFrom: factsFrom, DelegateHosts: cfg.Configuration.DelegateHosts,
-		Strategy: cfg.Configuration.AnsibleStrategy,
-		Environ:  config.WithoutSecrets(os.Environ()), Log: log,
+		Repository: repository.Options{
+			Repo: s.AnsibleRepo, RootDir: s.AnsibleRootDir, SSHKeyFile: s.AnsibleSSHKey,
+			Username: s.GitTokenUsername, Password: s.GitTokenPassword.Reveal(),
+			StateDir: stateDir, Dir: cfg.Dir, Environ: config.WithoutSecrets(os.Environ()), Log: log,
+		},
+		ExtraArgs: s.AnsibleExtraArgs, Program: s.AnsiblePlaybook, Strategy: cfg.Configuration.AnsibleStrategy,
+		HookPre: s.HookPreAnsible, HookPost: s.HookPostAnsible,
+		FactsFrom: factsFrom, DelegateHosts: cfg.Configuration.DelegateHosts,
 	})
 }

@@ -107,12 +107,12 @@ func (a *app) judging(ctx context.Context, log *slog.Logger, cfg *config.Config,
 	if err != nil {
 		return err
 	}
-	var repository *ansible.Repository
+	var controller *ansible.Controller
 	if hasPlaybooks(cfg) {
-		if repository, err = openRepository(ctx, log, cfg, s, stateDir); err != nil {
+		if controller, err = openAnsible(ctx, log, cfg, s, stateDir); err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, repository.Close()) }()
+		defer func() { err = errors.Join(err, controller.Close()) }()
 	}
 	images, err := openRegistry(ctx, log, s, stateDir, nil)
 	if err != nil {
@@ -124,7 +124,7 @@ func (a *app) judging(ctx context.Context, log *slog.Logger, cfg *config.Config,
 		return err
 	}
 	return fn(ctx, &freshness.Judge{
-		Config: cfg, Records: freshness.NewRecords(images, stateDir, log), Repository: repository, Branch: branch,
+		Config: cfg, Records: freshness.NewRecords(images, stateDir, log), Ansible: controller, Branch: branch,
 		Identities: identities != nil, UploadDir: s.PublishedTree(stateDir), Now: time.Now(),
 		Upstream: bases.NewUpstream(cfg, s, stateDir, log),
 	})

@@ -16,10 +16,11 @@ import (
 // arrows are the packages of this module, each with those that it may import.
 const arrows = `
 Dockerfiles:
-ansible: internal/command internal/damage internal/filelock internal/git internal/near internal/sealed layers
+ansible: ansible/repository internal/command internal/memo layers
+ansible/repository: internal/command internal/damage internal/filelock internal/git internal/memo internal/near internal/sealed
 boot: internal/cmdline internal/command
 config: internal/beneath internal/cmdline internal/near internal/squashfs
-doctor: ansible export internal/damage internal/sealed layers/daemon layers/store pipeline/freshness registry
+doctor: ansible/repository export internal/damage internal/sealed layers/daemon layers/store pipeline/freshness registry
 download: internal/beneath internal/durable internal/filelock internal/outward internal/pace
 drift: internal/beneath internal/command layers/diff
 export: internal/beneath internal/cmdline internal/command internal/durable internal/filelock internal/squashfs
@@ -29,9 +30,9 @@ layers/daemon: internal/damage internal/filelock internal/owned layers/store
 layers/diff:
 layers/enter:
 layers/store: internal/beneath internal/damage
-pipeline: Dockerfiles ansible config export internal/beneath internal/durable internal/filelock internal/sealed internal/text layers layers/diff pipeline/bases pipeline/freshness pipeline/plan pipeline/provenance pipeline/recipes progress registry scan vault
+pipeline: Dockerfiles ansible ansible/repository config export internal/beneath internal/durable internal/filelock internal/sealed internal/text layers layers/diff pipeline/bases pipeline/freshness pipeline/plan pipeline/provenance pipeline/recipes progress registry scan vault
 pipeline/bases: ansible config download internal/beneath internal/command internal/decompress internal/durable layers registry
-pipeline/freshness: Dockerfiles ansible config export internal/damage internal/durable internal/filelock internal/text layers layers/diff pipeline/bases pipeline/plan pipeline/provenance pipeline/recipes registry
+pipeline/freshness: Dockerfiles ansible ansible/repository config export internal/damage internal/durable internal/filelock internal/text layers layers/diff pipeline/bases pipeline/plan pipeline/provenance pipeline/recipes registry
 pipeline/plan: config
 pipeline/provenance: ansible config internal/beneath layers
 pipeline/prune: export layers registry
@@ -49,8 +50,10 @@ internal/durable:
 internal/filelock:
 internal/gateway:
 internal/git: internal/command
+internal/gittest:
 internal/hostile:
 internal/imports:
+internal/memo:
 internal/near:
 internal/outward:
 internal/owned:

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"vauban/ansible"
+	"vauban/ansible/repository"
 	"vauban/config"
 	"vauban/export"
 	"vauban/internal/text"
@@ -127,7 +128,7 @@ func (j *Judge) inRelease(ctx context.Context, m *config.Master) (func(string, H
 type judgedRun struct {
 	HostRun
 	why     []string
-	changes []*ansible.Changes // by stage
+	changes []*repository.Changes // by stage
 }
 
 func (j *Judge) runs(ctx context.Context, m *config.Master, record *Record, names []string, built bool) ([]judgedRun, error) {
@@ -214,16 +215,16 @@ func (j *Judge) matching(ctx context.Context, m *config.Master, pattern string) 
 	if err != nil {
 		return nil, err
 	}
-	return j.Repository.Hosts(ctx, revision, HostPattern(j.Config, m, pattern))
+	return j.Ansible.Hosts(ctx, revision, HostPattern(j.Config, m, pattern))
 }
 
 // Uncovered are the hosts of the inventory of a branch, "" for the default
 // one, that no master has.
 func (j *Judge) Uncovered(ctx context.Context) ([]string, error) {
-	if j.Repository == nil {
+	if j.Ansible == nil {
 		return nil, nil
 	}
-	revision, err := j.Repository.Revision(ctx, j.Branch)
+	revision, err := j.Ansible.Repository.Revision(ctx, j.Branch)
 	if err != nil {
 		return nil, err
 	}
@@ -248,7 +249,7 @@ func (j *Judge) Uncovered(ctx context.Context) ([]string, error) {
 	return slices.DeleteFunc(slices.Clone(j.others[revision.Commit]), func(name string) bool { return covered[name] }), nil
 }
 
-func (j *Judge) expand(ctx context.Context, revision ansible.Revision) error {
+func (j *Judge) expand(ctx context.Context, revision repository.Revision) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if _, ok := j.hosts[revision.Commit]; ok {
@@ -269,7 +270,7 @@ func (j *Judge) expand(ctx context.Context, revision ansible.Revision) error {
 			masters = append(masters, m.Name)
 		}
 	}
-	lists, err := j.Repository.Expand(ctx, revision, inventories{j.Records, j.Push}, patterns...)
+	lists, err := j.Ansible.Expand(ctx, revision, inventories{j.Records, j.Push}, patterns...)
 	if err != nil {
 		return err
 	}

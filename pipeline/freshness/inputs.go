@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"vauban/ansible"
+	"vauban/ansible/repository"
 	"vauban/config"
 	"vauban/layers"
 	"vauban/layers/diff"
@@ -129,7 +130,7 @@ func KernelInputs(m *config.Master, recipe digest.Digest) ansible.Inputs {
 // PlaybookOptions are those that the result depends on. What the hosts of a
 // master share stands in its own options, also for the stages of its
 // ancestors.
-func PlaybookOptions(m *config.Master, stage config.Stage, revision ansible.Revision, conffs bool, hosts []string) ansible.PlaybookOptions {
+func PlaybookOptions(m *config.Master, stage config.Stage, revision repository.Revision, conffs bool, hosts []string) ansible.PlaybookOptions {
 	return ansible.PlaybookOptions{
 		Revision: revision, Path: stage.Playbook, Master: config.MachineName(m.Name), Groups: m.Groups,
 		Conffs: conffs, Mode: m.AnsibleRun, Hosts: hosts, Facts: m.Facts, Init: stage.Init,

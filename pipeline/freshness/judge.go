@@ -17,15 +17,15 @@ import (
 	"github.com/docker/go-units"
 	"github.com/opencontainers/go-digest"
 
-	"vauban/pipeline/bases"
-	"vauban/pipeline/plan"
-	"vauban/pipeline/recipes"
-
 	dockerfiles "vauban/Dockerfiles"
 	"vauban/ansible"
+	"vauban/ansible/repository"
 	"vauban/config"
 	"vauban/export"
 	"vauban/internal/text"
+	"vauban/pipeline/bases"
+	"vauban/pipeline/plan"
+	"vauban/pipeline/recipes"
 )
 
 // Judge tells which bases, masters and hosts would come out otherwise today,
@@ -33,8 +33,8 @@ import (
 type Judge struct {
 	Config  *config.Config
 	Records *Records
-	// Repository may be nil when no stage is a playbook.
-	Repository *ansible.Repository
+	// Ansible may be nil when no stage is a playbook.
+	Ansible *ansible.Controller
 	// Branch is what --branch says.
 	Branch string
 	// Identities tells whether hosts get SSH keys of a vault.
@@ -261,12 +261,12 @@ func changedInputs(of string, before, now ansible.Inputs) []string {
 
 // stages compares what stages would be applied today with those that were. The
 // changes are those of the commits, for each stage.
-func (j *Judge) stages(ctx context.Context, m *config.Master, stages []config.Stage, before []StageRecord, conffs bool, hosts []string) (why []string, changes []*ansible.Changes, err error) {
+func (j *Judge) stages(ctx context.Context, m *config.Master, stages []config.Stage, before []StageRecord, conffs bool, hosts []string) (why []string, changes []*repository.Changes, err error) {
 	same := func(s config.Stage, r StageRecord) bool { return s.Raw == r.Stage }
 	if !slices.EqualFunc(stages, before, same) {
 		return []string{"its stages in config.yml have changed"}, nil, nil
 	}
-	changes = make([]*ansible.Changes, len(stages))
+	changes = make([]*repository.Changes, len(stages))
 	for i, s := range stages {
 		reasons, c, err := j.stage(ctx, m, s, before[i], conffs, hosts)
 		if err != nil {
@@ -277,7 +277,7 @@ func (j *Judge) stages(ctx context.Context, m *config.Master, stages []config.St
 	return why, changes, nil
 }
 
-func (j *Judge) stage(ctx context.Context, m *config.Master, s config.Stage, before StageRecord, conffs bool, hosts []string) ([]string, *ansible.Changes, error) {
+func (j *Judge) stage(ctx context.Context, m *config.Master, s config.Stage, before StageRecord, conffs bool, hosts []string) ([]string, *repository.Changes, error) {
 	of := s.Raw + ": "
 	if s.Playbook == "" {
 		dockerfile, err := recipes.OfStage(j.Config, s)
@@ -287,17 +287,17 @@ func (j *Judge) stage(ctx context.Context, m *config.Master, s config.Stage, bef
 		key, err := dockerfile.Key(ctx, "")
 		return changedInputs(of, before.Inputs, dockerfileInputs(s, key)), nil, err
 	}
-	revision, err := j.Repository.Revision(ctx, s.RunBranch(j.Branch))
+	revision, err := j.Ansible.Repository.Revision(ctx, s.RunBranch(j.Branch))
 	if err != nil {
 		return nil, nil, err
 	}
-	inputs, err := j.Repository.Playbook(PlaybookOptions(m, s, revision, conffs, hosts)).Inputs(ctx)
+	inputs, err := j.Ansible.Playbook(PlaybookOptions(m, s, revision, conffs, hosts)).Inputs(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	why := changedInputs(of, before.Inputs, withInit(inputs, s))
-	changes, err := j.Repository.Changes(ctx, before.Commit, revision.Commit)
-	if errors.Is(err, ansible.ErrUnknownCommit) {
+	changes, err := j.Ansible.Repository.Changes(ctx, before.Commit, revision.Commit)
+	if errors.Is(err, repository.ErrUnknownCommit) {
 		return append(why, fmt.Sprintf("%sthe repository no longer has commit %.12s, which it was built at", of, before.Commit)), nil, nil
 	} else if err != nil {
 		return nil, nil, err
@@ -328,6 +328,6 @@ func (j *Judge) onto(ctx context.Context, m *config.Master, built bool) (digest.
 }
 
 // revision is the one whose inventory has the hosts of a master.
-func (j *Judge) revision(ctx context.Context, m *config.Master) (ansible.Revision, error) {
-	return j.Repository.Revision(ctx, cmp.Or(j.Branch, m.Branch))
+func (j *Judge) revision(ctx context.Context, m *config.Master) (repository.Revision, error) {
+	return j.Ansible.Repository.Revision(ctx, cmp.Or(j.Branch, m.Branch))
 }

@@ -18,15 +18,15 @@ import (
 	"testing"
 	"time"
 
-	"vauban/pipeline/plan"
-	"vauban/pipeline/recipes"
-
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 
 	"vauban/ansible"
+	"vauban/ansible/repository"
 	"vauban/config"
+	"vauban/pipeline/plan"
+	"vauban/pipeline/recipes"
 	"vauban/registry"
 )
 
@@ -124,13 +124,14 @@ func (f *forest) judge(t testing.TB, state string) (*Judge, func()) {
 		}
 	}
 	o := f.options
-	o.Repo, o.StateDir, o.Dir, o.Program, o.Environ = f.repository, state, f.dir, wrapper, os.Environ()
-	repository, err := ansible.Open(t.Context(), o)
+	o.Program = wrapper
+	o.Repository = repository.Options{Repo: f.repository, StateDir: state, Dir: f.dir, Environ: os.Environ()}
+	controller, err := ansible.Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Judge{Config: f.cfg, Records: recordsOf(t, f.registry, state), Repository: repository, Now: f.now, Push: state == f.state, UploadDir: filepath.Join(f.dir, "none")},
-		func() { repository.Close() }
+	return &Judge{Config: f.cfg, Records: recordsOf(t, f.registry, state), Ansible: controller, Now: f.now, Push: state == f.state, UploadDir: filepath.Join(f.dir, "none")},
+		func() { controller.Close() }
 }
 
 // grow records the whole tree as built of what it is now.
@@ -141,17 +142,17 @@ func (f *forest) grow(t testing.TB) {
 	ctx := t.Context()
 	images := map[string]digest.Digest{}
 	name := func(m *config.Master) string { return m.Image() }
-	reads := ansible.Reads{}
+	reads := repository.Reads{}
 	for i := range 200 {
 		reads.Files = append(reads.Files, fmt.Sprintf("roles/role%03d/tasks/main.yml", i))
 	}
 	stagesOf := func(m *config.Master, stages []config.Stage, conffs bool) (records []StageRecord) {
 		for _, s := range stages {
-			revision, err := j.Repository.Revision(ctx, "")
+			revision, err := j.Ansible.Repository.Revision(ctx, "")
 			if err != nil {
 				t.Fatal(err)
 			}
-			inputs, err := j.Repository.Playbook(PlaybookOptions(m, s, revision, conffs, nil)).Inputs(ctx)
+			inputs, err := j.Ansible.Playbook(PlaybookOptions(m, s, revision, conffs, nil)).Inputs(ctx)
 			if err != nil {
 				t.Fatal(err)
 			}

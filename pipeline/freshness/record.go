@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"vauban/ansible"
+	"vauban/ansible/repository"
 )
 
 // Record tells what a base, or a master and its hosts, were made from: enough
@@ -42,7 +43,7 @@ type StageRecord struct {
 	Commit string         `json:"commit,omitempty"`
 	Inputs ansible.Inputs `json:"inputs,omitempty"`
 	// Reads of the repository's files. A Dockerfile has none.
-	Reads ansible.Reads `json:"reads,omitzero"`
+	Reads repository.Reads `json:"reads,omitzero"`
 }
 
 // HostRun is what the hosts of one run were made with.

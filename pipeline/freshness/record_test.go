@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"vauban/ansible"
+	"vauban/ansible/repository"
 )
 
 func sampleRecord() *Record {
@@ -17,7 +18,7 @@ func sampleRecord() *Record {
 		Image: digest.FromString("image"), Parent: digest.FromString("parent"), Made: time.Date(2026, 11, 20, 21, 13, 48, 0, time.UTC),
 		Inputs: ansible.Inputs{"network": "0123"},
 		Stages: []StageRecord{{Stage: "play.yml", Branch: "main", Commit: "c1", Inputs: ansible.Inputs{"facts": "45"},
-			Reads: ansible.Reads{Files: []string{"a", "b"}, Listed: []string{"d"}}}},
+			Reads: repository.Reads{Files: []string{"a", "b"}, Listed: []string{"d"}}}},
 	}
 }
 

@@ -1,4 +1,4 @@
-package ansible
+package repository
 
 import (
 	"context"
@@ -7,7 +7,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"sync"
 )
 
 // ErrUnknownCommit: the repository does not have a commit any more.
@@ -29,44 +28,23 @@ type changed struct {
 	submodule bool
 }
 
-// memo computes something once for each key, also when asked by several at
-// once.
-type memo[K comparable, V any] struct {
-	mu   sync.Mutex
-	once map[K]func() (V, error)
-}
-
-func (m *memo[K, V]) get(key K, compute func() (V, error)) (V, error) {
-	m.mu.Lock()
-	if m.once == nil {
-		m.once = map[K]func() (V, error){}
-	}
-	once, ok := m.once[key]
-	if !ok {
-		once = sync.OnceValues(compute)
-		m.once[key] = once
-	}
-	m.mu.Unlock()
-	return once()
-}
-
 // Changes compares two commits, once for each pair. The error is
 // [ErrUnknownCommit] when the first is not there.
-func (r *Repository) Changes(ctx context.Context, from, to string) (*Changes, error) {
+func (m *Mirror) Changes(ctx context.Context, from, to string) (*Changes, error) {
 	if from == to {
 		return &Changes{}, nil
 	}
-	return r.changes.get([2]string{from, to}, func() (*Changes, error) {
+	return m.changes.Get([2]string{from, to}, func() (*Changes, error) {
 		if !commitID.MatchString(from) || !commitID.MatchString(to) {
 			return nil, fmt.Errorf("comparing %q and %q: these are no commits", from, to)
 		}
-		if _, err := r.remote.run(ctx, r.mirror, "cat-file", "-e", from+"^{commit}"); err != nil {
+		if _, err := m.git(ctx, "cat-file", "-e", from+"^{commit}"); err != nil {
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
 			}
 			return nil, fmt.Errorf("%.12s: %w", from, ErrUnknownCommit)
 		}
-		out, err := r.remote.run(ctx, r.mirror, "diff-tree", "-r", "-t", "-z", "--raw", "--no-renames", from, to)
+		out, err := m.git(ctx, "diff-tree", "-r", "-t", "-z", "--raw", "--no-renames", from, to)
 		if err != nil {
 			return nil, fmt.Errorf("comparing %.12s and %.12s: %w", from, to, err)
 		}

@@ -1,4 +1,4 @@
-package ansible
+package repository
 
 import (
 	"context"
@@ -46,17 +46,4 @@ func checkMirror(ctx context.Context, g git.Git, dir string) ([]damage.Finding, 
 	first, _, _ := strings.Cut(failed.Said, "\n")
 	return []damage.Finding{{Kind: damage.Mirror, Path: dir, Err: fmt.Errorf("git fsck: %s", first),
 		Remove: func() error { return os.RemoveAll(dir) }}}, nil
-}
-
-// mirrorFailed is why git failed on the mirror: damage is told apart from what
-// is wrong with the user's repository.
-func (r *Repository) mirrorFailed(ctx context.Context, err error) error {
-	if err == nil || ctx.Err() != nil || !exists(r.mirror) {
-		return err
-	}
-	found, checking := checkMirror(ctx, git.New(r.options.Environ), r.mirror)
-	if checking != nil || len(found) == 0 {
-		return err
-	}
-	return damage.In(r.options.StateDir, found...)
 }

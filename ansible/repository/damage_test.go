@@ -1,4 +1,4 @@
-package ansible
+package repository
 
 import (
 	"errors"
@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"vauban/internal/damage"
+	"vauban/internal/gittest"
 )
 
 func TestDamagedMirror(t *testing.T) {
@@ -22,8 +23,8 @@ func TestDamagedMirror(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			repo := gitRepository(t, map[string]string{"site.yml": "[]\n"})
-			o := Options{Repo: repo, StateDir: t.TempDir(), Program: "/bin/true", Environ: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}}
+			repo := gittest.Repository(t, map[string]string{"site.yml": "[]\n"})
+			o := Options{Repo: repo, StateDir: t.TempDir(), Environ: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}}
 			if err := playbookIn(t, o); err != nil {
 				t.Fatal(err)
 			}

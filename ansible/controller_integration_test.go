@@ -9,34 +9,18 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"vauban/ansible/repository"
+	"vauban/internal/gittest"
 )
 
-// Root builds from a repository that belongs to somebody else.
-func TestOtherOwner(t *testing.T) {
-	repository := gitRepository(t, map[string]string{"play.yml": "x"})
-	err := filepath.WalkDir(repository, func(path string, _ os.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		return os.Lchown(path, 65534, 65534)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := open(t, Options{Repo: repository})
-	if err := r.HasPlaybook(t.Context(), revision(t, r, ""), "play.yml"); err != nil {
-		t.Error(err)
-	}
-}
-
 func TestHosts(t *testing.T) {
-	repository := gitRepository(t, map[string]string{
+	repo := gittest.Repository(t, map[string]string{
 		"site/ansible.cfg": "[defaults]\ninventory = inventory, more\n",
 		"site/inventory":   "localhost ansible_connection=local\n[web]\nweb[01:03]\n[db]\ndb01\nmaster-12-db\ndeclared\n",
 		"site/more":        "[web]\nweb04\n",
 	})
-	r := open(t, Options{Repo: repository, RootDir: "site", HookPre: `printf '[web]\nhooked\n' >> more; echo "$VAUBAN_HOSTS" >> "$OUT"`,
-		Environ: append(os.Environ(), "OUT="+filepath.Join(t.TempDir(), "out"))})
+	r := open(t, Options{Repository: repository.Options{Repo: repo, RootDir: "site", Environ: append(os.Environ(), "OUT="+filepath.Join(t.TempDir(), "out"))}, HookPre: `printf '[web]\nhooked\n' >> more; echo "$VAUBAN_HOSTS" >> "$OUT"`})
 	rev := revision(t, r, "")
 	for pattern, want := range map[string][]string{
 		"web0*,!web02": {"web01", "web03", "web04"},
@@ -73,8 +57,8 @@ func TestHosts(t *testing.T) {
 // roles come from requirements.yml, the second time without their source;
 // ansible.cfg's vault password lies in the user's folder alone.
 func TestSurroundings(t *testing.T) {
-	role := gitRepository(t, map[string]string{"meta/main.yml": "{}\n", "tasks/main.yml": "- copy: {dest: /etc/role, content: \"from the role\\n\"}\n"})
-	repository := gitRepository(t, map[string]string{
+	role := gittest.Repository(t, map[string]string{"meta/main.yml": "{}\n", "tasks/main.yml": "- copy: {dest: /etc/role, content: \"from the role\\n\"}\n"})
+	repo := gittest.Repository(t, map[string]string{
 		"ansible.cfg":            "[defaults]\ninventory = generated\nvault_password_file = .password\ncallbacks_enabled = ansible.builtin.tree\ncallback_plugins = plugins\n[callback_tree]\ndirectory = tree\n",
 		"roles/requirements.yml": "- {src: \"git+file://" + role + "\", name: fetched}\n",
 		"plugins/mine.py":        "from ansible.plugins.callback import CallbackBase\nimport os\nclass CallbackModule(CallbackBase):\n    CALLBACK_VERSION = 2.0\n    CALLBACK_TYPE = 'notification'\n    CALLBACK_NAME = 'mine'\n    def v2_playbook_on_stats(self, stats):\n        open(os.environ['OUT'], 'a').write('callback\\n')\n",
@@ -94,13 +78,9 @@ func TestSurroundings(t *testing.T) {
 		t.Fatal(err)
 	}
 	encrypted := output(t, "ansible-vault", "encrypt_string", "--vault-password-file", filepath.Join(user, ".password"), "--name", "secret", "treasure")
-	commit(t, repository, map[string]string{"group_vars/all.yml": encrypted})
+	gittest.Commit(t, repo, map[string]string{"group_vars/all.yml": encrypted})
 	state := t.TempDir()
-	r := open(t, Options{
-		Repo: repository, StateDir: state, Dir: user, Environ: append(os.Environ(), "OUT="+out, "USER=", "LOGNAME=builder"),
-		HookPre:  "echo web1 > generated\necho \"pre $VAUBAN_MASTER $VAUBAN_STAGE $VAUBAN_HOSTS\" >> \"$OUT\"",
-		HookPost: "test -f generated\necho post >> \"$OUT\"",
-	})
+	r := open(t, Options{Repository: repository.Options{Repo: repo, StateDir: state, Dir: user, Environ: append(os.Environ(), "OUT="+out, "USER=", "LOGNAME=builder")}, HookPre: "echo web1 > generated\necho \"pre $VAUBAN_MASTER $VAUBAN_STAGE $VAUBAN_HOSTS\" >> \"$OUT\"", HookPost: "test -f generated\necho post >> \"$OUT\""})
 	for range 2 {
 		b := newBox(t, "web1")
 		facts := map[string]any{"processor_vcpus": 77}
@@ -125,8 +105,8 @@ func TestSurroundings(t *testing.T) {
 }
 
 func TestFailingHook(t *testing.T) {
-	repository := gitRepository(t, map[string]string{"play.yml": "- hosts: all\n"})
-	r := open(t, Options{Repo: repository, HookPre: "echo no disk left >&2\nfalse\necho not reached"})
+	repo := gittest.Repository(t, map[string]string{"play.yml": "- hosts: all\n"})
+	r := open(t, Options{Repository: repository.Options{Repo: repo}, HookPre: "echo no disk left >&2\nfalse\necho not reached"})
 	p := r.Playbook(PlaybookOptions{Revision: revision(t, r, ""), Path: "play.yml"})
 	_, err := p.run(t.Context(), nil)
 	if err == nil || !strings.Contains(err.Error(), "HOOK_PRE_ANSIBLE") || !strings.Contains(err.Error(), "no disk left") ||

@@ -1,4 +1,4 @@
-package ansible
+package repository
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"vauban/internal/command"
 	"vauban/internal/git"
 )
 
@@ -23,9 +24,9 @@ type remote struct {
 func newRemote(o Options) (remote, error) {
 	r := remote{url: o.Repo}
 	if strings.HasPrefix(r.url, "-") {
-		return r, fmt.Errorf("ANSIBLE_REPO %q is no URL or path", r.url)
+		return r, fmt.Errorf("ANSIBLE_REPO %q is neither a URL nor a path", r.url)
 	}
-	ssh, err := o.sshCommand()
+	ssh, err := sshCommand(o)
 	if err != nil {
 		return r, err
 	}
@@ -43,7 +44,7 @@ func newRemote(o Options) (remote, error) {
 	}
 	u, err := url.Parse(o.Repo)
 	if err != nil { // which repeats the URL, and with it a password
-		return r, errors.New("ANSIBLE_REPO is no URL: write special characters of its password as %XX, or set GIT_TOKEN_PASSWORD")
+		return r, errors.New("ANSIBLE_REPO is not a URL: write special characters of its password as %XX, or set GIT_TOKEN_PASSWORD")
 	}
 	return r, r.authenticate(u, o)
 }
@@ -74,11 +75,11 @@ func (r *remote) authenticate(u *url.URL, o Options) (err error) {
 
 // sshCommand never asks, never trusts a host it does not know, and gives up on
 // one that does not answer.
-func (o Options) sshCommand() (string, error) {
+func sshCommand(o Options) (string, error) {
 	const strict = "ssh -o BatchMode=yes -o StrictHostKeyChecking=yes" +
 		" -o ConnectTimeout=30 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
 	if o.SSHKeyFile == "" {
-		if own := getenv(o.Environ, "GIT_SSH_COMMAND"); own != "" {
+		if own := command.Getenv(o.Environ, "GIT_SSH_COMMAND"); own != "" {
 			return own, nil
 		}
 		return strict, nil
@@ -91,6 +92,26 @@ func (o Options) sshCommand() (string, error) {
 		return "", fmt.Errorf("reading the deploy key %q: no such file: correct ANSIBLE_SSH_KEY", key)
 	}
 	return strict + " -o IdentitiesOnly=yes -i '" + strings.ReplaceAll(key, "'", `'\''`) + "'", nil
+}
+
+// uploadPack lets root read a user's repository. Git refuses other owners'
+// repositories for fear of their hooks, which reading does not run, and this
+// one was named by the user.
+func (r remote) uploadPack() []string {
+	if r.path == "" {
+		return nil
+	}
+	return []string{"--upload-pack", "git -c safe.directory=* upload-pack"}
+}
+
+// allowFile says when git may follow paths to submodules. A path as the
+// repository's URL makes paths of relative submodules, which git refuses
+// unless the user named them.
+func (r remote) allowFile() string {
+	if r.path != "" {
+		return "always"
+	}
+	return "user"
 }
 
 // isPath tells a path from a URL and from user@host:path, as git does: a colon

@@ -1,4 +1,4 @@
-package ansible
+package repository
 
 import "testing"
 
@@ -40,7 +40,7 @@ func FuzzParseRequirement(f *testing.F) {
 
 func TestRequirementsKey(t *testing.T) {
 	key := func(commit, content string) string {
-		return requirementsKey(&workingCopy{commit: commit}, []requirement{{path: "requirements.yml", content: []byte(content)}})
+		return requirementsKey(&Copy{Commit: commit}, []requirement{{path: "requirements.yml", content: []byte(content)}})
 	}
 	const remote, local = "- src: https://git.example.com/r.git\n", "collections:\n- name: ./mine\n  type: dir\n"
 	if key("1", remote) != key("2", remote) {

@@ -1,4 +1,4 @@
-package ansible
+package repository
 
 import (
 	"errors"
@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"vauban/internal/gittest"
 )
 
 // TestTouching changes a repository in many ways, each of which counts for
@@ -38,8 +40,8 @@ func TestTouching(t *testing.T) {
 		"how files are checked out":         {Reads{}, map[string]string{"roles/.gitattributes": "* eol=crlf"}, []string{"roles/.gitattributes"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			repository := gitRepository(t, files)
-			first := strings.TrimSpace(runGit(t, repository, "rev-parse", "HEAD"))
+			repository := gittest.Repository(t, files)
+			first := strings.TrimSpace(gittest.Run(t, repository, "rev-parse", "HEAD"))
 			change(t, repository, test.change)
 			r := open(t, Options{Repo: repository})
 			changes, err := r.Changes(t.Context(), first, revision(t, r, "").Commit)
@@ -64,13 +66,13 @@ func change(t *testing.T, repository string, files map[string]string) {
 			t.Fatal(err)
 		}
 	}
-	commit(t, repository, written)
+	gittest.Commit(t, repository, written)
 }
 
 func TestChangedVariables(t *testing.T) {
-	repository := gitRepository(t, map[string]string{"play.yml": "1", "inventories/prod/host_vars/web1.yml": "1"})
-	first := strings.TrimSpace(runGit(t, repository, "rev-parse", "HEAD"))
-	commit(t, repository, map[string]string{
+	repository := gittest.Repository(t, map[string]string{"play.yml": "1", "inventories/prod/host_vars/web1.yml": "1"})
+	first := strings.TrimSpace(gittest.Run(t, repository, "rev-parse", "HEAD"))
+	gittest.Commit(t, repository, map[string]string{
 		"inventories/prod/host_vars/web1.yml": "2", "host_vars/web2/main.yml": "1", "host_vars/web3.example.com": "1", "group_vars/web4.yml": "1",
 	})
 	r := open(t, Options{Repo: repository})
@@ -91,7 +93,7 @@ func TestChangedVariables(t *testing.T) {
 // TestUnknownCommit: a branch that was force-pushed leaves a fresh mirror
 // without the commit that was built.
 func TestUnknownCommit(t *testing.T) {
-	repository := gitRepository(t, map[string]string{"play.yml": "1"})
+	repository := gittest.Repository(t, map[string]string{"play.yml": "1"})
 	r := open(t, Options{Repo: repository})
 	now := revision(t, r, "").Commit
 	_, err := r.Changes(t.Context(), strings.Repeat("a", 40), now)
@@ -106,45 +108,6 @@ func TestUnknownCommit(t *testing.T) {
 	}
 }
 
-func TestReadsAdd(t *testing.T) {
-	r := Reads{Files: []string{"a", "c"}, Neighbours: map[string][]string{"web1": {"web2"}}}
-	r.Add(Reads{Files: []string{"b", "c"}, Listed: []string{"d"}, Neighbours: map[string][]string{"web1": {"web3"}, "web4": {"web1"}}})
-	want := Reads{Files: []string{"a", "b", "c"}, Listed: []string{"d"},
-		Neighbours: map[string][]string{"web1": {"web2", "web3"}, "web4": {"web1"}}}
-	if diff := cmp.Diff(want, r); diff != "" {
-		t.Error(diff)
-	}
-	r.Add(Reads{Everything: "why"})
-	if diff := cmp.Diff(Reads{Everything: "why"}, r); diff != "" {
-		t.Error(diff)
-	}
-}
-
-// TestLinks: git knows what is behind a link by another path.
-func TestLinks(t *testing.T) {
-	tree := t.TempDir()
-	for _, err := range []error{
-		os.MkdirAll(filepath.Join(tree, "shared/tasks"), 0o755),
-		os.MkdirAll(filepath.Join(tree, "roles"), 0o755),
-		os.Symlink("../shared", filepath.Join(tree, "roles/web")),
-		os.Symlink("/etc", filepath.Join(tree, "outside")),
-		os.Symlink("loop", filepath.Join(tree, "loop")),
-	} {
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	r := Reads{Files: []string{"roles/web/tasks/main.yml", "outside/passwd", "loop/x", "plain"}, Listed: []string{"roles/web/tasks", "."}}
-	links{tree, map[string]bool{}}.follow(&r)
-	want := Reads{
-		Files:  []string{"loop", "loop/x", "outside", "outside/passwd", "plain", "roles/web", "roles/web/tasks/main.yml", "shared/tasks/main.yml"},
-		Listed: []string{".", "roles/web/tasks", "shared/tasks"},
-	}
-	if diff := cmp.Diff(want, r); diff != "" {
-		t.Error(diff)
-	}
-}
-
 func FuzzParseChanges(f *testing.F) {
 	f.Add(":100644 100644 1 2 M\x00play.yml\x00:000000 040000 1 2 A\x00host_vars/x\x00")
 	f.Add(":160000 160000 1 2 M\x00sub\x00")
@@ -155,24 +118,6 @@ func FuzzParseChanges(f *testing.F) {
 		}
 		if got, all := c.Touching(Reads{Everything: "x"}), len(c.entries); len(got) > all || all > 0 && len(got) == 0 {
 			t.Errorf("%d entries, %q touch everything", all, got)
-		}
-	})
-}
-
-func FuzzParseReads(f *testing.F) {
-	f.Add([]byte("fplay.yml\x00droles\x00f.\x00"))
-	f.Add([]byte("xgit\x00"))
-	f.Add([]byte("f.git/HEAD"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		r, variables := parseReads(data)
-		variables.drop([]string{"web1"})
-		r.Add(variables)
-		links{t.TempDir(), map[string]bool{}}.follow(&r)
-		var twice Reads
-		twice.Add(r)
-		twice.Add(r)
-		if len(twice.Files) != len(union(r.Files, nil)) {
-			t.Errorf("adding twice makes %q of %q", twice.Files, r.Files)
 		}
 	})
 }

@@ -1,4 +1,4 @@
-package ansible
+package repository
 
 import (
 	"bytes"
@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"syscall"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
@@ -18,12 +21,24 @@ import (
 
 	"vauban/internal/command"
 	"vauban/internal/filelock"
+	"vauban/internal/git"
 	"vauban/internal/sealed"
 )
 
-// galaxy is where the roles and collections of requirements.yml are; "" where
-// it names none.
-type galaxy struct{ roles, collections string }
+// Installed is where the roles and collections that a commit requires are; ""
+// where it requires none.
+type Installed struct{ Roles, Collections string }
+
+// Galaxy keeps what ansible-galaxy installed, for each content of the files
+// that require it.
+type Galaxy struct {
+	dir string
+	git git.Git // logs in to the repository's own server
+	log *slog.Logger
+}
+
+// killAfter is how long ansible-galaxy has to end by itself.
+const killAfter = 10 * time.Second
 
 // requirement is one file for ansible-galaxy.
 type requirement struct {
@@ -45,47 +60,63 @@ var requirementFiles = []struct {
 	{"collections/requirements.yaml", "collections"},
 }
 
-// install has ansible-galaxy fetch what the revision requires, once for each
-// content of its requirement files: afterwards no network is needed.
-func (r *Repository) install(ctx context.Context, c *workingCopy) (galaxy, error) {
-	files, err := requirements(c)
-	if err != nil || len(files) == 0 {
-		return galaxy{}, err
+// RequirementFiles are the paths, relative to where ansible runs, of the files
+// that may require roles and collections.
+func RequirementFiles() []string {
+	var paths []string
+	for _, file := range requirementFiles {
+		paths = append(paths, file.path)
 	}
-	parent := filepath.Join(r.options.StateDir, "galaxy")
-	if err := os.MkdirAll(parent, 0o700); err != nil {
-		return galaxy{}, fmt.Errorf("making the cache of roles and collections: %w", err)
-	}
-	dir := filepath.Join(parent, requirementsKey(c, files))
-	lock, err := filelock.Open(ctx, dir+".lock")
-	if err != nil {
-		return galaxy{}, err
-	}
-	defer lock.Close()
-	kept, err := sealed.Use(ctx, dir, r.log)
-	if err != nil {
-		return galaxy{}, err
-	}
-	if !kept {
-		r.log.Info("installing roles and collections", "commit", c.commit)
-		if err := r.installInto(ctx, c, files, dir); err != nil {
-			return galaxy{}, err
-		}
-	}
-	var g galaxy
-	for _, f := range files {
-		if f.roles {
-			g.roles = filepath.Join(dir, "roles")
-		}
-		if f.collections {
-			g.collections = dir
-		}
-	}
-	return g, nil
+	return paths
 }
 
-// installInto fills dir, which is there only when it is whole.
-func (r *Repository) installInto(ctx context.Context, c *workingCopy, files []requirement, dir string) (err error) {
+// Install has ansible-galaxy (program, in environ) fetch what the commit
+// requires, once for each content of its requirement files: afterwards no
+// network is needed.
+func (g *Galaxy) Install(ctx context.Context, c *Copy, program string, environ []string) (Installed, error) {
+	files, err := requirements(c)
+	if err != nil || len(files) == 0 {
+		return Installed{}, err
+	}
+	if err := os.MkdirAll(g.dir, 0o700); err != nil {
+		return Installed{}, fmt.Errorf("making the cache of roles and collections: %w", err)
+	}
+	dir := filepath.Join(g.dir, requirementsKey(c, files))
+	lock, err := filelock.Open(ctx, dir+".lock")
+	if err != nil {
+		return Installed{}, err
+	}
+	defer lock.Close()
+	kept, err := sealed.Use(ctx, dir, g.log)
+	if err != nil {
+		return Installed{}, err
+	}
+	if !kept {
+		g.log.Info("installing roles and collections", "commit", c.Commit)
+		run := func(args ...string) error { return g.run(ctx, c, program, environ, args...) }
+		if err := fill(ctx, files, dir, run); err != nil {
+			return Installed{}, err
+		}
+	}
+	return installed(files, dir), nil
+}
+
+// installed says which parts of dir the files asked for.
+func installed(files []requirement, dir string) (found Installed) {
+	for _, f := range files {
+		if f.roles {
+			found.Roles = filepath.Join(dir, "roles")
+		}
+		if f.collections {
+			found.Collections = dir
+		}
+	}
+	return found
+}
+
+// fill makes dir, which is there only when it is whole, by runs of
+// ansible-galaxy.
+func fill(ctx context.Context, files []requirement, dir string, run func(args ...string) error) (err error) {
 	// The caller holds the lock: what is there is of a run that died.
 	partial := dir + ".partial"
 	if err := errors.Join(os.RemoveAll(partial), os.Mkdir(partial, 0o700)); err != nil {
@@ -94,12 +125,12 @@ func (r *Repository) installInto(ctx context.Context, c *workingCopy, files []re
 	defer func() { err = errors.Join(err, os.RemoveAll(partial)) }()
 	for _, f := range files {
 		if f.roles {
-			if err := r.ansibleGalaxy(ctx, c, "role", "install", "--role-file", f.path, "--roles-path", filepath.Join(partial, "roles")); err != nil {
+			if err := run("role", "install", "--role-file", f.path, "--roles-path", filepath.Join(partial, "roles")); err != nil {
 				return fmt.Errorf("installing the roles of %q: %w", f.path, err)
 			}
 		}
 		if f.collections {
-			if err := r.ansibleGalaxy(ctx, c, "collection", "install", "--requirements-file", f.path, "--collections-path", partial); err != nil {
+			if err := run("collection", "install", "--requirements-file", f.path, "--collections-path", partial); err != nil {
 				return fmt.Errorf("installing the collections of %q: %w", f.path, err)
 			}
 		}
@@ -127,26 +158,26 @@ func persist(partial, dir string) error {
 	return os.Rename(partial, dir)
 }
 
-// ansibleGalaxy may fetch from the repository's own git server.
-func (r *Repository) ansibleGalaxy(ctx context.Context, c *workingCopy, args ...string) error {
+// run runs ansible-galaxy, which may fetch from the repository's own git server.
+func (g *Galaxy) run(ctx context.Context, c *Copy, program string, environ []string, args ...string) error {
 	var said command.Tail
-	cmd := exec.CommandContext(ctx, r.sibling("ansible-galaxy"), args...)
-	cmd.Dir, cmd.Env = c.root, append(r.environ(c), r.remote.git.Environ()...)
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Dir, cmd.Env = c.Root, slices.Concat(environ, g.git.Environ())
 	cmd.Stdout, cmd.Stderr = &said, &said
 	command.Group(cmd, syscall.SIGTERM, killAfter)
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		return errors.New(r.remote.git.Redact(fmt.Sprintf("%v: %s", err, said.String())))
+		return errors.New(g.git.Redact(fmt.Sprintf("%v: %s", err, said.String())))
 	}
 	return nil
 }
 
-func requirements(c *workingCopy) ([]requirement, error) {
+func requirements(c *Copy) ([]requirement, error) {
 	var found []requirement
 	for _, file := range requirementFiles {
-		content, err := os.ReadFile(filepath.Join(c.root, file.path))
+		content, err := os.ReadFile(filepath.Join(c.Root, file.path))
 		if errors.Is(err, os.ErrNotExist) {
 			continue
 		} else if err != nil {
@@ -192,12 +223,12 @@ var localSource = regexp.MustCompile(`(^|[\s"'])\.{0,2}/|file:|type:\s*["']?(dir
 
 // requirementsKey digests what was asked for; what lies in the repository
 // itself changes with its commits.
-func requirementsKey(c *workingCopy, files []requirement) string {
+func requirementsKey(c *Copy, files []requirement) string {
 	d := digest.SHA256.Digester()
 	for _, f := range files {
 		fmt.Fprintf(d.Hash(), "%s %d\n%s\n", f.path, len(f.content), f.content)
 		if localSource.Match(f.content) {
-			fmt.Fprintln(d.Hash(), c.commit)
+			fmt.Fprintln(d.Hash(), c.Commit)
 		}
 	}
 	return d.Digest().Encoded()[:32]

@@ -1,6 +1,6 @@
 //go:build integration
 
-package ansible
+package repository
 
 import (
 	"log/slog"
@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"vauban/internal/git"
 )
 
 // Several runs at once want the same collections: one installs them, and what
@@ -28,7 +30,7 @@ func TestGalaxyAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c := &workingCopy{dir: t.TempDir(), tree: dir, root: dir, commit: "1"}
+	c := &Copy{Dir: t.TempDir(), Tree: dir, Root: dir, Commit: "1"}
 	files, err := requirements(c)
 	if err != nil || len(files) != 1 {
 		t.Fatal(files, err)
@@ -38,16 +40,16 @@ func TestGalaxyAtOnce(t *testing.T) {
 	if err := os.MkdirAll(killed, 0o700); err != nil {
 		t.Fatal(err)
 	}
+	galaxy := &Galaxy{filepath.Join(state, "galaxy"), git.New(os.Environ()), slog.New(slog.DiscardHandler)}
 	var all sync.WaitGroup
 	for range 3 {
 		all.Go(func() {
-			r := &Repository{options: Options{StateDir: state, Program: "ansible-playbook", Environ: os.Environ()}, log: slog.New(slog.DiscardHandler)}
-			g, err := r.install(t.Context(), c)
+			found, err := galaxy.Install(t.Context(), c, "ansible-galaxy", os.Environ())
 			if err != nil {
 				t.Error(err)
 				return
 			}
-			if _, err := os.Stat(filepath.Join(g.collections, "ansible_collections/acme/mine/MANIFEST.json")); err != nil {
+			if _, err := os.Stat(filepath.Join(found.Collections, "ansible_collections/acme/mine/MANIFEST.json")); err != nil {
 				t.Error(err)
 			}
 		})
@@ -64,8 +66,7 @@ func TestGalaxyAtOnce(t *testing.T) {
 	if err := os.WriteFile(damaged, []byte("mind\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	r := &Repository{options: Options{StateDir: state, Program: "ansible-playbook", Environ: os.Environ()}, log: slog.New(slog.DiscardHandler)}
-	if _, err := r.install(t.Context(), c); err != nil {
+	if _, err := galaxy.Install(t.Context(), c, "ansible-galaxy", os.Environ()); err != nil {
 		t.Fatal(err)
 	}
 	if text, err := os.ReadFile(damaged); err != nil || string(text) != "mine\n" {
