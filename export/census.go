@@ -17,7 +17,7 @@ type census struct {
 	own                         []string // patterns of files that do not make a difference
 	others                      int      // files, deletions and directories that are not for own ones alone
 	files, directories, deleted int
-	content                     int64
+	content, memory             int64
 	largest                     []SizedFile // largest first, then by path
 	modules                     []string    // below the kernel modules' directory
 	foreign                     []string    // names that GNU tar or overlayfs take for something else
@@ -28,7 +28,8 @@ const listed = 10
 
 // read counts the entries of a tar stream, to its last byte.
 func (c *census) read(r io.Reader) error {
-	archive := tar.NewReader(r)
+	stored := &storedSize{Reader: r}
+	archive := tar.NewReader(stored)
 	for {
 		h, err := archive.Next()
 		if errors.Is(err, io.EOF) {
@@ -38,11 +39,19 @@ func (c *census) read(r io.Reader) error {
 		if err != nil {
 			return fmt.Errorf("reading the conffs stream: %w", err)
 		}
-		c.add(h)
+		size, err := stored.of(h)
+		if err != nil {
+			return fmt.Errorf("reading the conffs stream: %q: %w", h.Name, err)
+		}
+		c.add(h, size)
 	}
 }
 
-func (c *census) add(h *tar.Header) {
+// page is the unit in which a tmpfs gives memory to files, in bytes.
+const page = 4096
+
+// add counts an entry. stored is how many bytes of its content the stream has.
+func (c *census) add(h *tar.Header, stored int64) {
 	name := path.Clean(h.Name)
 	if !filepath.IsLocal(name) || strings.HasPrefix(path.Base(name), ".wh.") {
 		c.foreign = append(c.foreign, h.Name)
@@ -60,8 +69,10 @@ func (c *census) add(h *tar.Header) {
 		c.deleted++ // overlayfs' whiteout
 	default:
 		c.files++
+		memory := (stored + page - 1) / page * page
 		c.content += h.Size
-		c.rank(SizedFile{name, h.Size})
+		c.memory += memory
+		c.rank(SizedFile{name, memory})
 	}
 	if strings.HasPrefix(name, "usr/lib/modules/") || strings.HasPrefix(name, "lib/modules/") {
 		c.modules = append(c.modules, name)
@@ -104,9 +115,27 @@ func (c *census) check() error {
 	return nil
 }
 
+// checkSize refuses what is too much for a machine's memory, which holds the
+// unpacked files from boot on, and the archive until it is unpacked.
+func (c *census) checkSize(archive, limit int64) error {
+	var what string
+	switch {
+	case c.memory > limit:
+		what = "unpacked, its files take " + readable(c.memory) + " of the machine's memory"
+	case archive > limit:
+		what = "the archive has " + readable(archive)
+	default:
+		return nil
+	}
+	return fmt.Errorf("%s, more than conffs_max_size allows (%s); its largest files: %s; "+
+		"exclude them with conffs_exclude, move them to a stage of the master, or raise conffs_max_size",
+		what, readable(limit), c.largestText())
+}
+
 func (c *census) report() ConffsReport {
 	return ConffsReport{
 		Content: c.content,
+		Memory:  c.memory,
 		Files:   c.files,
 		Deleted: c.deleted,
 		Empty:   c.others == 0,

@@ -13,13 +13,13 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// DefaultConffsLimit is the size in bytes that a conffs may have. A guest
-// holds the archive and what it unpacks to in memory.
+// DefaultConffsLimit is how many bytes a conffs may take in a machine's memory.
 const DefaultConffsLimit = 50 << 20
 
 // ConffsOptions say what a conffs may hold.
 type ConffsOptions struct {
-	// MaxSize of the archive in bytes (conffs_max_size); 0 is
+	// MaxSize is how many bytes of memory the unpacked files may take on the
+	// machine, and how many the archive may have (conffs_max_size); 0 is
 	// DefaultConffsLimit.
 	MaxSize int64
 	// Own are patterns, of path.Match, of the files that every host has
@@ -35,16 +35,18 @@ type ConffsReport struct {
 	Path    string
 	Size    int64 // bytes of the archive
 	Digest  digest.Digest
-	Content int64 // bytes of the files in it
+	Content int64 // bytes of the files in it, holes of sparse files included
+	Memory  int64 // bytes that the files take in a tmpfs, holes not included
 	Files   int   // that are no directories and no deletions
 	Deleted int   // names that the master has and the host has not
 	// Empty tells that the host is as its master, but for ConffsOptions.Own.
 	Empty bool
-	// Largest are the files that take most, largest first, at most ten.
+	// Largest are the files that take most memory, largest first, at most ten.
 	Largest []SizedFile
 }
 
-// A SizedFile is a path in an archive and the bytes of its content.
+// A SizedFile is a path in an archive and the bytes that the file takes in a
+// tmpfs.
 type SizedFile struct {
 	Path string
 	Size int64
@@ -78,10 +80,8 @@ func Conffs(ctx context.Context, out string,
 	if err := seen.check(); err != nil {
 		return ConffsReport{}, err
 	}
-	if archive.left < 0 {
-		return ConffsReport{}, fmt.Errorf("the archive has %s, more than conffs_max_size allows (%s); its largest files: %s; "+
-			"exclude them with conffs_exclude, move them to a stage of the master, or raise conffs_max_size",
-			readable(limit-archive.left), readable(limit), seen.largestText())
+	if err := seen.checkSize(limit-archive.left, limit); err != nil {
+		return ConffsReport{}, err
 	}
 	report = seen.report()
 	report.Path, report.Digest = out, hash.Digest()

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -49,7 +50,7 @@ func deletion(name string) tar.Header { return tar.Header{Name: name, Typeflag: 
 
 func TestConffs(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "conffs-web01.tgz")
-	want, diff := stream(t, directory("./"), directory("etc/"), file("etc/hostname", 6), file("etc/big", 3000),
+	want, diff := stream(t, directory("./"), directory("etc/"), file("etc/hostname", 6), file("etc/big", 7000),
 		deletion("etc/issue"), tar.Header{Name: "etc/link", Typeflag: tar.TypeSymlink, Linkname: "big"}, directory("usr/lib/modules/"))
 	report, err := Conffs(t.Context(), out, diff, ConffsOptions{})
 	must(t, err)
@@ -70,8 +71,8 @@ func TestConffs(t *testing.T) {
 	packed, err := describe(out, "")
 	must(t, err)
 	wantReport := ConffsReport{
-		Path: out, Size: packed.Size, Digest: packed.Digest, Content: 3006, Files: 3, Deleted: 1,
-		Largest: []SizedFile{{"etc/big", 3000}, {"etc/hostname", 6}, {"etc/link", 0}},
+		Path: out, Size: packed.Size, Digest: packed.Digest, Content: 7006, Memory: 12288, Files: 3, Deleted: 1,
+		Largest: []SizedFile{{"etc/big", 8192}, {"etc/hostname", 4096}, {"etc/link", 0}},
 	}
 	if diff := cmp.Diff(wantReport, report); diff != "" {
 		t.Errorf("report (-want +got):\n%s", diff)
@@ -119,13 +120,18 @@ func TestConffsOfOwnFiles(t *testing.T) {
 func TestConffsRefuses(t *testing.T) {
 	var many []tar.Header
 	for i := range 15 {
-		many = append(many, file(fmt.Sprintf("opt/f%02d", i), int64(1000+i)))
+		many = append(many, file(fmt.Sprintf("opt/f%02d", i), int64(1000+i*4096)))
+	}
+	var devices []tar.Header
+	for i := range 5000 {
+		devices = append(devices, deletion(fmt.Sprintf("opt/%x", sha256.Sum256([]byte{byte(i), byte(i >> 8)}))))
 	}
 	tests := map[string]struct {
 		entries []tar.Header
 		want    []string
 	}{
-		"too large":             {many, []string{" KiB", "9.8 KiB", "1014 bytes", `"opt/f14" (`, `"opt/f05" (`, "conffs_exclude"}},
+		"too large":             {many, []string{"take 480 KiB of the machine's memory", "(9.8 KiB)", `"opt/f14" (60 KiB)`, `"opt/f05" (`, "conffs_exclude"}},
+		"archive too large":     {devices, []string{"the archive has ", "(9.8 KiB)"}},
 		"module":                {[]tar.Header{file("usr/lib/modules/6.1/kernel/a.ko", 1)}, []string{"kernel modules", `"usr/lib/modules/6.1/kernel/a.ko"`}},
 		"module on an old root": {[]tar.Header{file("./lib/modules/6.1/modules.dep", 1)}, []string{"kernel modules"}},
 		"module deleted":        {[]tar.Header{deletion("usr/lib/modules/6.1/kernel/a.ko")}, []string{"kernel modules"}},

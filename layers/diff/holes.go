@@ -94,19 +94,20 @@ const (
 type extent struct{ from, to int64 }
 
 // holeFinder is written a file's content and finds the parts that are not
-// zeros.
+// zeros. What it finds depends on the content alone.
 type holeFinder struct {
 	offset int64
+	block  int64 // in which zeros are looked for, holeBlock at first
 	data   []extent
 }
 
 func (f *holeFinder) Write(p []byte) (int, error) {
 	written := len(p)
+	f.block = max(f.block, holeBlock)
 	for len(p) > 0 {
-		start := f.offset - f.offset%holeBlock
-		n := min(int64(len(p)), start+holeBlock-f.offset)
+		n := min(int64(len(p)), f.block-f.offset%f.block)
 		if !isZero(p[:n]) {
-			f.mark(start)
+			f.mark()
 		}
 		f.offset += n
 		p = p[n:]
@@ -114,20 +115,40 @@ func (f *holeFinder) Write(p []byte) (int, error) {
 	return written, nil
 }
 
-// mark notes that the block at start has data.
-func (f *holeFinder) mark(start int64) {
-	if last := len(f.data) - 1; last >= 0 && f.data[last].to >= start {
-		f.data[last].to = start + holeBlock
-	} else if len(f.data) < maxExtents {
-		f.data = append(f.data, extent{start, start + holeBlock})
+// mark notes that the block at the offset has data. When there are too many
+// parts, those that are nearest to each other become one.
+func (f *holeFinder) mark() {
+	if len(f.data) == maxExtents && f.data[maxExtents-1].to < f.offset-f.offset%f.block {
+		f.coarsen()
 	}
+	f.data = addExtent(f.data, f.offset, f.offset+1, f.block)
+}
+
+// coarsen looks for zeros in larger blocks, until half of the parts are left.
+func (f *holeFinder) coarsen() {
+	for len(f.data) > maxExtents/2 {
+		f.block *= 2
+		coarse := f.data[:0]
+		for _, e := range f.data {
+			coarse = addExtent(coarse, e.from, e.to, f.block)
+		}
+		f.data = coarse
+	}
+}
+
+// addExtent adds the whole blocks that a part touches, which is not before
+// the last one.
+func addExtent(data []extent, from, to, block int64) []extent {
+	from, to = from-from%block, to+(block-to%block)%block
+	if last := len(data) - 1; last >= 0 && data[last].to >= from {
+		data[last].to = max(data[last].to, to)
+		return data
+	}
+	return append(data, extent{from, to})
 }
 
 // extents returns the parts with data, or nil if there is too little else.
 func (f *holeFinder) extents() []extent {
-	if len(f.data) == maxExtents {
-		return nil
-	}
 	if len(f.data) == 0 || f.data[len(f.data)-1].to < f.offset {
 		// An empty part at the end says how long the file is.
 		f.data = append(f.data, extent{f.offset, f.offset})

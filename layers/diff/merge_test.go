@@ -337,6 +337,53 @@ func TestMergeOfSparseFiles(t *testing.T) {
 	}
 }
 
+// TestManyHoles: a file of more holes than are noted keeps the largest of
+// them, however it is read.
+func TestManyHoles(t *testing.T) {
+	const pieces, hole = 3*maxExtents + 7, 2 * holeBlock
+	content := func() io.Reader {
+		piece := make([]byte, hole)
+		piece[0] = 'x'
+		return io.MultiReader(io.LimitReader(&repeated{piece: piece}, pieces*hole), io.LimitReader(zeros{}, 64<<20))
+	}
+	var found [][]extent
+	for _, size := range []int{copyBuffer, 10_007, 1 << 20} {
+		var f holeFinder
+		_, err := io.CopyBuffer(struct{ io.Writer }{&f}, struct{ io.Reader }{content()}, make([]byte, size))
+		must(t, err)
+		found = append(found, f.extents())
+	}
+	if diff := cmp.Diff(found[0], found[1], cmp.AllowUnexported(extent{})); diff != "" {
+		t.Errorf("small reads find others: %s", diff)
+	}
+	if diff := cmp.Diff(found[0], found[2], cmp.AllowUnexported(extent{})); diff != "" {
+		t.Errorf("large reads find others: %s", diff)
+	}
+	last := found[0][len(found[0])-1]
+	if len(found[0]) > maxExtents || last.to != pieces*hole+64<<20 || last.to-dataSize(found[0]) < 60<<20 {
+		t.Errorf("%d parts with %d bytes of %d", len(found[0]), dataSize(found[0]), last.to)
+	}
+}
+
+// repeated reads a piece again and again.
+type repeated struct {
+	piece []byte
+	at    int
+}
+
+func (r *repeated) Read(p []byte) (int, error) {
+	n := copy(p, r.piece[r.at:])
+	r.at = (r.at + n) % len(r.piece)
+	return n, nil
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
 // TestMergeDropsListsThatSayNothing: WriteLayer has them to keep unpackers
 // from giving inherited ones.
 func TestMergeDropsListsThatSayNothing(t *testing.T) {
