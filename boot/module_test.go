@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -379,3 +380,55 @@ func TestModuleNoNetwork(t *testing.T) {
 		t.Errorf("got %q", console)
 	}
 }
+
+// Whatever is on the kernel's command line is a value or stops the boot: the shell
+// of the initramfs runs nothing of it.
+func FuzzCommandLine(f *testing.F) {
+	sums := digest.FromString("sums").String()
+	f.Add("live:http://s/r", "http://s/c", sums, "9")
+	f.Add("live:http://s/$(touch ran)", "`touch ran`", "sha256:$(touch ran)", "$((ran=1))")
+	f.Add("live:https://s/r;touch ran", "http://s/c' touch ran '", "", "08")
+	f.Fuzz(func(t *testing.T, root, updates, sums, timeout string) {
+		g := newGuest(t, nil)
+		for name, value := range map[string]string{"root": root, "live.updates": updates, "vauban.sums": sums, "vauban.timeout": timeout} {
+			// As in a line of the kernel's.
+			if value != "" && !strings.ContainsFunc(value, func(c rune) bool { return c <= ' ' || c == 0x7f }) {
+				g.write("parameters/"+name, value)
+			}
+		}
+		out, _ := g.run(`root=$(getarg root=); . "$module/cmdline.sh"; [ -z "$rootok" ] || echo "sums=$vauban_sums timeout=$vauban_timeout"`)
+		if _, err := os.Stat(filepath.Join(g.root, "ran")); err == nil {
+			t.Errorf("a command was run")
+		}
+		if out != "" && !commandLine.MatchString(out) {
+			t.Errorf("it prints %q", out)
+		}
+	})
+}
+
+var commandLine = regexp.MustCompile(`^sums=(sha256:[0-9a-f]{64})? timeout=[0-9]{1,8}\n$`)
+
+// The shell finds the same digest in a list as a program that reads it line by line.
+func FuzzExpected(f *testing.F) {
+	a := digest.FromString("a").Encoded()
+	f.Add(a+"  f\n", "f")
+	f.Add(a+" *f\n"+a+"  g", "g")
+	f.Add("$(touch ran)  f\n\\\n", "f")
+	f.Fuzz(func(t *testing.T, sums, name string) {
+		if strings.ContainsAny(name, " \t\n/*\x00\\'") || name == "" || strings.Contains(sums, "\x00") {
+			return // what no URL ends with, or no shell holds
+		}
+		g := newGuest(t, nil)
+		g.write("sums", sums)
+		g.write("parameters/name", name)
+		out, _ := g.run(`vauban_expected sums "$(getarg name=)" || echo none`)
+		if _, err := os.Stat(filepath.Join(g.root, "ran")); err == nil {
+			t.Errorf("a command was run")
+		}
+		if out != "none\n" && (!hexDigest.MatchString(out) || !strings.Contains(sums, strings.TrimSpace(out))) {
+			t.Errorf("%q has %q", sums, out)
+		}
+	})
+}
+
+var hexDigest = regexp.MustCompile(`^[0-9a-f]{64}\n$`)

@@ -86,13 +86,22 @@ func parametersOf(file string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	parameters, err := parametersIn(data)
+	if err != nil {
+		return nil, fmt.Errorf("reading %q: %w", file, err)
+	}
+	return parameters, nil
+}
+
+// parametersIn reads those in the text of a manifest.json.
+func parametersIn(data []byte) ([]string, error) {
 	var manifest struct {
 		Rootfs struct {
 			Parameters []string `json:"parameters"`
 		} `json:"rootfs"`
 	}
 	if err := json.Unmarshal(data, &manifest); err != nil {
-		return nil, fmt.Errorf("reading %q: %w", file, err)
+		return nil, err
 	}
 	return manifest.Rootfs.Parameters, nil
 }

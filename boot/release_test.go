@@ -83,3 +83,26 @@ func FuzzHostsOf(f *testing.F) {
 		}
 	})
 }
+
+// What a manifest.json wants on the kernel's command line is taken only where the
+// list has it, whichever version wrote it.
+func FuzzParameters(f *testing.F) {
+	f.Add([]byte(`{"rootfs":{"parameters":["console=ttyS0","init=/bin/sh","quiet"]}}`), "net.ifnames")
+	f.Add([]byte(`{"rootfs":[]}`), "*")
+	f.Fuzz(func(t *testing.T, manifest []byte, allowed string) {
+		parameters, err := parametersIn(manifest)
+		if err != nil {
+			return
+		}
+		extras, refused := Release{Parameters: parameters, Allowed: []string{allowed}}.Extras()
+		if len(extras)+len(refused) > len(parameters) {
+			t.Errorf("%d taken and %d refused of %d", len(extras), len(refused), len(parameters))
+		}
+		for _, p := range extras {
+			name, _, _ := strings.Cut(p, "=")
+			if strings.ContainsAny(p, " \n\t\"'\\$") || name == "init" || name == "root" || strings.HasPrefix(name, "rd.") || strings.HasPrefix(name, "vauban.") {
+				t.Errorf("took %q", p)
+			}
+		}
+	})
+}

@@ -11,6 +11,8 @@ import (
 	"path"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // NewHandler serves the regular files below root, with ranges: an interrupted
@@ -23,7 +25,8 @@ func NewHandler(root *os.Root, log *slog.Logger) http.Handler {
 			http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 			return
 		}
-		file, err := root.Open(strings.TrimPrefix(path.Clean(r.URL.Path), "/"))
+		file, err := root.OpenFile(strings.TrimPrefix(path.Clean(r.URL.Path), "/"),
+			os.O_RDONLY|unix.O_NONBLOCK, 0) // a pipe must not hold it
 		if err != nil {
 			http.NotFound(w, r)
 			return

@@ -5,9 +5,13 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestHandler(t *testing.T) {
@@ -17,6 +21,9 @@ func TestHandler(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := os.Symlink(outside, filepath.Join(tree, "escape")); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mkfifo(filepath.Join(tree, "pipe"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	root, err := os.OpenRoot(tree)
@@ -41,6 +48,7 @@ func TestHandler(t *testing.T) {
 		{"top", "GET", "/", "", 404, ""},
 		{"missing", "GET", "/web/releases/r9/rootfs.squashfs", "", 404, ""},
 		{"above", "GET", "/web/../../../etc/passwd", "", 404, ""},
+		{"a pipe", "GET", "/pipe", "", 404, ""},
 		{"link out", "GET", "/escape", "", 404, ""},
 		{"method", "PUT", "/web/releases/r1/rootfs.squashfs", "", 405, ""},
 	} {
@@ -66,4 +74,39 @@ func TestHandler(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Whatever is asked for, only files of the tree are given.
+func FuzzHandler(f *testing.F) {
+	tree := f.TempDir()
+	for name, content := range map[string]string{"above": "secret", "tree/web/file": "public"} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(tree, name)), 0o755); err != nil {
+			f.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(tree, name), []byte(content), 0o644); err != nil {
+			f.Fatal(err)
+		}
+	}
+	if err := os.Symlink("../above", filepath.Join(tree, "tree/link")); err != nil {
+		f.Fatal(err)
+	}
+	root, err := os.OpenRoot(filepath.Join(tree, "tree"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { root.Close() })
+	handler := NewHandler(root, slog.New(slog.DiscardHandler))
+	for _, path := range []string{"/web/file", "/../above", "/link", "//web//file", "/web/file/../../../above", "/\x00", ""} {
+		f.Add("GET", path, "bytes=0-1", "Mon, 02 Jan 2006 15:04:05 GMT")
+	}
+	f.Add("HEAD", "/web/file", "bytes=-1,-1,-1", "x")
+	f.Fuzz(func(t *testing.T, method, path, ranges, since string) {
+		request := &http.Request{Method: method, URL: &url.URL{Path: path}, Header: http.Header{"Range": {ranges}, "If-Modified-Since": {since}}}
+		answer := httptest.NewRecorder()
+		handler.ServeHTTP(answer, request)
+		body := answer.Body.String()
+		if strings.Contains(body, "secret") || answer.Code < 200 || answer.Code >= 500 || len(body) > 1<<20 {
+			t.Errorf("%s %q: %d, %.100q", method, path, answer.Code, body)
+		}
+	})
 }

@@ -71,3 +71,27 @@ func TestConffsFiles(t *testing.T) {
 		}
 	}
 }
+
+// Of conffs that anyone wrote, only small files of the names that are asked for
+// are read.
+func FuzzTarFiles(f *testing.F) {
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	archive := tar.NewWriter(z)
+	for _, name := range []string{"./etc/machine-id", "etc/other"} {
+		archive.WriteHeader(&tar.Header{Name: name, Size: 1, Mode: 0o644})
+		archive.Write([]byte("x"))
+	}
+	archive.Close()
+	z.Close()
+	f.Add(packed.Bytes())
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		files, err := tarFiles(t.Context(), bytes.NewReader(data), []string{"etc/machine-id"})
+		for name, content := range files {
+			if name != "etc/machine-id" || len(content) > maxDeployedFile {
+				t.Errorf("%q has %d bytes (%v)", name, len(content), err)
+			}
+		}
+	})
+}

@@ -32,17 +32,19 @@ func parameters(ctx context.Context, root string) ([]string, error) {
 	} else if err != nil {
 		return nil, fmt.Errorf("reading the kernel parameters: %w", err)
 	}
-	lines := bufio.NewScanner(bytes.NewReader(menu))
-	if !lines.Scan() || !strings.HasPrefix(lines.Text(), grubMenuMark) || !lines.Scan() {
-		if err := lines.Err(); err != nil {
-			return nil, fmt.Errorf("reading the kernel parameters in /%s: %w", grubMenu, err)
-		}
-		return nil, nil // GRUB's own, of a machine with a disk
-	}
-	line, _ := strings.CutPrefix(lines.Text(), grubParameters)
-	all, err := cmdline.Split(line)
+	all, err := parametersIn(menu)
 	if err != nil {
-		return nil, fmt.Errorf("reading /%s: %w", grubMenu, err)
+		return nil, fmt.Errorf("reading the kernel parameters in /%s: %w", grubMenu, err)
 	}
 	return all, nil
+}
+
+// parametersIn reads them in the text of a menu.
+func parametersIn(menu []byte) ([]string, error) {
+	lines := bufio.NewScanner(bytes.NewReader(menu))
+	if !lines.Scan() || !strings.HasPrefix(lines.Text(), grubMenuMark) || !lines.Scan() {
+		return nil, lines.Err() // GRUB's own, of a machine with a disk
+	}
+	line, _ := strings.CutPrefix(lines.Text(), grubParameters)
+	return cmdline.Split(line)
 }

@@ -1,6 +1,7 @@
 package export
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -81,4 +82,22 @@ func TestHostileMenus(t *testing.T) {
 			t.Errorf("%s: got %q, error %v", k.Name, got, err)
 		}
 	}
+}
+
+// Whatever an image's menu says are words of one line.
+func FuzzMenu(f *testing.F) {
+	f.Add([]byte(grubMenuMark + "\n" + grubParameters + " quiet console=ttyS0\n"))
+	f.Add([]byte(grubMenuMark + "\n" + grubParameters + " a=\"b c\" \x00\n"))
+	f.Add([]byte("set default=0\n"))
+	f.Fuzz(func(t *testing.T, menu []byte) {
+		all, err := parametersIn(menu)
+		if err == nil && len(all) > 0 && !bytes.HasPrefix(menu, []byte(grubMenuMark)) {
+			t.Errorf("%q of a menu of GRUB's own", all)
+		}
+		for _, p := range all {
+			if p == "" || strings.Contains(p, "\n") {
+				t.Errorf("%q is a parameter", p)
+			}
+		}
+	})
 }

@@ -188,6 +188,11 @@ func (e *Engine) aptSources(ctx context.Context, img Image) (found aptpool.Sourc
 // releaseOf names a distribution's release, as an image says it.
 func releaseOf(ctx context.Context, root *beneath.Root) (name string) {
 	text, _ := root.ReadFile(ctx, "/etc/os-release", maxSources) // without one there is no name
+	return releaseIn(text)
+}
+
+// releaseIn is what an os-release file says.
+func releaseIn(text []byte) (name string) {
 	for line := range strings.Lines(string(text)) {
 		if key, value, _ := strings.Cut(line, "="); key == "ID" || key == "VERSION_ID" || key == "VERSION_CODENAME" {
 			name += value

@@ -1,10 +1,16 @@
 package layers
 
 import (
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"vauban/layers/aptpool"
 )
 
 const status = `Package: hello
@@ -74,4 +80,46 @@ func TestMountsOverlays(t *testing.T) {
 			t.Errorf("Linux %q: %v", release, got)
 		}
 	}
+}
+
+// Whatever an image says of its release and sources names one folder of the pool.
+func FuzzSources(f *testing.F) {
+	f.Add([]byte("ID=debian\nVERSION_ID=\"12\"\n"), []byte("deb http://deb.debian.org/debian bookworm main"))
+	f.Add([]byte("ID=../../x\x00\n"), []byte("deb [check-valid-until=no] http://x /"))
+	f.Fuzz(func(t *testing.T, release, text []byte) {
+		dir := t.TempDir()
+		pool, err := aptpool.Open(filepath.Join(dir, "pool"), nil, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sources := aptpool.NewSources(releaseIn(release), text)
+		if sources.Empty() != (len(text) == 0) {
+			t.Errorf("%q has no sources: %v", text, sources.Empty())
+		}
+		if _, err := pool.View("c", sources); err != nil {
+			t.Errorf("%q, %q: %v", release, text, err)
+		}
+		if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+			t.Errorf("%v beside the pool, %v", entries, err)
+		}
+	})
+}
+
+// Nobody becomes root, or keeps being it, by a number that is none.
+func FuzzUser(f *testing.F) {
+	f.Add("daemon", []byte("daemon:x:1:1::/:/bin/sh\n"), []byte("daemon:x:1:\nadm:x:4:daemon\n"))
+	f.Add("a", []byte("a:x:-1:4294967296::/:\n"), []byte("b:x:4294967295:a\n"))
+	f.Add("1000:1000", []byte(""), []byte(""))
+	f.Add("a:b", []byte("a:b:c"), []byte("::::"))
+	f.Fuzz(func(t *testing.T, who string, passwd, group []byte) {
+		found, err := userIn(who, passwd, group)
+		if err != nil {
+			return
+		}
+		for _, id := range append([]int{found.Uid, found.Gid}, found.Sgids...) {
+			if int(uint32(id)) != id || uint32(id) == math.MaxUint32 {
+				t.Errorf("%q is %d", who, id)
+			}
+		}
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"strings"
 
 	"github.com/moby/sys/user"
@@ -63,5 +64,20 @@ func execUser(who string) (*user.ExecUser, error) {
 		}
 		lists[i] = list
 	}
-	return user.GetExecUser(who, &user.ExecUser{}, bytes.NewReader(lists[0]), bytes.NewReader(lists[1]))
+	return userIn(who, lists[0], lists[1])
+}
+
+// userIn finds a user in the text of /etc/passwd and /etc/group. The library takes
+// any numbers: -1 would leave the command root, and so would 2^32.
+func userIn(who string, passwd, group []byte) (*user.ExecUser, error) {
+	found, err := user.GetExecUser(who, &user.ExecUser{}, bytes.NewReader(passwd), bytes.NewReader(group))
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range append([]int{found.Uid, found.Gid}, found.Sgids...) {
+		if id < 0 || id >= math.MaxUint32 {
+			return nil, fmt.Errorf("the image's lists of users have the number %d, which no user can have", id)
+		}
+	}
+	return found, nil
 }

@@ -156,13 +156,19 @@ func leading(s string, digits bool) string {
 	return s[:end]
 }
 
+// baseLayers is how many of an image's layers are its base's, as its labels say.
+func baseLayers(labels map[string]string, layers int) (count int, ok bool) {
+	count, err := strconv.Atoi(labels[provenance.LabelBaseSize])
+	return count, err == nil && count >= 1 && count <= layers
+}
+
 // kernelSource is the image to build the initramfs in: the base that the
 // master was built on, or the master itself when a stage installed the
 // kernel. The base is the lower part of the master's own layers, whatever its
 // name stands for today.
 func (r *Runner) kernelSource(ctx context.Context, img layers.Image, version string) (layers.Image, error) {
-	count, err := strconv.Atoi(img.Config.Config.Labels[provenance.LabelBaseSize])
-	if err != nil || count < 1 || count > len(img.Manifest.Layers) { // of an image made elsewhere
+	count, ok := baseLayers(img.Config.Config.Labels, len(img.Manifest.Layers))
+	if !ok { // of an image made elsewhere
 		return img, nil
 	}
 	base := img

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -116,20 +117,26 @@ func (r *Registry) FetchArtifact(ctx context.Context, image, tag, mediaType stri
 	if err != nil {
 		return nil, err
 	}
-	wrong := func(why string) error {
-		return fmt.Errorf("fetching artifact %q: %s: %w", r.Reference(image, tag), why, errdefs.ErrNotFound)
+	data, err := documentIn(got.Manifest, mediaType)
+	if err != nil {
+		return nil, fmt.Errorf("fetching artifact %q: %w: %w", r.Reference(image, tag), err, errdefs.ErrNotFound)
 	}
+	return data, nil
+}
+
+// documentIn is the document in the manifest of an artifact.
+func documentIn(raw []byte, mediaType string) ([]byte, error) {
 	var manifest ocispec.Manifest
-	if err := json.Unmarshal(got.Manifest, &manifest); err != nil {
-		return nil, wrong("its manifest is damaged")
+	if err := json.Unmarshal(raw, &manifest); err != nil {
+		return nil, errors.New("its manifest is damaged")
 	}
 	is := cmp.Or(manifest.ArtifactType, manifest.Annotations[annotationArtifact])
 	if is != mediaType || len(manifest.Layers) != 1 {
-		return nil, wrong(fmt.Sprintf("it is no %s", mediaType))
+		return nil, fmt.Errorf("it is not a %s", mediaType)
 	}
 	layer := manifest.Layers[0]
 	if digest.FromBytes(layer.Data) != layer.Digest {
-		return nil, wrong("its manifest does not hold the document")
+		return nil, errors.New("its manifest does not hold the document")
 	}
 	return layer.Data, nil
 }

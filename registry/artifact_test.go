@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -102,4 +103,21 @@ func TestArtifactInStrictRegistry(t *testing.T) {
 	if refused != 1 {
 		t.Errorf("%d manifests were refused, want 1: the registry is known afterwards", refused)
 	}
+}
+
+// A document of any manifest is the one whose digest that names.
+func FuzzDocument(f *testing.F) {
+	for _, m := range []ocispec.Manifest{artifact("text/plain", []byte("x")), artifactImage("text/plain", []byte("x")), {}} {
+		_, raw, err := encodeManifest(m)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(raw, "text/plain")
+	}
+	f.Fuzz(func(t *testing.T, raw []byte, mediaType string) {
+		data, err := documentIn(raw, mediaType)
+		if err == nil && !strings.Contains(string(raw), digest.FromBytes(data).Encoded()) {
+			t.Errorf("%q is in %q", data, raw)
+		}
+	})
 }

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"vauban/config"
 )
 
 func TestMadeBy(t *testing.T) {
@@ -19,4 +21,23 @@ func TestMadeBy(t *testing.T) {
 			t.Errorf("stage %q (-want +got):\n%s", stage, diff)
 		}
 	}
+}
+
+// Whatever the labels of an image made elsewhere say is taken or refused, and a
+// commit is only said of a playbook.
+func FuzzLabels(f *testing.F) {
+	f.Add("web", "", "site.yml", "main", "abc", original, originalPackages)
+	f.Add("", "h1", "Dockerfile:x", "main", "abc", "stages: []", "")
+	f.Add("", "", "b@../x.yml", "", "", "- ", "packages: {}")
+	f.Fuzz(func(t *testing.T, master, host, stage, branch, commit, imginfo, packages string) {
+		labels := map[string]string{LabelMaster: master, LabelHost: host, LabelStage: stage, LabelBranch: branch,
+			LabelCommit: commit, LabelImginfo: imginfo, LabelPackages: packages}
+		made := MadeBy(labels)
+		if parsed, err := config.ParseStage(stage); (err != nil || parsed.Playbook == "") && made.Commit+made.Branch != "" {
+			t.Errorf("stage %q has commit %q of %q", stage, made.Commit, made.Branch)
+		}
+		if _, ok, err := HistoryTold(labels); ok != (imginfo != "") || !ok && err != nil {
+			t.Errorf("a history: %v, %v", ok, err)
+		}
+	})
 }
