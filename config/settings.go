@@ -56,6 +56,9 @@ type Settings struct {
 	ContainerProcesses int64 // CONTAINER_PROCESSES: and threads; 0 is the engine's default
 	ContainerOpenFiles int64 // CONTAINER_OPEN_FILES: of a process; 0 is the engine's default
 
+	LayerMaxFileSize int64 // LAYER_MAX_FILE_SIZE: bytes of one file of a layer; 0 is the engine's default
+	LayerMaxSize     int64 // LAYER_MAX_SIZE: bytes of its files together; 0 is the engine's default
+
 	ContainerdAddress string // CONTAINERD_ADDRESS: its socket
 	StateDir          string // VAUBAN_STATE_DIR, default /var/lib/vauban
 }
@@ -105,6 +108,8 @@ func (s *Settings) table() []setting {
 		{name: "CONTAINER_MEMORY", size: &s.ContainerMemory, accept: checkSize},
 		{name: "CONTAINER_PROCESSES", size: &s.ContainerProcesses, accept: checkSize},
 		{name: "CONTAINER_OPEN_FILES", size: &s.ContainerOpenFiles, accept: checkSize},
+		{name: "LAYER_MAX_FILE_SIZE", size: &s.LayerMaxFileSize, accept: checkSize},
+		{name: "LAYER_MAX_SIZE", size: &s.LayerMaxSize, accept: checkSize},
 		{name: "CONTAINERD_ADDRESS", text: &s.ContainerdAddress},
 		{name: "VAUBAN_STATE_DIR", text: &s.StateDir, isPath: always},
 	}

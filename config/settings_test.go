@@ -126,7 +126,8 @@ func TestLoadSettingsPaths(t *testing.T) {
 func TestEverySettingReachesItsField(t *testing.T) {
 	special := map[string]string{"VAULT_ENGINE": "vault", "VAULT_ADDR": "https://vault.example.com",
 		"DEBIAN_APT_GET_PROXY": "http://proxy.example.com:3142", "UPLOAD_CI_SSH_KEY": "YWJj", "APT_POOL_MAX": "1024",
-		"CONTAINER_MEMORY": "1025", "CONTAINER_PROCESSES": "1026", "CONTAINER_OPEN_FILES": "1027"}
+		"CONTAINER_MEMORY": "1025", "CONTAINER_PROCESSES": "1026", "CONTAINER_OPEN_FILES": "1027",
+		"LAYER_MAX_FILE_SIZE": "1028", "LAYER_MAX_SIZE": "1029"}
 	var environ []string
 	for _, name := range settingNames() {
 		value := special[name]

@@ -42,6 +42,9 @@ func (c *Container) commit(ctx context.Context, change Change) (Image, error) {
 	if err := c.clean(ctx); err != nil {
 		return Image{}, fmt.Errorf("cleaning the layer of %q: %w", c.Name(), err)
 	}
+	if err := c.engine.limits.checkSizes(ctx, c.root.upper); err != nil {
+		return Image{}, fmt.Errorf("writing the layer of %q: %w", c.Name(), err)
+	}
 	l, labels, err := c.writeLayer(ctx, change.Inspect)
 	if err != nil {
 		return Image{}, fmt.Errorf("writing the layer of %q: %w", c.Name(), err)

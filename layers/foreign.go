@@ -19,6 +19,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// maxUnpacked is how many bytes all layers of an image may unpack to by default.
+const maxUnpacked = 64 << 30
+
 // bounds are what the layers of one image may unpack to. Zero fields are the
 // defaults.
 type bounds struct {
@@ -34,7 +37,7 @@ type bounds struct {
 
 func (b bounds) withDefaults() bounds {
 	if b.bytes <= 0 {
-		b.bytes = 64 << 30
+		b.bytes = maxUnpacked
 	}
 	if b.entries <= 0 {
 		b.entries = 2_000_000
@@ -193,12 +196,13 @@ func (a *boundedApplier) Apply(ctx context.Context, desc ocispec.Descriptor, mou
 }
 
 // unpackBounds are the bounds of an image that is unpacked below a directory.
-func unpackBounds(dir string) (bounds, error) {
+// Layers that this builder may write can be unpacked, too.
+func unpackBounds(dir string, limits Limits) (bounds, error) {
 	var disk unix.Statfs_t
 	if err := unix.Statfs(dir, &disk); err != nil {
 		return bounds{}, fmt.Errorf("looking at the disk of %q: %w", dir, err)
 	}
-	return bounds{room: int64(disk.Bavail) * disk.Bsize}.withDefaults(), nil
+	return bounds{bytes: max(maxUnpacked, limits.LayerSize), room: int64(disk.Bavail) * disk.Bsize}.withDefaults(), nil
 }
 
 // maxDocument bounds a manifest or configuration that is read, in bytes.

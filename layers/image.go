@@ -174,7 +174,7 @@ func (e *Engine) unpack(ctx context.Context, img Image) error {
 		diff := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Digest: img.Config.RootFS.DiffIDs[i]}
 		todo = append(todo, rootfs.Layer{Diff: diff, Blob: blob})
 	}
-	limits, err := unpackBounds(e.stateDir)
+	limits, err := unpackBounds(e.stateDir, e.limits)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package layers
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,9 +16,12 @@ import (
 	"github.com/docker/go-units"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"vauban/layers/diff"
 )
 
-// Limits are what a container may take of the builder.
+// Limits are what a container may take of the builder, and what its layer may
+// hold.
 type Limits struct {
 	// Processes and threads. 0: 8192.
 	Processes int64
@@ -26,10 +30,22 @@ type Limits struct {
 	Memory int64
 	// OpenFiles of one process. 0: 65536.
 	OpenFiles int64
+	// FileSize is how many bytes one file of a layer may have, holes included.
+	// 0: 16 GiB.
+	FileSize int64
+	// LayerSize is how many bytes the files of a layer may have, holes
+	// included. 0: 64 GiB.
+	LayerSize int64
 }
 
 func (l Limits) orDefault() Limits {
-	return Limits{cmp.Or(l.Processes, 8192), cmp.Or(l.Memory, builderMemory()/2), cmp.Or(l.OpenFiles, 65536)}
+	return Limits{
+		Processes: cmp.Or(l.Processes, 8192),
+		Memory:    cmp.Or(l.Memory, builderMemory()/2),
+		OpenFiles: cmp.Or(l.OpenFiles, 65536),
+		FileSize:  cmp.Or(l.FileSize, 16<<30),
+		LayerSize: cmp.Or(l.LayerSize, maxUnpacked),
+	}
 }
 
 // builderMemory is what this machine has, or the container that vauban runs
@@ -59,6 +75,25 @@ func (l Limits) spec(_ context.Context, _ oci.Client, _ *containers.Container, s
 	}
 	return nil
 }
+
+// checkSizes refuses an upperdir whose files are too large for a layer, before
+// any of it is read: hashing and compressing zeros takes minutes.
+func (l Limits) checkSizes(ctx context.Context, upper string) error {
+	err := diff.CheckSizes(ctx, upper, diff.SizeLimits{File: l.FileSize, Layer: l.LayerSize})
+	var large *diff.SizeError
+	if !errors.As(err, &large) {
+		return err
+	}
+	file := fmt.Sprintf("%q of %s (%s on disk)", large.Path, size(large.Size), size(large.OnDisk))
+	if large.Total > 0 {
+		return fmt.Errorf("the layer would hold %s, with the holes of sparse files written as zeros; its largest file is %s: "+
+			"remove or truncate files at the end of the stage, or raise LAYER_MAX_SIZE (%s)", size(large.Total), file, size(l.LayerSize))
+	}
+	return fmt.Errorf("the layer would hold %s, with the holes of sparse files written as zeros: "+
+		"remove or truncate the file at the end of the stage, or raise LAYER_MAX_FILE_SIZE (%s)", file, size(l.FileSize))
+}
+
+func size(bytes int64) string { return units.BytesSize(float64(bytes)) }
 
 // limitError says which limits the container came to, nil for none. It is read
 // while the container is there.

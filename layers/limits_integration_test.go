@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/containerd/containerd/v2/core/content"
+
 	"vauban/internal/testenv"
 	"vauban/layers"
 )
@@ -32,4 +34,35 @@ func TestLimits(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLayerSizes: sparse files that are too large for a layer are refused, and
+// nothing is stored of them.
+func TestLayerSizes(t *testing.T) {
+	e, base := shared.use(t)
+	before := blobs(t, e)
+	err := apply(t, e, script("truncate -s 467G /var/log/lastlog"), target("lastlog", base))[0].Err
+	for _, says := range []string{`"var/log/lastlog" of 467GiB (0B on disk)`, "raise LAYER_MAX_FILE_SIZE (16GiB)"} {
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("the error is %v, want %q in it", err, says)
+		}
+	}
+	err = apply(t, e, script("cd /srv; for i in 1 2 3 4 5; do truncate -s 15G $i; done"), target("many", base))[0].Err
+	for _, says := range []string{"would hold 75GiB", `is "srv/1" of 15GiB (0B on disk)`, "raise LAYER_MAX_SIZE (64GiB)"} {
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("the error is %v, want %q in it", err, says)
+		}
+	}
+	if after := blobs(t, e); after != before {
+		t.Errorf("%d blobs after, %d before", after, before)
+	}
+}
+
+func blobs(t *testing.T, e *layers.Engine) (n int) {
+	t.Helper()
+	err := e.Store().Walk(e.Context(t.Context()), func(content.Info) error { n++; return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }

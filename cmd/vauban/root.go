@@ -194,8 +194,9 @@ func (a *app) engine(ctx context.Context, log *slog.Logger, cfg *config.Config, 
 	return layers.Open(ctx, layers.Options{
 		Allow:    allow,
 		StateDir: stateDir, Above: a.trusted(), Address: s.ContainerdAddress, Version: version, Log: log,
-		Apt:    layers.AptOptions{Proxy: s.DebianAptGetProxy, AuthFile: s.AptAuthFile, Pool: s.DebianCachePath, Keyrings: a.keyrings(), PoolSize: s.AptPoolMax},
-		Limits: layers.Limits{Processes: s.ContainerProcesses, Memory: s.ContainerMemory, OpenFiles: s.ContainerOpenFiles},
+		Apt: layers.AptOptions{Proxy: s.DebianAptGetProxy, AuthFile: s.AptAuthFile, Pool: s.DebianCachePath, Keyrings: a.keyrings(), PoolSize: s.AptPoolMax},
+		Limits: layers.Limits{Processes: s.ContainerProcesses, Memory: s.ContainerMemory, OpenFiles: s.ContainerOpenFiles,
+			FileSize: s.LayerMaxFileSize, LayerSize: s.LayerMaxSize},
 	})
 }
 

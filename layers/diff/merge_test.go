@@ -340,7 +340,7 @@ func TestMergeOfSparseFiles(t *testing.T) {
 // TestManyHoles: a file of more holes than are noted keeps the largest of
 // them, however it is read.
 func TestManyHoles(t *testing.T) {
-	const pieces, hole = 3*maxExtents + 7, 2 * holeBlock
+	const pieces, hole = maxExtents + 7, 2 * holeBlock
 	content := func() io.Reader {
 		piece := make([]byte, hole)
 		piece[0] = 'x'
