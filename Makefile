@@ -25,14 +25,20 @@ program:
 demo: setup ## build, publish and boot config.yml and examples/ (as root)
 	scripts/demo
 
-test: setup lint unit integration e2e ## everything that CI runs (as root)
+# Tests keep a bootstrapped base for a day where VAUBAN_TEST_DIR says, or here.
+TEST_CACHE := $(or $(XDG_CACHE_HOME),/var/cache)/vauban-test
+# go test starts packages in this order: those that take longest first, so that
+# none is left alone at the end.
+LONGEST := ./test/robust ./pipeline ./cmd/vauban ./ansible ./layers
+
+test: setup lint ## everything that CI runs (as root)
+	go test -tags 'integration e2e' -p 3 -count 1 -timeout 30m ./test/e2e $(LONGEST) ./...
 
 unit: program ## tests that need nothing but Go
 	go test -timeout 5m ./...
 
-integration: program ## tests with a real containerd, registry and ansible (as root)
-	@shared=$$(mktemp -d) && trap 'rm -rf "$$shared"' EXIT && set -x && \
-		VAUBAN_TEST_DIR=$$shared go test -tags integration -p 2 -count 1 -timeout 25m ./...
+integration: program ## tests with a real containerd, registry and ansible, and unit tests (as root)
+	go test -tags integration -p 2 -count 1 -timeout 25m $(LONGEST) ./...
 
 e2e: build ## build, publish and boot in QEMU (as root)
 	go test -tags 'integration e2e' -count 1 -timeout 20m ./test/e2e
@@ -48,5 +54,5 @@ lint: ## gofmt and go vet, of the tagged files too
 		[ -z "$$unformatted" ] || { echo "gofmt would change: $$unformatted" >&2; exit 1; }
 	go vet -tags 'integration e2e' ./...
 
-clean: ## remove what build and demo made
-	rm -rf --one-file-system bin layers/built/enter .demo
+clean: ## remove what build, demo and tests made
+	rm -rf --one-file-system bin layers/built/enter .demo "$(TEST_CACHE)"

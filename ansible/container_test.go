@@ -57,6 +57,7 @@ func engine(t *testing.T) (*layers.Engine, layers.Image) {
 	t.Helper()
 	shared.once.Do(func() {
 		log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+		testenv.Plant(t, filepath.Join(scratch, "state"), testenv.Whole)
 		shared.engine, shared.err = layers.Open(context.Background(), layers.Options{
 			StateDir: filepath.Join(scratch, "state"), Embedded: true, Version: "test", Log: log})
 		if shared.err == nil {

@@ -146,6 +146,7 @@ func TestInterruptedRunsLeaveNothing(t *testing.T) {
 func ownEngine(t *testing.T) (dir string, e *layers.Engine, base layers.Image) {
 	t.Helper()
 	dir = t.TempDir()
+	testenv.Plant(t, dir, testenv.Whole)
 	e = testenv.Engine(t, dir)
 	base = testenv.Base(t, e)
 	if err := e.SetImage(t.Context(), "base", base); err != nil {

@@ -17,7 +17,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/gzip"
 
-	"vauban/internal/testenv"
 	"vauban/layers"
 )
 
@@ -83,8 +82,7 @@ func recipe(t *testing.T, e *layers.Engine, base layers.Image, d *layers.Dockerf
 }
 
 func TestDockerfile(t *testing.T) {
-	e := testenv.Engine(t, t.TempDir())
-	base := testenv.Base(t, e)
+	e, base := shared.use(t)
 	for name, test := range map[string]func(*testing.T, *layers.Engine, layers.Image){
 		"instructions": testInstructions, "copies": testCopies, "mounts": testMounts, "failures": testFailures,
 	} {

@@ -32,6 +32,7 @@ func TestFullDisk(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	testenv.Plant(t, dir, testenv.Whole)
 	e := testenv.Engine(t, dir)
 	base := testenv.Base(t, e)
 	kept := applyOne(t, e, `echo kept >/srv/file`, target("kept", base))

@@ -61,14 +61,13 @@ func newWorld(t testing.TB, files map[string]string) *world {
 			t.Fatalf("git %v: %v: %s", args, err, out)
 		}
 	}
-	w.engine = testenv.Engine(t, filepath.Join(w.dir, "state"))
+	w.engine, w.base = testenv.EngineWithBase(t, filepath.Join(w.dir, "state"))
 	var err error
 	w.registry, err = registry.Open(t.Context(), registry.Options{StateDir: filepath.Join(w.dir, "state"), BlobPath: w.engine.BlobPath})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.registry.Close() })
-	w.base = testenv.Base(t, w.engine)
 	r := w.runner(t, Options{}, &plan.Plan{})
 	if err := r.keep(t.Context(), "base/iso", w.base); err != nil {
 		t.Fatal(err)

@@ -166,6 +166,7 @@ func newCanaryWorld(t *testing.T) *canaries {
 
 func (c *canaries) pushBase(t *testing.T, hostname string) {
 	t.Helper()
+	testenv.Plant(t, c.path("state"), testenv.Whole)
 	engine, err := layers.Open(t.Context(), layers.Options{StateDir: c.path("state"), Embedded: true, Version: version, Log: testenv.Log(t)})
 	if err != nil {
 		t.Fatal(err)

@@ -48,7 +48,8 @@ func (s script) Run(ctx context.Context, containers []*layers.Container) error {
 func webState(t *testing.T) string {
 	t.Helper()
 	state := t.TempDir()
-	engine, err := layers.Open(t.Context(), layers.Options{StateDir: state, Embedded: true, Version: version, Log: testenv.Log(t)})
+	testenv.Plant(t, state, testenv.Whole)
+	engine, err := layers.Open(t.Context(), layers.Options{StateDir: state, Embedded: true, Version: version, Apt: layers.AptOptions{Pool: testenv.AptPool(t)}, Log: testenv.Log(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -74,6 +74,7 @@ func newTrouble(t *testing.T) trouble {
 			t.Fatalf("%v: %s", err, out)
 		}
 	}
+	testenv.Plant(t, w.state, testenv.Whole)
 	engine, err := layers.Open(t.Context(), layers.Options{StateDir: w.state, Embedded: true, Version: version, Log: testenv.Log(t)})
 	if err != nil {
 		t.Fatal(err)
@@ -95,7 +96,7 @@ func (w trouble) vauban(t *testing.T, hosts, wait string, more ...string) *exec.
 	args := append([]string{"--config", filepath.Join(w.dir, "config.yml"), "--state", w.state,
 		"build", "master-test", "--stage", "conffs", "--on", "latest", "--no-publish", "--limit", hosts}, more...)
 	cmd := exec.CommandContext(t.Context(), program, args...)
-	cmd.Env = append(os.Environ(), asVauban+"=1", "TERM=xterm", "TMPDIR="+w.dir, "WAIT_FOR="+wait, "GITLAB_CI=", "GITHUB_ACTIONS=")
+	cmd.Env = append(os.Environ(), asVauban+"=1", "TERM=xterm", "TMPDIR="+w.dir, "WAIT_FOR="+wait, "DEBIAN_CACHE_PATH="+testenv.AptPool(t), "GITLAB_CI=", "GITHUB_ACTIONS=")
 	return cmd
 }
 

@@ -59,7 +59,7 @@ func newSite(t *testing.T, files map[string]string) *site {
 		t.Fatal(err)
 	}
 	s := &site{dir: t.TempDir(), bin: filepath.Dir(path)}
-	s.env = append(os.Environ(), "PATH="+s.bin+":"+os.Getenv("PATH"), "VAUBAN_STATE_DIR="+s.path("state"), "UPLOAD_DIR="+s.path("pxe"))
+	s.env = append(os.Environ(), "PATH="+s.bin+":"+os.Getenv("PATH"), "VAUBAN_STATE_DIR="+s.path("state"), "UPLOAD_DIR="+s.path("pxe"), "DEBIAN_CACHE_PATH="+testenv.AptPool(t))
 	s.write(t, "Dockerfiles/Dockerfile.base", siteBase)
 	s.write(t, "Dockerfiles/Dockerfile.initramfs", siteInitramfs)
 	for name, text := range files {

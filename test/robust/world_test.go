@@ -3,11 +3,9 @@
 package robust
 
 import (
-	"archive/tar"
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,8 +13,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"vauban/internal/testenv"
 	"vauban/layers"
@@ -140,7 +136,7 @@ func bareWorld(t *testing.T, dir string) *world {
 	w.git(t, "config", "user.name", "test")
 	w.git(t, "config", "user.email", "test@example.com")
 	w.commit(t)
-	w.env = append(os.Environ(), "VAUBAN_STATE_DIR="+w.state, "UPLOAD_DIR="+w.pxe, "TMPDIR="+w.temp, "VAULTED_SSHD_KEYS_KEY=robust")
+	w.env = append(os.Environ(), "VAUBAN_STATE_DIR="+w.state, "UPLOAD_DIR="+w.pxe, "TMPDIR="+w.temp, "DEBIAN_CACHE_PATH="+testenv.AptPool(t), "VAULTED_SSHD_KEYS_KEY=robust")
 	return w
 }
 
@@ -178,6 +174,7 @@ func (w *world) turn(t *testing.T, round int) {
 // a build of it would give.
 func (w *world) importBase(t *testing.T, hostname string) {
 	t.Helper()
+	testenv.Plant(t, w.state, testenv.Lean)
 	engine, err := layers.Open(t.Context(), layers.Options{StateDir: w.state, Embedded: true, Version: version, Log: testenv.Log(t)})
 	if err != nil {
 		t.Fatal(err)
@@ -188,11 +185,7 @@ func (w *world) importBase(t *testing.T, hostname string) {
 		t.Fatal(err)
 	}
 	defer images.Close()
-	img, err := engine.ImportRootfs(t.Context(), leanBase(t), ocispec.ImageConfig{},
-		layers.Change{Created: time.Unix(1700000000, 0), CreatedBy: "mmdebstrap"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	img := testenv.Base(t, engine)
 	stamp := registry.Timestamp(time.Now().Add(-time.Hour))
 	_, err = images.Push(engine.Context(t.Context()), "base/iso", img.Descriptor, engine.Store(), registry.PushOptions{Tags: []string{stamp, registry.Latest}})
 	if err != nil {
@@ -200,44 +193,6 @@ func (w *world) importBase(t *testing.T, hostname string) {
 	}
 	if err := engine.SetImage(t.Context(), "base/iso", img); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// leanBase is the shared base without what only people read: half of it.
-func leanBase(t *testing.T) io.Reader {
-	t.Helper()
-	whole, err := os.Open(testenv.BaseTar(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { whole.Close() })
-	read, write := io.Pipe()
-	t.Cleanup(func() { read.Close() })
-	go func() { write.CloseWithError(thin(write, whole)) }()
-	return read
-}
-
-func thin(w io.Writer, whole io.Reader) error {
-	out := tar.NewWriter(w)
-	for in := tar.NewReader(whole); ; {
-		h, err := in.Next()
-		if errors.Is(err, io.EOF) {
-			return out.Close()
-		} else if err != nil {
-			return err
-		}
-		name := strings.TrimPrefix(h.Name, "./")
-		if strings.HasPrefix(name, "usr/share/") || strings.HasPrefix(name, "var/cache/") || strings.HasPrefix(name, "usr/lib/systemd/") || strings.HasPrefix(name, "var/lib/apt/lists/") {
-			if h.Typeflag != tar.TypeDir {
-				continue
-			}
-		}
-		if err := out.WriteHeader(h); err != nil {
-			return err
-		}
-		if _, err := io.Copy(out, in); err != nil {
-			return err
-		}
 	}
 }
 
