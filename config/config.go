@@ -101,6 +101,9 @@ func (c *Config) Place(pos Position) string {
 // of its container: a machine's name has no slash.
 func MachineName(name string) string { return strings.ReplaceAll(name, "/", "-") }
 
+// VaultDir is where the local engine keeps hosts' identities.
+func (c *Config) VaultDir() string { return filepath.Join(c.Dir, "vault") }
+
 // Masters returns every master, each before its children, in the order of the
 // file.
 func (c *Config) Masters() []*Master {

@@ -17,14 +17,28 @@ import (
 // maxSecretsEnv bounds the file, in bytes.
 const maxSecretsEnv = 1 << 20
 
+// secretsEnv is what the file sets, by name.
+type secretsEnv struct {
+	settings map[string]string
+	others   map[string]string // names of other tools, which are secret too
+}
+
 // readSecretsEnv returns what the file sets; one that does not exist sets
 // nothing. The file must be root's, the running user's or that of the owner of
 // configFile, and no other user may read it.
-func readSecretsEnv(file, configFile string) (map[string]string, error) {
-	f, err := beneath.OpenRegular(file)
+func readSecretsEnv(file, configFile string) (secretsEnv, error) {
+	data, err := readPrivate(file, configFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return secretsEnv{}, nil
 	}
+	if err != nil {
+		return secretsEnv{}, err
+	}
+	return parseSecretsEnv(file, string(data))
+}
+
+func readPrivate(file, configFile string) ([]byte, error) {
+	f, err := beneath.OpenRegular(file)
 	if err != nil {
 		return nil, fmt.Errorf("reading the secrets: %w", err)
 	}
@@ -39,7 +53,7 @@ func readSecretsEnv(file, configFile string) (map[string]string, error) {
 	if len(data) > maxSecretsEnv {
 		return nil, fmt.Errorf("reading the secrets: %s has more than %d bytes", file, maxSecretsEnv)
 	}
-	return parseSecretsEnv(file, string(data))
+	return data, nil
 }
 
 // checkPrivate refuses secrets that other users can read, as APT_AUTH_FILE is
@@ -67,26 +81,26 @@ func checkPrivate(f *os.File, file, configFile string) error {
 // and double quotes, backslashes, comments. What a shell would expand is an
 // error, for to take it literally would be as wrong as to run it. Errors show
 // no value.
-func parseSecretsEnv(file, data string) (map[string]string, error) {
+func parseSecretsEnv(file, data string) (secretsEnv, error) {
 	p := &envParser{
 		problems: &problems{file: file},
 		data:     strings.ReplaceAll(strings.TrimPrefix(data, "\ufeff"), "\r\n", "\n"),
-		values:   map[string]string{},
+		found:    secretsEnv{settings: map[string]string{}, others: map[string]string{}},
 	}
 	for p.at < len(p.data) {
 		p.line()
 	}
 	if err := p.err(); err != nil {
-		return nil, err
+		return secretsEnv{}, err
 	}
-	return p.values, nil
+	return p.found, nil
 }
 
 type envParser struct {
 	*problems
-	data   string
-	at     int
-	values map[string]string
+	data  string
+	at    int
+	found secretsEnv
 }
 
 var assignment = regexp.MustCompile(`^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)=`)
@@ -130,12 +144,13 @@ func (p *envParser) assign(start, valueAt int, name, value string) {
 		if do := didYouMean(name, names); do != "" {
 			p.fail(start, Mistake{What: fmt.Sprintf("unknown setting %q", name), Do: do})
 		}
-		return // another tool's
+		p.found.others[name] = value
+		return
 	}
 	if err := new(Settings).table()[i].check(value); err != nil {
 		p.fail(valueAt, naming(name, err))
 	}
-	p.values[name] = value
+	p.found.settings[name] = value
 }
 
 // word parses a value to where a blank, a comment or the line ends it.

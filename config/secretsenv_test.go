@@ -38,7 +38,7 @@ func TestParseSecretsEnv(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(map[string]string{"VAULT_PATH": tt.want}, got); diff != "" {
+			if diff := cmp.Diff(map[string]string{"VAULT_PATH": tt.want}, got.settings); diff != "" {
 				t.Errorf("want (-), got (+):\n%s", diff)
 			}
 		})
@@ -73,7 +73,7 @@ func TestParseSecretsEnvRefuses(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := parseSecretsEnv(".secrets.env", tt.data)
 			if err == nil {
-				t.Fatalf("accepted as %v", got)
+				t.Fatalf("accepted as %v", got.settings)
 			}
 			lines := strings.Split(err.Error(), "\n")
 			if len(lines) != len(tt.want) {
@@ -109,8 +109,14 @@ func FuzzParseSecretsEnv(f *testing.F) {
 		if err != nil {
 			t.Fatalf("a shell refuses %q: %v", data, err)
 		}
-		maps.DeleteFunc(want, func(name, _ string) bool { return !slices.Contains(settingNames(), name) })
-		if diff := cmp.Diff(want, got); diff != "" {
+		all := maps.Clone(got.settings)
+		maps.Copy(all, got.others)
+		for name := range got.others {
+			if slices.Contains(settingNames(), name) {
+				t.Errorf("%q: the setting %s is taken for another tool's", data, name)
+			}
+		}
+		if diff := cmp.Diff(want, all); diff != "" {
 			t.Errorf("%q: a shell (-), ours (+):\n%s", data, diff)
 		}
 	})

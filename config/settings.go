@@ -61,6 +61,10 @@ type Settings struct {
 
 	ContainerdAddress string // CONTAINERD_ADDRESS: its socket
 	StateDir          string // VAUBAN_STATE_DIR, default /var/lib/vauban
+
+	// Others are the values in .secrets.env whose names are not settings:
+	// secrets of other tools.
+	Others map[string]Secret
 }
 
 // A setting is one field of a Settings: a text, a list, a secret, or a size.
@@ -258,10 +262,11 @@ func LoadSettings(c *Config, environ []string) (Settings, []string, error) {
 	}
 
 	settings := defaultSettings(dir)
+	settings.Others = othersOf(fromFile.others)
 	var overridden []string
 	wrong := &problems{file: "environment"}
 	for _, s := range settings.table() {
-		secret, inFile := fromFile[s.name]
+		secret, inFile := fromFile.settings[s.name]
 		value, inEnvironment := fromEnvironment[s.name]
 		switch {
 		case inFile:
@@ -280,6 +285,21 @@ func LoadSettings(c *Config, environ []string) (Settings, []string, error) {
 	}
 	slices.Sort(overridden)
 	return settings, overridden, wrong.err()
+}
+
+// othersOf keeps the values that are set; nil when there is none.
+func othersOf(values map[string]string) map[string]Secret {
+	var others map[string]Secret
+	for name, value := range values {
+		if value == "" {
+			continue
+		}
+		if others == nil {
+			others = map[string]Secret{}
+		}
+		others[name] = NewSecret(value)
+	}
+	return others
 }
 
 func defaultSettings(dir string) Settings {

@@ -32,6 +32,12 @@ type Dockerfile struct {
 	// NAME.dockerignore or .dockerignore excludes. Links that lead out of
 	// it are refused. Empty: there is none.
 	Context string
+	// Withheld are the files that the context does not have. What names one is
+	// an error; what names a directory with one goes without it.
+	Withheld []Withheld
+	// Notice gets, once for each Run, what was left out as withheld. Nil: not
+	// called.
+	Notice func(text string)
 	// Args are the values of ARG instructions.
 	Args map[string]string
 	// Secrets are what RUN --mount=type=secret may ask for, by id.
@@ -69,7 +75,7 @@ func (d *Dockerfile) Key(ctx context.Context, host string) (digest.Digest, error
 	if len(reads) == 0 {
 		return key.Digest(), nil
 	}
-	files, err := d.openContext()
+	files, err := d.openContext(nil)
 	if err != nil {
 		return "", err
 	}
@@ -83,11 +89,39 @@ func (d *Dockerfile) Key(ctx context.Context, host string) (digest.Digest, error
 	return key.Digest(), nil
 }
 
+// Check finds mistakes in the Dockerfile, and sources that its context does not
+// have, without a container.
+func (d *Dockerfile) Check() error {
+	reads, err := d.reads()
+	if err != nil || len(reads) == 0 {
+		return err
+	}
+	files, err := d.openContext(nil)
+	if err != nil {
+		return err
+	}
+	defer files.close()
+	for _, pattern := range reads {
+		if _, err := files.match(pattern); err != nil {
+			return fmt.Errorf("%s: %w", d.Name, err)
+		}
+	}
+	return nil
+}
+
 // Run executes the Dockerfile in each container, some at once.
 func (d *Dockerfile) Run(ctx context.Context, containers []*Container) error {
 	log := &sharedLog{w: d.Log}
+	left := &leftOut{}
+	if d.Notice != nil {
+		defer func() {
+			if text := left.notice(); text != "" {
+				d.Notice(text)
+			}
+		}()
+	}
 	if len(containers) == 1 {
-		return d.build(ctx, containers[0], newLineWriter(log, ""))
+		return d.build(ctx, containers[0], newLineWriter(log, ""), left)
 	}
 	var mu sync.Mutex
 	failed := map[string]error{}
@@ -95,7 +129,7 @@ func (d *Dockerfile) Run(ctx context.Context, containers []*Container) error {
 	builds.SetLimit(2 * runtime.NumCPU())
 	for _, c := range containers {
 		builds.Go(func() error {
-			if err := d.build(ctx, c, newLineWriter(log, c.Name()+": ")); err != nil {
+			if err := d.build(ctx, c, newLineWriter(log, c.Name()+": "), left); err != nil {
 				mu.Lock()
 				defer mu.Unlock()
 				failed[c.Name()] = err

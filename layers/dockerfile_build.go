@@ -35,11 +35,11 @@ type dockerBuild struct {
 
 var _ imagebuilder.Executor = (*dockerBuild)(nil)
 
-func (d *Dockerfile) build(ctx context.Context, c *Container, log *lineWriter) error {
+func (d *Dockerfile) build(ctx context.Context, c *Container, log *lineWriter, left *leftOut) error {
 	b := &dockerBuild{Dockerfile: d, ctx: ctx, container: c, log: log}
 	if d.Context != "" {
 		var err error
-		if b.context, err = d.openContext(); err != nil {
+		if b.context, err = d.openContext(left); err != nil {
 			return err
 		}
 		defer b.context.close()

@@ -17,21 +17,37 @@ import (
 )
 
 // buildContext is the directory whose files a Dockerfile may read, less what
-// is ignored. No link leads out of it.
+// is ignored or withheld. No link leads out of it.
 type buildContext struct {
-	root   *os.Root
-	ignore *patternmatcher.PatternMatcher
+	root     *os.Root
+	real     string // its path, without links
+	ignore   *patternmatcher.PatternMatcher
+	withheld *withholding
+	left     *leftOut // nil: not noted
 }
 
-func (d *Dockerfile) openContext() (*buildContext, error) {
+// openContext opens the context; what is left out of it as withheld is noted in
+// left.
+func (d *Dockerfile) openContext(left *leftOut) (*buildContext, error) {
 	if d.Context == "" {
 		return nil, fmt.Errorf("%s: it reads files, and there is no context", d.Name)
 	}
-	root, err := os.OpenRoot(d.Context)
+	real, err := filepath.Abs(d.Context)
+	if err == nil {
+		real, err = filepath.EvalSymlinks(real)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("opening the context of %q: %w", d.Name, err)
 	}
-	c := &buildContext{root: root}
+	root, err := os.OpenRoot(real)
+	if err != nil {
+		return nil, fmt.Errorf("opening the context of %q: %w", d.Name, err)
+	}
+	c := &buildContext{root: root, real: real, withheld: newWithholding(d.Withheld), left: left}
+	if why := c.why("."); why != "" {
+		c.close()
+		return nil, fmt.Errorf("opening the context of %q: %q %w (%s): move the Dockerfile to another directory", d.Name, d.Context, errWithheld, why)
+	}
 	patterns, err := c.ignored(filepath.Base(d.Name))
 	if err == nil {
 		c.ignore, err = patternmatcher.New(patterns)
@@ -48,7 +64,7 @@ func (c *buildContext) close() { c.root.Close() }
 // ignored reads the Dockerfile's own .dockerignore, else the common one.
 func (c *buildContext) ignored(dockerfile string) ([]string, error) {
 	for _, name := range []string{dockerfile + ".dockerignore", ".dockerignore"} {
-		f, err := c.root.Open(name)
+		f, err := c.open(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		} else if err != nil {
@@ -60,6 +76,38 @@ func (c *buildContext) ignored(dockerfile string) ([]string, error) {
 	return nil, nil
 }
 
+// why tells why a name in the context is withheld, "" if it is not. Links are
+// followed, also out of the context.
+func (c *buildContext) why(name string) string {
+	if len(c.withheld.list) == 0 {
+		return ""
+	}
+	info, err := c.root.Stat(name)
+	if err != nil {
+		info = nil // the path tells
+	}
+	return c.withheld.why(realPath(filepath.Join(c.real, name)), info)
+}
+
+// open opens a file of the context, unless it is withheld.
+func (c *buildContext) open(name string) (fs.File, error) {
+	f, err := c.root.Open(name)
+	if err != nil || len(c.withheld.list) == 0 {
+		return f, err
+	}
+	info, err := f.Stat()
+	if err == nil {
+		if why := c.withheld.why(realPath(filepath.Join(c.real, name)), info); why != "" {
+			err = withheldError(name, why)
+		}
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
 // match gives the names of files and directories in the context that a source
 // of COPY means. There is at least one.
 func (c *buildContext) match(pattern string) ([]string, error) {
@@ -68,6 +116,9 @@ func (c *buildContext) match(pattern string) ([]string, error) {
 		return nil, fmt.Errorf("%q is outside of the context: only files below it can be read", pattern)
 	}
 	if !strings.ContainsAny(clean, `*?[\`) {
+		if why := c.why(clean); why != "" {
+			return nil, withheldError(pattern, why)
+		}
 		if _, err := c.root.Stat(clean); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("reading %q in the context: %w", pattern, err)
 		}
@@ -77,14 +128,24 @@ func (c *buildContext) match(pattern string) ([]string, error) {
 		return nil, fmt.Errorf("%q: %w", pattern, err)
 	}
 	var names []string
+	var withheld error
 	for _, name := range found {
 		ignored, err := matches(c.ignore, name)
 		if err != nil {
 			return nil, err
 		}
-		if !ignored || c.ignore.Exclusions() {
-			names = append(names, name)
+		if ignored && !c.ignore.Exclusions() {
+			continue
 		}
+		if why := c.why(name); why != "" {
+			c.left.add(name, why)
+			withheld = withheldError(name, why)
+			continue
+		}
+		names = append(names, name)
+	}
+	if len(names) == 0 && withheld != nil {
+		return nil, withheld
 	}
 	if len(names) == 0 {
 		return nil, fmt.Errorf("%q is not in the context, or .dockerignore excludes it", pattern)
@@ -102,6 +163,7 @@ func matches(m *patternmatcher.PatternMatcher, name string) (bool, error) {
 // walk visits a file, or a directory and what is in it, in lexical order. An
 // entry's path is relative to name; excluded, too, is relative to it.
 func (c *buildContext) walk(ctx context.Context, name string, excluded *patternmatcher.PatternMatcher, visit func(treeEntry) error) error {
+	real := realPath(filepath.Join(c.real, name))
 	return fs.WalkDir(c.root.FS(), name, func(file string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -124,7 +186,18 @@ func (c *buildContext) walk(ctx context.Context, name string, excluded *patternm
 				return nil
 			}
 		}
-		entry, err := c.entry(file, d)
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if why := c.withheld.why(filepath.Join(real, relative), info); why != "" {
+			c.left.add(file, why)
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		entry, err := c.entry(file, info)
 		if err != nil {
 			return err
 		}
@@ -142,15 +215,11 @@ func relativeTo(dir, file string) string {
 	return strings.TrimPrefix(file, dir+"/")
 }
 
-func (c *buildContext) entry(name string, d fs.DirEntry) (treeEntry, error) {
-	info, err := d.Info()
-	if err != nil {
-		return treeEntry{}, err
-	}
-	e := treeEntry{mode: info.Mode(), modified: info.ModTime()}
+func (c *buildContext) entry(name string, info fs.FileInfo) (e treeEntry, err error) {
+	e = treeEntry{mode: info.Mode(), modified: info.ModTime()}
 	switch e.mode.Type() {
 	case 0:
-		e.open = func() (io.ReadCloser, error) { return c.root.Open(name) }
+		e.open = func() (io.ReadCloser, error) { return c.open(name) }
 	case fs.ModeSymlink:
 		e.link, err = c.root.Readlink(name)
 	case fs.ModeDir:

@@ -23,7 +23,7 @@ import (
 func openTestContext(t *testing.T, files map[string]string) *buildContext {
 	t.Helper()
 	d := &Dockerfile{Name: "sub/Dockerfile", Context: writeFiles(t, files)}
-	c, err := d.openContext()
+	c, err := d.openContext(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

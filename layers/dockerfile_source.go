@@ -235,5 +235,5 @@ func verifyCopy(w io.Writer, r io.Reader, checksum string) error {
 
 // opener opens a file of the context again and again.
 func (c *buildContext) opener(name string) func() (fs.File, error) {
-	return func() (fs.File, error) { return c.root.Open(name) }
+	return func() (fs.File, error) { return c.open(name) }
 }

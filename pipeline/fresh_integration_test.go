@@ -92,7 +92,7 @@ func (w *world) publishedElsewhere(t *testing.T) {
 	j := w.judge(t, t.TempDir())
 	j.Config.Configuration.NeverUpload = nil
 	m := j.Config.Masters()[0]
-	initramfs, err := recipes.InitramfsKey(t.Context(), j.Config, m, "")
+	initramfs, err := recipes.InitramfsKey(t.Context(), j.Config, m, "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +177,7 @@ func (w *world) recordBase(t *testing.T) {
 	t.Helper()
 	r := w.runner(t, Options{}, &plan.Plan{})
 	b := r.Config.Bases[0]
-	recipe, err := recipes.Key(t.Context(), r.Config, "Dockerfile.base", recipes.BaseArguments(b), nil)
+	recipe, err := recipes.Key(t.Context(), r.Config, "Dockerfile.base", recipes.BaseArguments(b), nil, nil)
 	if err == nil {
 		err = r.recordImage(t.Context(), b.Image(), freshness.Record{Image: w.base.Digest(), Inputs: freshness.BaseInputs(b, recipe)})
 	}

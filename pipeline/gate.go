@@ -4,14 +4,12 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net"
-	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -21,8 +19,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"vauban/ansible"
-	"vauban/config"
+	"vauban/internal/beneath"
 	"vauban/layers"
 	"vauban/pipeline/plan"
 	"vauban/pipeline/provenance"
@@ -47,11 +44,17 @@ const maxNamed = 10
 
 // openGate learns the secrets of the run before anything is made.
 func (r *Runner) openGate(ctx context.Context, p *plan.Plan) error {
-	found, err := r.secrets(ctx, p)
+	found, err := learnSecrets(ctx, r.secretSources(), playbookBranches(plannedStages(r.Config, p), r.Branch)...)
 	if err != nil {
 		return fmt.Errorf("learning which secrets must stay out of images: %w", err)
 	}
-	r.gate = newGate(found, builderTraces())
+	if len(found.short) > 0 {
+		r.Log.Warn("secrets of fewer than 4 bytes are not looked for in images: set longer ones", "names", strings.Join(found.short, " "))
+	}
+	r.gate, r.withheld = newGate(found.needles, builderTraces()), found.files
+	if r.judge != nil {
+		r.judge.Withheld = found.files
+	}
 	return nil
 }
 
@@ -66,115 +69,6 @@ func (g *gate) redactor() *scan.Redactor {
 		return nil
 	}
 	return g.hide
-}
-
-// secrets are those of the settings, and those that ansible is given in the
-// plan's stages.
-func (r *Runner) secrets(ctx context.Context, p *plan.Plan) ([]scan.Needle, error) {
-	needles := append(settingsSecrets(r.Settings), basesSecrets(r.Config)...)
-	if file := r.Settings.AptAuthFile; file != "" {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return nil, fmt.Errorf("reading apt's credentials: %w: correct APT_AUTH_FILE, or make that file", err)
-		}
-		for _, password := range aptPasswords(string(text)) {
-			needles = append(needles, scan.Secret("a password in APT_AUTH_FILE", password)...)
-		}
-	}
-	commits := map[string]bool{}
-	for _, t := range p.Tasks {
-		for _, s := range t.Stages(r.Config) {
-			if s.Playbook == "" {
-				continue
-			}
-			revision, err := r.Ansible.Repository.Revision(ctx, s.RunBranch(r.Branch))
-			if err != nil {
-				return nil, err
-			}
-			if commits[revision.Commit] {
-				continue
-			}
-			commits[revision.Commit] = true
-			given, err := r.Ansible.Secrets(ctx, revision)
-			if err != nil {
-				return nil, err
-			}
-			for _, secret := range given {
-				needles = append(needles, ansibleNeedles(secret)...)
-			}
-		}
-	}
-	return needles, nil
-}
-
-func ansibleNeedles(s ansible.Secret) []scan.Needle {
-	if s.Key {
-		return scan.Key(s.Name, s.Value)
-	}
-	return scan.Secret(s.Name, s.Value)
-}
-
-// settingsSecrets are the values of secret settings, and the passwords in the
-// URLs of others.
-func settingsSecrets(s config.Settings) (needles []scan.Needle) {
-	all := s.Secrets()
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		value := all[name].Reveal()
-		needles = append(needles, scan.Secret(name, value)...)
-		if name == "VAULTED_SSHD_KEYS_KEY" {
-			first, _, _ := strings.Cut(value, "\n") // the passphrase
-			needles = append(needles, scan.Secret(name, first)...)
-		}
-		if name == "UPLOAD_CI_SSH_KEY" {
-			if key, err := decodeBase64(value); err == nil {
-				needles = append(needles, scan.Key(name, key)...)
-			}
-		}
-	}
-	for name, value := range map[string]string{"DEBIAN_APT_GET_PROXY": s.DebianAptGetProxy, "ANSIBLE_REPO": s.AnsibleRepo, "VAULT_ADDR": s.VaultAddr} {
-		needles = append(needles, passwordOf(name, value)...)
-	}
-	return needles
-}
-
-// basesSecrets are the passwords in the URLs that bases come from. That of a
-// mirror would be in the image's sources.list.
-func basesSecrets(cfg *config.Config) (needles []scan.Needle) {
-	for _, b := range cfg.Bases {
-		for name, value := range map[string]string{"url": b.Source.Value, "sha512sums": b.SHA512Sums, "mirror": b.Mirror} {
-			needles = append(needles, passwordOf(fmt.Sprintf("`%s:` of base %q", name, b.Name), value)...)
-		}
-	}
-	return needles
-}
-
-// passwordOf is the password in a URL, if it has one.
-func passwordOf(name, address string) []scan.Needle {
-	u, err := url.Parse(address)
-	if err != nil {
-		return nil
-	}
-	password, ok := u.User.Password()
-	if !ok {
-		return nil
-	}
-	return scan.Secret("the password in "+name, password)
-}
-
-// aptPasswords are those of an apt_auth.conf(5).
-func aptPasswords(text string) (passwords []string) {
-	words := strings.Fields(text)
-	for i, word := range words {
-		if word == "password" && i+1 < len(words) {
-			passwords = append(passwords, words[i+1])
-		}
-	}
-	return passwords
-}
-
-func decodeBase64(text string) (string, error) {
-	decoded, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), ""))
-	return string(decoded), err
 }
 
 // stagesPath names the trace of a script that asked where a command is.
@@ -268,7 +162,15 @@ func (g *gate) isTrace(name string) bool {
 
 // secretsError names files and settings, never a value.
 func secretsError(findings []scan.Finding) error {
-	return fmt.Errorf("it holds secrets, which no image may: %s; keep them out of the files that a stage leaves, or remove these at its end", named(findings))
+	return fmt.Errorf("it holds secrets, which no image may: %s; keep them out of the files that a stage leaves, or remove these at its end%s", named(findings), notSecret(findings))
+}
+
+// notSecret says what to do about a finding that is not a secret.
+func notSecret(findings []scan.Finding) string {
+	if slices.ContainsFunc(findings, func(f scan.Finding) bool { return strings.HasSuffix(f.Name, ofOthers) }) {
+		return "; what is not a secret does not belong in .secrets.env"
+	}
+	return ""
 }
 
 func named(findings []scan.Finding) string {
@@ -280,6 +182,41 @@ func named(findings []scan.Finding) string {
 		words = append(words, fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(words, ", ")
+}
+
+// maxUnpacked bounds what is looked at of an initramfs, in bytes.
+const maxUnpacked = 8 << 30
+
+// inspectFile looks into a file that ships outside of layers, as an initramfs
+// does: as it is, and unpacked.
+func (g *gate) inspectFile(ctx context.Context, path string) (err error) {
+	if g == nil {
+		return nil
+	}
+	f, err := beneath.OpenRegular(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	matcher := scan.New(g.secrets)
+	names, err := matcher.Find(beneath.Reader(ctx, f))
+	if err != nil {
+		return err
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	more, err := matcher.FindUnpacked(beneath.Reader(ctx, f), maxUnpacked)
+	if err != nil {
+		return err
+	}
+	names = append(names, more...)
+	if err := ctx.Err(); err != nil || len(names) == 0 {
+		return err
+	}
+	slices.Sort(names)
+	return fmt.Errorf("%s holds secrets, which no image may: %s: keep them out of the files that its Dockerfile copies",
+		filepath.Base(path), strings.Join(slices.Compact(names), ", "))
 }
 
 // pass remembers the topmost layer of an image that was inspected.

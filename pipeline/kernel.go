@@ -196,7 +196,11 @@ func (r *Runner) buildKernel(ctx context.Context, step *recipe, source layers.Im
 	target := layers.Target{Parent: source, ContainerOptions: layers.ContainerOptions{Name: "initramfs"}}
 	err = r.Engine.Try(ctx, step, target, func(c *layers.Container) error {
 		for _, name := range []string{"vmlinuz", "initramfs.img"} {
-			if err := copyOut(ctx, c, "/boot-out/"+name, filepath.Join(next, name)); err != nil {
+			file := filepath.Join(next, name)
+			if err := copyOut(ctx, c, "/boot-out/"+name, file); err != nil {
+				return err
+			}
+			if err := r.gate.inspectFile(ctx, file); err != nil {
 				return err
 			}
 		}

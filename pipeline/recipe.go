@@ -36,8 +36,11 @@ func (r *Runner) recipe(name string, args map[string]string, logName string, mor
 	if step.context, err = os.MkdirTemp(r.work, "context-"); err != nil {
 		return nil, err
 	}
-	if step.Dockerfile, err = recipes.Write(r.Config, step.context, name, args, more); err != nil {
+	if step.Dockerfile, err = recipes.Write(r.Config, step.context, name, args, more, r.withheld); err != nil {
 		return nil, err
+	}
+	for _, left := range step.Withheld {
+		r.Log.Warn("left out of the build context", "file", filepath.Base(left.Path), "reason", left.Why, "for", name)
 	}
 	if step.log, err = r.logFile(logName); err != nil {
 		return nil, err

@@ -71,7 +71,7 @@ func (r *Runner) recordRelease(ctx context.Context, m *config.Master, published 
 		}
 	}
 	if r.plan.Find(plan.MakeKernel, m) != nil || p.kernel != nil {
-		key, err := recipes.InitramfsKey(ctx, r.Config, m, release.Kernel)
+		key, err := recipes.InitramfsKey(ctx, r.Config, m, release.Kernel, r.withheld)
 		if err != nil {
 			return err
 		}

@@ -135,7 +135,7 @@ func (r *Runner) container(m *config.Master, s config.Stage, name string, lists 
 func (r *Runner) step(ctx context.Context, m *config.Master, stage config.Stage, conffs bool, logName string, source func(hostname string) string) (layers.Step, map[string]string, error) {
 	labels := map[string]string{provenance.LabelMaster: m.Name, provenance.LabelStage: stage.Raw}
 	if stage.Dockerfile != "" {
-		step, err := r.userDockerfile(stage, logName)
+		step, err := r.userDockerfile(ctx, stage, logName)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -162,8 +162,8 @@ func (r *Runner) traced(step layers.Step, b *config.Base, playbook string, label
 }
 
 // userDockerfile is a Dockerfile stage: its context is its folder.
-func (r *Runner) userDockerfile(stage config.Stage, logName string) (layers.Step, error) {
-	dockerfile, err := recipes.OfStage(r.Config, stage)
+func (r *Runner) userDockerfile(ctx context.Context, stage config.Stage, logName string) (layers.Step, error) {
+	dockerfile, err := recipes.OfStage(r.Config, stage, r.withheld)
 	if err != nil {
 		return nil, err
 	}
@@ -172,6 +172,7 @@ func (r *Runner) userDockerfile(stage config.Stage, logName string) (layers.Step
 		return nil, err
 	}
 	dockerfile.CacheDir, dockerfile.Log = filepath.Join(r.StateDir, "cache"), log
+	dockerfile.Notice = func(text string) { r.notice(ctx, "", "%s: %s", stage.Raw, text) }
 	return &recipe{log: log, Dockerfile: dockerfile}, nil
 }
 
@@ -204,7 +205,7 @@ func (r *Runner) check(ctx context.Context, p *plan.Plan) error {
 				}
 			}
 			if s.Dockerfile != "" {
-				if _, err := recipes.OfStage(r.Config, s); err != nil {
+				if _, err := recipes.OfStage(r.Config, s, nil); err != nil {
 					return err
 				}
 				continue
@@ -230,6 +231,26 @@ func (r *Runner) check(ctx context.Context, p *plan.Plan) error {
 		return err
 	}
 	return r.checkResults(ctx, p)
+}
+
+// checkDockerfiles finds what stages' Dockerfiles cannot do, and sources that
+// their contexts do not have or may not give.
+func (r *Runner) checkDockerfiles(ctx context.Context, p *plan.Plan) error {
+	for _, t := range p.Tasks {
+		for _, s := range t.Stages(r.Config) {
+			if s.Dockerfile == "" {
+				continue
+			}
+			dockerfile, err := recipes.OfStage(r.Config, s, r.withheld)
+			if err == nil {
+				err = dockerfile.Check()
+			}
+			if err != nil {
+				return fmt.Errorf("%s: stage %q of %q: %w", r.Config.Place(s.Pos), s.Raw, t.Subject(), err)
+			}
+		}
+	}
+	return ctx.Err()
 }
 
 // checkSystemd finds what keeps systemd from running in a master's containers.

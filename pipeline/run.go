@@ -104,7 +104,8 @@ type Runner struct {
 	selected    map[*config.Master]freshness.Selection // by check
 	hostsFailed atomic.Bool
 	collected   *progress.Collector
-	gate        *gate // nil before Run
+	gate        *gate             // nil before Run
+	withheld    []layers.Withheld // files that no build context has
 	identities  *Identities
 	records     *freshness.Records
 	judge       *freshness.Judge    // nil: everything is done
@@ -174,6 +175,9 @@ func (r *Runner) Run(ctx context.Context) (outcomes []plan.Outcome, err error) {
 		return nil, err
 	}
 	if err := r.openGate(ctx, r.plan); err != nil {
+		return nil, err
+	}
+	if err := r.checkDockerfiles(ctx, r.plan); err != nil {
 		return nil, err
 	}
 	end, err := r.begin()

@@ -148,7 +148,7 @@ func Open(ctx context.Context, o Options) (*Registry, error) {
 
 func (o Options) withDefaults() Options {
 	if o.CertDirs == nil {
-		o.CertDirs = []string{"/etc/containerd/certs.d", "/etc/containers/certs.d", "/etc/docker/certs.d"}
+		o.CertDirs = certDirs()
 	}
 	if o.Architecture == "" {
 		o.Architecture = runtime.GOARCH

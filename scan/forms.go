@@ -5,12 +5,13 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"net/url"
+	"regexp"
 	"strings"
 )
 
 const (
-	// minSecret is how many bytes a secret has that is looked for: shorter
-	// ones stand in files by chance.
+	// minSecret is how many bytes a secret has that is looked for anywhere:
+	// shorter ones are in files by chance.
 	minSecret = 8
 	// maxSecret bounds what is looked for of a long one.
 	maxSecret = 32 << 10
@@ -19,13 +20,20 @@ const (
 // Secret returns the needles that find a secret as it is, and in the forms
 // that programs write it in: quoted for JSON, encoded for URLs, in base64 with
 // any number of bytes before it, in hexadecimal digits.
+//
+// One of fewer than eight bytes is found as a whole word of a text. If it may
+// be an ordinary word or number, it is found as the value of a credential only.
+// One that is [TooShort] is not looked for.
 func Secret(name, secret string) []Needle {
 	secret = strings.TrimSpace(secret)
 	if len(secret) > maxSecret {
 		secret = secret[:maxSecret]
 	}
-	if len(secret) < minSecret {
+	switch {
+	case TooShort(secret):
 		return nil
+	case len(secret) < minSecret:
+		return []Needle{{Name: name, Text: secret, Word: !IsOrdinary(secret), Value: IsOrdinary(secret)}}
 	}
 	forms := []string{secret, url.QueryEscape(secret), url.PathEscape(secret), hex.EncodeToString([]byte(secret)),
 		strings.ReplaceAll(secret, "\n", "\r\n"), quoted(secret)}
@@ -42,6 +50,16 @@ func Secret(name, secret string) []Needle {
 	}
 	return needles
 }
+
+// TooShort reports that a secret has too few bytes to be looked for.
+func TooShort(secret string) bool { return len(strings.TrimSpace(secret)) < MinText }
+
+// ordinary are words (also in capitals or with one), numbers, and several of
+// them with dots, dashes, slashes or underscores in between.
+var ordinary = regexp.MustCompile(`^([a-z]+|[A-Z][a-z]+|[A-Z]+|[0-9]+)([._/-]+([a-z]+|[A-Z][a-z]+|[A-Z]+|[0-9]+))*$`)
+
+// IsOrdinary tells words and numbers from what has been made up.
+func IsOrdinary(secret string) bool { return ordinary.MatchString(secret) }
 
 // Key returns the needles that find a private key in PEM, whatever is around
 // it and however its lines are put together.

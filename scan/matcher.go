@@ -17,7 +17,25 @@ type Needle struct {
 	// Word finds it only in texts, and only where it stands alone: an address
 	// is not found in a longer one.
 	Word bool
+	// Value finds it only in texts, and only as the value of something that
+	// is named like a credential, or like the first word of Name.
+	Value bool
 }
+
+// fits tells whether what is found at a place counts. First and last say
+// whether the text begins and ends with data.
+func (n Needle) fits(data []byte, at int, first, last bool) bool {
+	switch {
+	case n.Value:
+		return isValue(data, at, n, first, last)
+	case n.Word:
+		return standsAlone(data, at, len(n.Text), first, last)
+	}
+	return true
+}
+
+// anywhere tells whether it counts wherever it is found.
+func (n Needle) anywhere() bool { return !n.Word && !n.Value }
 
 // MinText is how many bytes the text of a needle has at least.
 const MinText = 4
@@ -25,8 +43,12 @@ const MinText = 4
 // chunk is how much of a file is looked at at once, in bytes.
 const chunk = 256 << 10
 
-// lookahead is how many bytes after a word tell whether it ends there.
-const lookahead = 2
+const (
+	// lookahead is how many bytes after a word tell whether it ends there.
+	lookahead = 2
+	// lookbehind is how many bytes before a value tell what it is the value of.
+	lookbehind = 64
+)
 
 // Matcher finds any number of needles in one pass, most of which it skips: it
 // looks at two bytes, and moves on as far as no needle can end before. It is
@@ -104,7 +126,7 @@ func (m *Matcher) Find(r io.Reader) ([]string, error) {
 func (m *Matcher) bufferSize() int { return m.keep() + chunk }
 
 // keep is how much of a chunk is looked at again with the next one.
-func (m *Matcher) keep() int { return m.longest + lookahead }
+func (m *Matcher) keep() int { return lookbehind + m.longest + lookahead }
 
 func (m *Matcher) find(r io.Reader, buffer []byte) ([]string, error) {
 	var names []string
@@ -121,7 +143,7 @@ func (m *Matcher) find(r io.Reader, buffer []byte) ([]string, error) {
 		}
 		m.search(data, func(i, at int) {
 			needle := m.needles[i]
-			if needle.Word && !(isText && standsAlone(data, at, len(needle.Text), first, last)) || slices.Contains(names, needle.Name) {
+			if !needle.anywhere() && !isText || !needle.fits(data, at, first, last) || slices.Contains(names, needle.Name) {
 				return
 			}
 			names = append(names, needle.Name)

@@ -20,6 +20,7 @@ const maxLine = 1 << 20
 // is.
 type Redactor struct {
 	replacer *strings.Replacer
+	some     *Matcher // of those that do not count everywhere
 	longest  int
 }
 
@@ -27,7 +28,12 @@ type Redactor struct {
 // taken out that is long enough to be looked for.
 func NewRedactor(needles []Needle) *Redactor {
 	var lines []string
+	var some []Needle
 	for _, n := range needles {
+		if !n.anywhere() {
+			some = append(some, n)
+			continue
+		}
 		for line := range strings.Lines(n.Text) {
 			line = strings.TrimSpace(line)
 			if len(line) >= minSecret && !strings.HasPrefix(line, "-----") {
@@ -37,7 +43,10 @@ func NewRedactor(needles []Needle) *Redactor {
 	}
 	// Of two that begin in one place the longer is taken.
 	slices.SortFunc(lines, func(a, b string) int { return len(b) - len(a) })
-	r := &Redactor{}
+	r := &Redactor{some: New(some)}
+	if len(some) > 0 {
+		r.longest = r.some.keep()
+	}
 	pairs := make([]string, 0, 2*len(lines))
 	for _, line := range lines {
 		pairs = append(pairs, line, Redacted)
@@ -52,7 +61,20 @@ func (r *Redactor) String(text string) string {
 	if r == nil {
 		return text
 	}
-	return r.replacer.Replace(text)
+	return r.withoutSome(r.replacer.Replace(text))
+}
+
+// withoutSome takes out those that count in some places only.
+func (r *Redactor) withoutSome(text string) string {
+	var b strings.Builder
+	data, done := []byte(text), 0
+	r.some.search(data, func(i, at int) {
+		if n := r.some.needles[i]; at >= done && n.fits(data, at, true, true) {
+			b.WriteString(text[done:at] + Redacted)
+			done = at + len(n.Text)
+		}
+	})
+	return b.String() + text[done:]
 }
 
 // Writer takes the secrets out of what is written to w. It keeps an unfinished

@@ -18,7 +18,8 @@ func (b *buffer) Close() error { b.closed = true; return nil }
 const testPEM = "-----BEGIN KEY-----\nZmlyc3QgbGluZSBvZiB0aGUga2V5\nc2Vjb25kIGxpbmU=\n-----END KEY-----\n"
 
 func TestRedactor(t *testing.T) {
-	r := NewRedactor(append(Secret("password", "correct horse"), Key("key", testPEM)...))
+	needles := append(Secret("password", "correct horse"), Key("key", testPEM)...)
+	r := NewRedactor(append(append(needles, Secret("short", "abc123")...), Secret("word", "admin")...))
 	for _, tt := range []struct{ name, text, want string }{
 		{"nothing", "a line\n", "a line\n"},
 		{"as it is", "got correct horse.\n", "got [redacted].\n"},
@@ -27,6 +28,8 @@ func TestRedactor(t *testing.T) {
 		{"one line of a key", "| Zmlyc3QgbGluZSBvZiB0aGUga2V5\n", "| [redacted]\n"},
 		{"a key", testPEM, "-----BEGIN KEY-----\n[redacted]\n[redacted]\n-----END KEY-----\n"},
 		{"no end of the line", "correct horse", "[redacted]"},
+		{"a short one", "got abc123, abc1234 and abc123\n", "got [redacted], abc1234 and [redacted]\n"},
+		{"a word", "user admin password=admin\n", "user admin password=[redacted]\n"},
 		{"what is shorter than any secret", "correct", "correct"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -55,9 +55,10 @@ func TestFindWords(t *testing.T) {
 
 // TestFindAcrossChunks puts a needle at every place around a chunk's end.
 func TestFindAcrossChunks(t *testing.T) {
-	m := New([]Needle{{Name: "secret", Text: "correct horse"}, {Name: "word", Text: "10.0.2.100", Word: true}})
-	for offset := -40; offset < 40; offset++ {
-		for needle, name := range map[string]string{"correct horse": "secret", " 10.0.2.100 ": "word", "110.0.2.100 ": "", " 10.0.2.1000 ": ""} {
+	m := New([]Needle{{Name: "secret", Text: "correct horse"}, {Name: "word", Text: "10.0.2.100", Word: true},
+		{Name: "value", Text: "admin", Value: true}})
+	for offset := -100; offset < 40; offset++ {
+		for needle, name := range map[string]string{" password: 'admin' ": "value", " password: administrator": "", " section: admin ": "", "correct horse": "secret", " 10.0.2.100 ": "word", "110.0.2.100 ": "", " 10.0.2.1000 ": ""} {
 			text := strings.Repeat("a", m.bufferSize()+offset) + needle + strings.Repeat("b", 100)
 			want := []string{name}
 			if name == "" {
@@ -96,8 +97,32 @@ func TestSecretInAllForms(t *testing.T) {
 	if got := find(t, m, "password: "+secret[:len(secret)-1]); got != nil {
 		t.Errorf("a part of it is found: %v", got)
 	}
-	if needles := Secret("SHORT", " 1234567\n"); needles != nil {
-		t.Errorf("seven bytes are looked for: %d needles", len(needles))
+}
+
+// TestShortSecrets: those that ordinary files hold by chance are found where
+// they can only be the secret.
+func TestShortSecrets(t *testing.T) {
+	for secret, texts := range map[string]map[string]bool{
+		"abc123": {"abc123": true, "x abc123\n": true, "p='abc123'": true, "abc1234": false, "xabc123": false, "abc-abc123": false, "\x00abc123": false,
+			`{"auth":"abc123"}`: true},
+		"aBcDe": {"x aBcDe y": true, "abcde": false},
+		"admin": {"admin": false, "Section: admin\n": false, "user=admin": false, "password=admin\n": true, "db_password: 'admin'": true,
+			`{"token": "admin"}`: true, `"{\"token\": \"admin\"}"`: true, "API_KEY=admin": true, "api_key => 'admin',": true, "password=administrator": false,
+			"password=admin.conf": false, "PIN=admin": true, "pin: admin": true, "TAP: admin": false, "password:\nadmin": false, "the password admin": false},
+		"123456": {"123456": false, "size: 123456": false, "PASSWORD=123456": true, "PASSWORD=1234567": false},
+		"a-b.c":  {"a-b.c": false, "pwd=a-b.c": true},
+		"Secret": {"Secret": false, "secret: Secret": true, "secret: secret": false},
+		"abc":    {"PASSWORD=abc": false},
+	} {
+		m := New(Secret("PIN in a file", secret))
+		for text, want := range texts {
+			if got := find(t, m, text); (got != nil) != want {
+				t.Errorf("%s in %q: found %v", secret, text, got)
+			}
+		}
+	}
+	if !TooShort(" abc\n") || TooShort("abcd") {
+		t.Error("four bytes are enough, three are not")
 	}
 }
 

@@ -37,7 +37,7 @@ func (m *Matcher) Tar(r io.Reader) ([]Finding, error) {
 		var names []string
 		for _, text := range [][]byte{[]byte(h.Name), []byte(h.Linkname), attributes(h)} {
 			m.search(text, func(i, _ int) {
-				if !m.needles[i].Word {
+				if m.needles[i].anywhere() {
 					names = append(names, m.needles[i].Name)
 				}
 			})

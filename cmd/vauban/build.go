@@ -348,7 +348,7 @@ func (a *app) withRunner(ctx context.Context, log *slog.Logger, cfg *config.Conf
 	}
 	warnOfUnused(log, s)
 	var controller *ansible.Controller
-	if plan.NeedsPlaybooks(cfg) {
+	if plan.NeedsRepository(cfg, s) {
 		if controller, err = openAnsible(ctx, log, cfg, s, stateDir); err != nil {
 			return err
 		}
@@ -388,7 +388,7 @@ func (a *app) withRunner(ctx context.Context, log *slog.Logger, cfg *config.Conf
 		}
 	}
 	r, err := pipeline.NewRunner(ctx, pipeline.Options{
-		Config: cfg, Settings: s, Engine: engine, Registry: images, Ansible: controller, Identities: identities, CommitIdentities: commit, NoIdentities: f.noIdentities, VaultHosts: vault.NewLocal(vaultDir(cfg), "").List,
+		Config: cfg, Settings: s, Engine: engine, Registry: images, Ansible: controller, Identities: identities, CommitIdentities: commit, NoIdentities: f.noIdentities, VaultHosts: vault.NewLocal(cfg.VaultDir(), "").List,
 		StateDir: stateDir, LogLinks: filepath.Join(os.TempDir(), "vauban-logs"), Version: version, Branch: f.branch, Limit: f.limit, On: f.on, IfStale: f.ifStale, Given: f.given,
 		Batch: f.batch, Jobs: f.jobs, KeepGoing: f.keepGoing, Strict: f.strict, RemoveHosts: f.removeHosts, NoPush: f.noPush, NoPublish: f.noPublish,
 		Timeout: f.timeout, Progress: reporter, Log: log,

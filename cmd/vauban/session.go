@@ -127,7 +127,7 @@ func (s *session) identitiesOf(ctx context.Context, m *config.Master, host strin
 	if err != nil || store != nil {
 		return pipeline.NewIdentities(store, nil), err
 	}
-	kept, err := vault.NewLocal(vaultDir(s.cfg), "").List(ctx)
+	kept, err := vault.NewLocal(s.cfg.VaultDir(), "").List(ctx)
 	if err != nil {
 		return nil, err
 	}

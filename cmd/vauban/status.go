@@ -14,8 +14,10 @@ import (
 
 	"vauban/ansible"
 	"vauban/config"
+	"vauban/pipeline"
 	"vauban/pipeline/bases"
 	"vauban/pipeline/freshness"
+	"vauban/pipeline/plan"
 )
 
 func newStatus(a *app) *cobra.Command {
@@ -108,7 +110,7 @@ func (a *app) judging(ctx context.Context, log *slog.Logger, cfg *config.Config,
 		return err
 	}
 	var controller *ansible.Controller
-	if hasPlaybooks(cfg) {
+	if plan.NeedsRepository(cfg, s) {
 		if controller, err = openAnsible(ctx, log, cfg, s, stateDir); err != nil {
 			return err
 		}
@@ -123,33 +125,15 @@ func (a *app) judging(ctx context.Context, log *slog.Logger, cfg *config.Config,
 	if err != nil {
 		return err
 	}
+	withheld, err := pipeline.SecretFiles(ctx, pipeline.SecretSources{Config: cfg, Settings: s, Ansible: controller, StateDir: stateDir, UploadDir: s.PublishedTree(stateDir)}, branch)
+	if err != nil {
+		return err
+	}
 	return fn(ctx, &freshness.Judge{
 		Config: cfg, Records: freshness.NewRecords(images, stateDir, log), Ansible: controller, Branch: branch,
-		Identities: identities != nil, UploadDir: s.PublishedTree(stateDir), Now: time.Now(),
+		Identities: identities != nil, UploadDir: s.PublishedTree(stateDir), Withheld: withheld, Now: time.Now(),
 		Upstream: bases.NewUpstream(cfg, s, stateDir, log),
 	})
-}
-
-// hasPlaybooks tells whether the tree needs the playbooks' repository.
-func hasPlaybooks(cfg *config.Config) bool {
-	for _, b := range cfg.Bases {
-		for _, s := range b.Stages {
-			if s.Playbook != "" {
-				return true
-			}
-		}
-	}
-	for _, m := range cfg.Masters() {
-		if m.Conffs != "" {
-			return true
-		}
-		for _, s := range m.Stages {
-			if s.Playbook != "" {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // publishedLines say what is special about what is served of a master: a state,

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -26,7 +25,7 @@ func openVault(cfg *config.Config, s config.Settings) (vault.Store, error) {
 		if s.VaultedSSHDKeysKey.Reveal() == "" {
 			return nil, nil
 		}
-		return vault.NewLocal(vaultDir(cfg), s.VaultedSSHDKeysKey.Reveal()), nil
+		return vault.NewLocal(cfg.VaultDir(), s.VaultedSSHDKeysKey.Reveal()), nil
 	}
 	return vault.NewKV(vault.KVOptions{
 		Address: s.VaultAddr, Path: s.VaultPath, Token: s.VaultToken.Reveal(),
@@ -34,15 +33,12 @@ func openVault(cfg *config.Config, s config.Settings) (vault.Store, error) {
 	})
 }
 
-// vaultDir is where the local engine keeps its files, beside config.yml.
-func vaultDir(cfg *config.Config) string { return filepath.Join(cfg.Dir, "vault") }
-
 // committingVault gives what commits and pushes the identities that a run
 // created, and those of an earlier run that could not. CI systems check out a
 // commit and tell the branch.
 func committingVault(log *slog.Logger, cfg *config.Config, s config.Settings) func(context.Context, bool) error {
 	return func(ctx context.Context, _ bool) error {
-		hosts, err := vault.CommitVault(ctx, vaultDir(cfg), vault.CommitOptions{
+		hosts, err := vault.CommitVault(ctx, cfg.VaultDir(), vault.CommitOptions{
 			Username: s.GitTokenUsername, Password: s.GitTokenPassword.Reveal(),
 			Branch:  cmp.Or(os.Getenv("CI_COMMIT_BRANCH"), os.Getenv("GITHUB_HEAD_REF"), os.Getenv("GITHUB_REF_NAME")),
 			Environ: config.WithoutSecrets(os.Environ()), Log: log,

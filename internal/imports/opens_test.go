@@ -37,7 +37,7 @@ var reviewed = map[string]map[string][]string{
 		builder: {"Open", "cgroupProcs", "cgroupMountsIn", "killShims", "removeCgroups", "removeCgroup", "readPids",
 			"commandOf", "parentOf", "canEnterOthers", "Container.counted", "checkUserNamespaces", "readSysctlsOnce", "entrance.file",
 			"Container.ownCgroup", "Container.allowNonlocalBind"},
-		repository: {"Dockerfile.openContext", "buildContext.match", "buildContext.walk"},
+		repository: {"Dockerfile.openContext", "buildContext.match", "buildContext.walk", "realPath", "withholding.findLinks"},
 		fresh:      {"mountSysctls", "bind", "mountFile"},
 		exclusive:  {"treeEntry.writeFile", "makeMountPoint"},
 		ended: {"Container.clean", "removeLine", "overlay.clean",
@@ -51,7 +51,7 @@ var reviewed = map[string]map[string][]string{
 	},
 	"pipeline": {
 		state:      {"linkLogs", "Runner.begin", "Runner.logFailure", "Runner.logFile"},
-		repository: {"Runner.secrets"},
+		repository: {"knownSecrets.addApt", "knownSecrets.addRegistry"},
 		fresh:      {"copyOut"},
 	},
 	"pipeline/bases": {
@@ -64,7 +64,7 @@ var reviewed = map[string]map[string][]string{
 		repository: {"exclusions"},
 	},
 	"pipeline/prune":   {state: {"pruner.logs", "pruner.caches", "pruner.usage"}},
-	"pipeline/recipes": {repository: {"Write", "writeTree", "OfStage"}},
+	"pipeline/recipes": {repository: {"Write", "writeOwn", "writeTree", "OfStage"}},
 	"export": {
 		builder: {"describe", "tree.copy", "tree.write", "tree.prunePool", "tree.tidy", "tree.sweep", "eachMaster",
 			"sweepOutputs", "removeUnlocked", "Published.ConffsFiles", "readPin", "addPoolUse", "timestamps", "readRelease", "openTree"},

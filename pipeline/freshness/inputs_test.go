@@ -51,7 +51,7 @@ func TestReleaseInputs(t *testing.T) {
 			if m.Name != name {
 				continue
 			}
-			key, err := recipes.InitramfsKey(t.Context(), cfg, m, kernel)
+			key, err := recipes.InitramfsKey(t.Context(), cfg, m, kernel, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -23,6 +23,7 @@ import (
 	"vauban/config"
 	"vauban/export"
 	"vauban/internal/text"
+	"vauban/layers"
 	"vauban/pipeline/bases"
 	"vauban/pipeline/plan"
 	"vauban/pipeline/recipes"
@@ -41,6 +42,8 @@ type Judge struct {
 	Identities bool
 	// UploadDir is the published tree.
 	UploadDir string
+	// Withheld are the files that no build context has: see pipeline.SecretFiles.
+	Withheld []layers.Withheld
 	// Publishing is set when what is not published is to be built again, as
 	// only a run that makes a conffs publishes it.
 	Publishing bool
@@ -78,7 +81,7 @@ func (j *Judge) Base(ctx context.Context, b *config.Base) (plan.Verdict, error) 
 	if age := j.Now.Sub(record.Made); b.MaxAge > 0 && age > b.MaxAge {
 		why = append(why, fmt.Sprintf("it is %s old, and `max_age` is %s", units.HumanDuration(age), units.HumanDuration(b.MaxAge)))
 	}
-	recipe, err := recipes.Key(ctx, j.Config, dockerfiles.Base, recipes.BaseArguments(b), nil)
+	recipe, err := recipes.Key(ctx, j.Config, dockerfiles.Base, recipes.BaseArguments(b), nil, j.Withheld)
 	if err != nil {
 		return plan.Verdict{}, err
 	}
@@ -215,7 +218,7 @@ func (j *Judge) initramfs(ctx context.Context, m *config.Master, kernel string) 
 	if key, ok := j.recipes[of]; ok {
 		return key, nil
 	}
-	key, err := recipes.InitramfsKey(ctx, j.Config, m, kernel)
+	key, err := recipes.InitramfsKey(ctx, j.Config, m, kernel, j.Withheld)
 	if err != nil {
 		return "", err
 	}
@@ -280,7 +283,7 @@ func (j *Judge) stages(ctx context.Context, m *config.Master, stages []config.St
 func (j *Judge) stage(ctx context.Context, m *config.Master, s config.Stage, before StageRecord, conffs bool, hosts []string) ([]string, *repository.Changes, error) {
 	of := s.Raw + ": "
 	if s.Playbook == "" {
-		dockerfile, err := recipes.OfStage(j.Config, s)
+		dockerfile, err := recipes.OfStage(j.Config, s, j.Withheld)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -163,7 +163,7 @@ func (f *forest) grow(t testing.TB) {
 		return records
 	}
 	b := f.cfg.Bases[0]
-	recipe, err := recipes.Key(ctx, f.cfg, "Dockerfile.base", recipes.BaseArguments(b), nil)
+	recipe, err := recipes.Key(ctx, f.cfg, "Dockerfile.base", recipes.BaseArguments(b), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +194,7 @@ func (f *forest) grow(t testing.TB) {
 				}
 			}
 			r.SetHosts(HostRun{Master: r.Image, Inputs: HostInputs(f.cfg, m, false), Stages: stagesOf(m, m.HostStages(f.cfg), true)}, made, nil)
-			initramfs, err := recipes.InitramfsKey(ctx, f.cfg, m, "")
+			initramfs, err := recipes.InitramfsKey(ctx, f.cfg, m, "", nil)
 			if err != nil {
 				t.Fatal(err)
 			}

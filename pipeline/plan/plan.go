@@ -88,12 +88,23 @@ type Plan struct {
 	Notices []string
 }
 
-// NeedsPlaybooks tells whether a task applies a playbook or asks ansible for
-// hosts.
-func (p *Plan) NeedsPlaybooks(cfg *config.Config) bool {
+// NeedsRepository tells whether a task applies a playbook or asks ansible for
+// hosts, or applies a user's Dockerfile, whose context may have the secrets that
+// the repository's ansible.cfg names.
+func (p *Plan) NeedsRepository(cfg *config.Config, s config.Settings) bool {
 	return slices.ContainsFunc(p.Tasks, func(t *Task) bool {
-		return t.Kind == MakeConffs || slices.ContainsFunc(t.Stages(cfg), func(s config.Stage) bool { return s.Playbook != "" })
+		return t.Kind == MakeConffs || needRepository(t.Stages(cfg), s)
 	})
+}
+
+// NeedsRepository tells whether the whole tree does: see [Plan.NeedsRepository].
+func NeedsRepository(cfg *config.Config, s config.Settings) bool {
+	return slices.ContainsFunc(cfg.Bases, func(b *config.Base) bool { return needRepository(b.Stages, s) }) ||
+		slices.ContainsFunc(cfg.Masters(), func(m *config.Master) bool { return m.Conffs != "" || needRepository(m.Stages, s) })
+}
+
+func needRepository(stages []config.Stage, s config.Settings) bool {
+	return slices.ContainsFunc(stages, func(stage config.Stage) bool { return stage.Playbook != "" || s.AnsibleRepo != "" })
 }
 
 // Images names the images that the plan makes, less the intermediate ones.

@@ -29,56 +29,70 @@ func InitramfsArguments(base, version string) map[string]string {
 func InitramfsContext() map[string]fs.FS { return map[string]fs.FS{"modules.d": boot.DracutModules()} }
 
 // InitramfsKey digests the recipe for a kernel of a master, with what it copies.
-func InitramfsKey(ctx context.Context, cfg *config.Config, m *config.Master, version string) (digest.Digest, error) {
-	return Key(ctx, cfg, dockerfiles.Initramfs, InitramfsArguments(m.Base.Image(), version), InitramfsContext())
+func InitramfsKey(ctx context.Context, cfg *config.Config, m *config.Master, version string, withheld []layers.Withheld) (digest.Digest, error) {
+	return Key(ctx, cfg, dockerfiles.Initramfs, InitramfsArguments(m.Base.Image(), version), InitramfsContext(), withheld)
 }
 
 // OfStage reads the Dockerfile of a stage; its context is its folder.
-func OfStage(cfg *config.Config, stage config.Stage) (layers.Dockerfile, error) {
+func OfStage(cfg *config.Config, stage config.Stage, withheld []layers.Withheld) (layers.Dockerfile, error) {
 	path := cfg.Resolve(stage.Dockerfile)
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return layers.Dockerfile{}, fmt.Errorf("%s: reading the stage's Dockerfile: %w", cfg.Place(stage.Pos), err)
 	}
-	return layers.Dockerfile{Name: stage.Dockerfile, Content: content, Context: filepath.Dir(path)}, nil
+	return layers.Dockerfile{Name: stage.Dockerfile, Content: content, Context: filepath.Dir(path), Withheld: withheld}, nil
 }
 
-// Write writes the context of a recipe below dir.
-func Write(cfg *config.Config, dir, name string, args map[string]string, more map[string]fs.FS) (layers.Dockerfile, error) {
+// Write writes the context of a recipe below dir, without what is withheld.
+func Write(cfg *config.Config, dir, name string, args map[string]string, more map[string]fs.FS, withheld []layers.Withheld) (layers.Dockerfile, error) {
 	sources := map[string]fs.FS{".": dockerfiles.FS}
 	for dir, files := range more {
 		sources[dir] = files
 	}
 	for at, files := range sources {
-		if err := writeTree(filepath.Join(dir, at), files); err != nil {
+		if err := writeTree(filepath.Join(dir, at), files, nil); err != nil {
 			return layers.Dockerfile{}, fmt.Errorf("writing the context of %q: %w", name, err)
 		}
 	}
-	own := filepath.Join(cfg.Dir, "Dockerfiles")
-	if _, err := os.Stat(own); err == nil {
-		if err := writeTree(dir, os.DirFS(own)); err != nil {
-			return layers.Dockerfile{}, fmt.Errorf("writing the context of %q: %w", name, err)
-		}
+	left, err := writeOwn(filepath.Join(cfg.Dir, "Dockerfiles"), dir, withheld)
+	if err != nil {
+		return layers.Dockerfile{}, fmt.Errorf("writing the context of %q: %w", name, err)
 	}
 	content, err := os.ReadFile(filepath.Join(dir, name))
 	if err != nil {
 		return layers.Dockerfile{}, fmt.Errorf("reading %q: %w", name, err)
 	}
-	return layers.Dockerfile{Name: name, Content: content, Context: dir, Args: args}, nil
+	return layers.Dockerfile{Name: name, Content: content, Context: dir, Args: args, Withheld: left}, nil
 }
 
 // Key digests a recipe as its step does.
-func Key(ctx context.Context, cfg *config.Config, name string, args map[string]string, more map[string]fs.FS) (_ digest.Digest, err error) {
+func Key(ctx context.Context, cfg *config.Config, name string, args map[string]string, more map[string]fs.FS, withheld []layers.Withheld) (_ digest.Digest, err error) {
 	dir, err := os.MkdirTemp("", "vauban-recipe-")
 	if err != nil {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	step, err := Write(cfg, dir, name, args, more)
+	step, err := Write(cfg, dir, name, args, more, withheld)
 	if err != nil {
 		return "", err
 	}
 	return step.Key(ctx, "")
+}
+
+// writeOwn writes the user's files into a recipe's context, and returns what it
+// left out, by the names that it would have there.
+func writeOwn(own, dir string, withheld []layers.Withheld) (left []layers.Withheld, err error) {
+	if _, err := os.Stat(own); err != nil {
+		return nil, nil
+	}
+	leave := layers.WithholdIn(own, withheld)
+	return left, writeTree(dir, os.DirFS(own), func(path string) bool {
+		why := leave(path)
+		if why != "" {
+			left = append(left, layers.Withheld{Path: filepath.Join(dir, path), Why: why})
+		}
+		return why != ""
+	})
 }
 
 // BaseArguments are the build arguments of Dockerfile.base for a base.
@@ -87,11 +101,17 @@ func BaseArguments(b *config.Base) map[string]string {
 }
 
 // writeTree writes files out with plain modes: directories 0755, files 0644,
-// and 0755 for those that say so.
-func writeTree(dir string, files fs.FS) error {
+// and 0755 for those that say so. Leave tells which to leave out; nil: none.
+func writeTree(dir string, files fs.FS, leave func(path string) bool) error {
 	return fs.WalkDir(files, ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
+		}
+		if leave != nil && leave(path) {
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
 		}
 		target := filepath.Join(dir, path)
 		if d.IsDir() {
