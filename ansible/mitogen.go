@@ -103,15 +103,10 @@ var (
 // Versions are those of ansible-core and of the Mitogen that belongs to the
 // same Python; "" where there is none. Empty program: the one on the PATH.
 func Versions(ctx context.Context, program string) (core, mitogen string, err error) {
-	out, err := exec.CommandContext(ctx, cmp.Or(program, "ansible-playbook"), "--version").Output()
+	out, core, err := askVersion(exec.CommandContext(ctx, cmp.Or(program, "ansible-playbook"), "--version"))
 	if err != nil {
-		return "", "", fmt.Errorf("asking ansible for its version: %w", err)
+		return "", "", err
 	}
-	found := coreVersion.FindSubmatch(out)
-	if found == nil {
-		return "", "", fmt.Errorf("asking ansible for its version: it says %q", firstLine(string(out)))
-	}
-	core = string(found[1])
 	if python := pythonPath.FindSubmatch(out); python != nil {
 		ask := exec.CommandContext(ctx, filepath.Clean(string(python[1])), "-c", "import mitogen; print('.'.join(map(str, mitogen.__version__)))")
 		if out, err := ask.Output(); err == nil {
@@ -119,6 +114,32 @@ func Versions(ctx context.Context, program string) (core, mitogen string, err er
 		}
 	}
 	return core, mitogen, nil
+}
+
+func askVersion(cmd *exec.Cmd) (out []byte, core string, err error) {
+	if out, err = cmd.Output(); err != nil {
+		return nil, "", fmt.Errorf("asking ansible for its version: running %q: %w", cmd.Path, err)
+	}
+	found := coreVersion.FindSubmatch(out)
+	if found == nil {
+		return nil, "", fmt.Errorf("asking ansible for its version: %q says %q", cmd.Path, firstLine(string(out)))
+	}
+	return out, string(found[1]), nil
+}
+
+// oldestCore is the first ansible-core that playbooks are run with.
+const oldestCore = "2.14"
+
+// CheckVersion refuses an ansible that cannot run or is too old.
+func (r *Controller) CheckVersion(ctx context.Context) error {
+	cmd := exec.CommandContext(ctx, r.options.Program, "--version")
+	cmd.Env = r.options.Repository.Environ
+	_, core, err := askVersion(cmd)
+	if err == nil && before(core, oldestCore) {
+		err = fmt.Errorf("%q is of ansible-core %s, and vauban needs %s or newer: install one, e.g. in a virtual environment, and set ANSIBLE_PLAYBOOK to its ansible-playbook",
+			r.options.Program, core, oldestCore)
+	}
+	return err
 }
 
 func firstLine(text string) string {

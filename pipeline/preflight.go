@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"vauban/config"
@@ -29,11 +30,38 @@ func (r *Runner) checkResults(ctx context.Context, p *plan.Plan) error {
 	if err := r.checkRoom(ctx, p); err != nil {
 		return err
 	}
-	names := p.Images()
-	if r.NoPush || len(names) == 0 {
+	if r.NoPush {
 		return nil
 	}
-	return r.Registry.CheckPush(ctx, names[len(names)-1])
+	return checkPushes(ctx, r.pushed(p), r.Registry.CheckPush)
+}
+
+// pushed are the names that a plan pushes to: of images, with one host's for
+// all of a master, and of masters whose records change.
+func (r *Runner) pushed(p *plan.Plan) []string {
+	names := p.Images()
+	for _, t := range p.Tasks {
+		if t.Kind != plan.MakeConffs {
+			continue
+		}
+		names = append(names, t.Master.Image())
+		if hosts := r.selected[t.Master].Wanted; len(hosts) > 0 && r.Config.Configuration.PushHosts != "none" {
+			names = append(names, t.Master.HostImage(hosts[0]))
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// checkPushes asks for the right to push each name, some at once. The error is
+// that of the first ones that are refused.
+func checkPushes(ctx context.Context, names []string, check func(context.Context, string) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(8)
+	for _, name := range names {
+		group.Go(func() error { return check(ctx, name) })
+	}
+	return group.Wait()
 }
 
 // checkPrograms finds programs of the builder that a plan needs later on and

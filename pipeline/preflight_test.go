@@ -1,8 +1,10 @@
 package pipeline
 
 import (
+	"context"
 	"errors"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,6 +12,7 @@ import (
 
 	"vauban/config"
 	"vauban/export"
+	"vauban/pipeline/freshness"
 	"vauban/pipeline/plan"
 )
 
@@ -73,6 +76,42 @@ func TestCheckHostsNamesEach(t *testing.T) {
 	}
 	if err := checkHosts(m, []string{"2001:db8::1"}); err == nil || strings.Contains(err.Error(), "!2001") {
 		t.Errorf("an address: %v", err)
+	}
+}
+
+// TestChecksEveryPush: a right to push one image says nothing of another's.
+func TestChecksEveryPush(t *testing.T) {
+	base := &config.Base{Name: "debian"}
+	web, db := &config.Master{Name: "web", Base: base}, &config.Master{Name: "db", Base: base}
+	r := &Runner{Options: Options{Config: &config.Config{}}, selected: map[*config.Master]freshness.Selection{web: {Wanted: []string{"web01", "web02"}}, db: {}}}
+	for name, tt := range map[string]struct {
+		tasks     []*plan.Task
+		pushHosts string
+		want      []string
+	}{
+		"a base and masters": {[]*plan.Task{{Kind: plan.MakeBase, Base: base}, {Kind: plan.MakeRootfs, Base: base, Master: web}, {Kind: plan.MakeRootfs, Base: base, Master: db}}, "final",
+			[]string{"db", "debian", "debian/raw-iso", "web"}},
+		"conffs alone":        {[]*plan.Task{{Kind: plan.MakeConffs, Master: web}}, "final", []string{"web", "web/web01"}},
+		"conffs of no host":   {[]*plan.Task{{Kind: plan.MakeConffs, Master: db}}, "final", []string{"db"}},
+		"hosts stay here":     {[]*plan.Task{{Kind: plan.MakeConffs, Master: web}}, "none", []string{"web"}},
+		"nothing that pushes": {[]*plan.Task{{Kind: plan.MakeSquashfs, Master: web}}, "final", nil},
+	} {
+		r.Config.Configuration.PushHosts = tt.pushHosts
+		names := r.pushed(&plan.Plan{Tasks: tt.tasks})
+		if !slices.Equal(names, tt.want) {
+			t.Errorf("%s: %q, want %q", name, names, tt.want)
+		}
+		for _, refused := range names {
+			err := checkPushes(t.Context(), names, func(_ context.Context, name string) error {
+				if name == refused {
+					return errors.New("refused: " + name)
+				}
+				return nil
+			})
+			if err == nil || err.Error() != "refused: "+refused {
+				t.Errorf("%s: %v, want that %s is refused", name, err, refused)
+			}
+		}
 	}
 }
 

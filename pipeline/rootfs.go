@@ -189,6 +189,11 @@ func (r *Runner) logFile(name string) (io.WriteCloser, error) {
 // check finds what keeps a plan from being built, pushed or published, before
 // anything runs: missing playbooks, Dockerfiles, branches, hosts and rights.
 func (r *Runner) check(ctx context.Context, p *plan.Plan) error {
+	if len(playbookBranches(plannedStages(r.Config, p), r.Branch)) > 0 {
+		if err := r.Ansible.CheckVersion(ctx); err != nil {
+			return err
+		}
+	}
 	for _, t := range p.Tasks {
 		if t.Kind == plan.MakeSquashfs {
 			if _, err := freshness.PackingOptions(r.Config, t.Master, r.Log); err != nil {

@@ -1,0 +1,31 @@
+package ansible
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"vauban/ansible/repository"
+)
+
+func TestCheckVersion(t *testing.T) {
+	for name, tt := range map[string]struct{ script, want string }{
+		"the oldest":  {"echo 'ansible-playbook [core 2.14.0]'", ""},
+		"newer":       {"echo 'ansible-playbook [core 3.1.2rc1]'", ""},
+		"too old":     {"echo 'ansible-playbook [core 2.9.27]'", "is of ansible-core 2.9.27, and vauban needs 2.14 or newer"},
+		"older still": {"echo 'ansible-playbook 2.9.6'", `says "ansible-playbook 2.9.6"`},
+		"broken":      {"exit 3", "exit status 3"},
+		"environment": {`echo "ansible-playbook [core $CORE]"`, ""},
+	} {
+		program := filepath.Join(t.TempDir(), "ansible-playbook")
+		if err := os.WriteFile(program, []byte("#!/bin/sh\n"+tt.script+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		r := &Controller{options: Options{Program: program, Repository: repository.Options{Environ: []string{"CORE=2.16.1"}}}}
+		err := r.CheckVersion(t.Context())
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %q", name, err, tt.want)
+		}
+	}
+}
