@@ -18,9 +18,10 @@ build: program ## build the static binary, bin/vauban
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false \
 		-ldflags '-s -w -X main.version=$(VERSION)' -o bin/vauban ./cmd/vauban
 
-# what enters containers, embedded in the binary and in tests
+# what enters containers and what runs inside, embedded in the binary and in tests
 program:
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w' -o layers/built/enter ./cmd/vauban-enter
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w' -o layers/built/inside ./cmd/vauban-inside
 
 demo: setup ## build, publish and boot config.yml and examples/ (as root)
 	scripts/demo
@@ -55,4 +56,4 @@ lint: ## gofmt and go vet, of the tagged files too
 	go vet -tags 'integration e2e' ./...
 
 clean: ## remove what build, demo and tests made
-	rm -rf --one-file-system bin layers/built/enter .demo "$(TEST_CACHE)"
+	rm -rf --one-file-system bin layers/built/enter layers/built/inside .demo "$(TEST_CACHE)"

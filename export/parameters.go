@@ -13,12 +13,9 @@ import (
 	"vauban/internal/cmdline"
 )
 
-// A stage that calls update-grub writes this menu (layers/inside/kernel): its
-// first line, and what begins the one that has the kernel's parameters.
 const (
-	grubMenu       = "boot/grub/grub.cfg"
-	grubMenuMark   = "# A machine that boots from the network does not read this:"
-	grubParameters = "# kernel parameters:"
+	// grubMenu is what a stage that calls update-grub writes.
+	grubMenu = "boot/grub/grub.cfg"
 	// maxMenu bounds the menu, in bytes. GRUB's own has some 1 KiB for each kernel.
 	maxMenu = 4 << 20
 )
@@ -42,9 +39,9 @@ func parameters(ctx context.Context, root string) ([]string, error) {
 // parametersIn reads them in the text of a menu.
 func parametersIn(menu []byte) ([]string, error) {
 	lines := bufio.NewScanner(bytes.NewReader(menu))
-	if !lines.Scan() || !strings.HasPrefix(lines.Text(), grubMenuMark) || !lines.Scan() {
+	if !lines.Scan() || !strings.HasPrefix(lines.Text(), cmdline.MenuMark) || !lines.Scan() {
 		return nil, lines.Err() // GRUB's own, of a machine with a disk
 	}
-	line, _ := strings.CutPrefix(lines.Text(), grubParameters)
+	line, _ := strings.CutPrefix(lines.Text(), cmdline.MenuParameters)
 	return cmdline.Split(line)
 }

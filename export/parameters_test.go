@@ -10,11 +10,12 @@ import (
 	"testing"
 
 	"vauban/internal/beneath"
+	"vauban/internal/cmdline"
 	"vauban/internal/hostile"
 )
 
 func TestParameters(t *testing.T) {
-	const mark = grubMenuMark + " the boot server says how it starts.\n"
+	const mark = cmdline.MenuMark + " the boot server says how it starts.\n"
 	for menu, want := range map[string][]string{
 		mark + "# kernel parameters: audit=1  quiet\nmenuentry 'Linux' {\n": {"audit=1", "quiet"},
 		mark + "# kernel parameters:\n":                                     nil,
@@ -38,7 +39,7 @@ func TestParameters(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(root, "boot/grub"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, menu := range []string{mark + grubParameters + strings.Repeat(" quiet", 1000), mark + grubParameters + strings.Repeat("x", 1<<20), strings.Repeat("x", 1<<20)} {
+	for _, menu := range []string{mark + cmdline.MenuParameters + strings.Repeat(" quiet", 1000), mark + cmdline.MenuParameters + strings.Repeat("x", 1<<20), strings.Repeat("x", 1<<20)} {
 		if err := os.WriteFile(filepath.Join(root, grubMenu), []byte(menu), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -55,7 +56,7 @@ func TestParameters(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(outside, "grub"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(outside, "grub/grub.cfg"), []byte(mark+grubParameters+" secret\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(outside, "grub/grub.cfg"), []byte(mark+cmdline.MenuParameters+" secret\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Symlink(outside, filepath.Join(root, "boot")); err != nil {
@@ -70,7 +71,7 @@ func TestParameters(t *testing.T) {
 func TestHostileMenus(t *testing.T) {
 	top := t.TempDir()
 	secret := filepath.Join(top, "secret")
-	if err := os.WriteFile(secret, []byte(grubMenuMark+"\n"+grubParameters+" secret\n"), 0o644); err != nil {
+	if err := os.WriteFile(secret, []byte(cmdline.MenuMark+"\n"+cmdline.MenuParameters+" secret\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	for _, k := range hostile.Kinds(secret) {
@@ -86,12 +87,12 @@ func TestHostileMenus(t *testing.T) {
 
 // Whatever an image's menu says are words of one line.
 func FuzzMenu(f *testing.F) {
-	f.Add([]byte(grubMenuMark + "\n" + grubParameters + " quiet console=ttyS0\n"))
-	f.Add([]byte(grubMenuMark + "\n" + grubParameters + " a=\"b c\" \x00\n"))
+	f.Add([]byte(cmdline.MenuMark + "\n" + cmdline.MenuParameters + " quiet console=ttyS0\n"))
+	f.Add([]byte(cmdline.MenuMark + "\n" + cmdline.MenuParameters + " a=\"b c\" \x00\n"))
 	f.Add([]byte("set default=0\n"))
 	f.Fuzz(func(t *testing.T, menu []byte) {
 		all, err := parametersIn(menu)
-		if err == nil && len(all) > 0 && !bytes.HasPrefix(menu, []byte(grubMenuMark)) {
+		if err == nil && len(all) > 0 && !bytes.HasPrefix(menu, []byte(cmdline.MenuMark)) {
 			t.Errorf("%q of a menu of GRUB's own", all)
 		}
 		for _, p := range all {

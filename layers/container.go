@@ -165,6 +165,9 @@ func (c *Container) create(ctx context.Context) error {
 		return err
 	}
 	defer ns.release()
+	if err := c.writeInside(); err != nil {
+		return err
+	}
 	spec, err := c.options.spec(ctx, c.id, c.dir, ns, c.engine.limits, append(c.aptMounts(), c.engine.apt.mounts()...)...)
 	if err != nil {
 		return err

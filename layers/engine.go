@@ -81,6 +81,7 @@ type Engine struct {
 	tools    tools
 	limits   Limits
 	entering *os.File // the program that enters containers, in memory
+	inside   insideProgram
 	sysctls  func() ([]sysctl, error)
 	hostKeys func() ([]hostKey, error)
 	// allowed are the addresses of the builder that containers may reach.

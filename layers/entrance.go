@@ -3,7 +3,6 @@ package layers
 import (
 	"bytes"
 	"embed"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,18 +14,28 @@ import (
 	"vauban/layers/enter"
 )
 
-// built holds the program of cmd/vauban-enter once make has built it.
+// built holds the programs of cmd/vauban-enter and cmd/vauban-inside once make
+// has built them.
 //
 //go:embed built
 var built embed.FS
 
 // sealEnterProgram keeps the program that enters containers in memory.
 func sealEnterProgram() (*os.File, error) {
-	content, err := built.ReadFile("built/enter")
+	content, err := builtProgram("enter", "that enters containers")
 	if err != nil {
-		return nil, errors.New("this vauban was built without the program that enters containers: build it with make")
+		return nil, err
 	}
 	return seal("vauban-enter", content)
+}
+
+// builtProgram returns one of the programs.
+func builtProgram(name, what string) ([]byte, error) {
+	content, err := built.ReadFile("built/" + name)
+	if err != nil {
+		return nil, fmt.Errorf("this vauban was built without the program %s: build it with make", what)
+	}
+	return content, nil
 }
 
 // enterProgram is a path by which children of this process start it.

@@ -120,7 +120,7 @@ func TestExec(t *testing.T) {
 			eventually(t, "all are reaped", func() bool { _, err := sh(t, c, `ps -eo stat= | grep ^Z`); return err != nil })
 		})
 		t.Run("process 1 does not die of what happens inside", func(t *testing.T) {
-			mustSh(t, c, `for s in TERM INT HUP QUIT KILL; do kill -$s 1; done`)
+			mustSh(t, c, `for s in $(seq 1 64); do kill -$s 1; done; cd /proc/1/task && for t in *; do for s in $(seq 1 64); do kill -$s $t; done; done`)
 			mustSh(t, c, `pkill -x init; true`)
 			mustSh(t, c, `kill -0 1`)
 		})

@@ -1,18 +1,18 @@
 package layers
 
 import (
-	"embed"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
+	"sync"
+
+	"vauban/layers/inside"
 )
 
 // insideDir is where a container finds what is ours: on a tmpfs, read-only, so
 // that it is in no layer.
-const insideDir = "/run/vauban"
+const insideDir = inside.Dir
 
 // initPath is process 1 inside. Its base name is what ansible's setup module
 // takes for the name of the service manager, and a full path keeps it from
@@ -24,7 +24,7 @@ const initPath = insideDir + "/init"
 const Profile = insideDir + "/profile"
 
 // StandInPath is the folder of the stand-ins for the commands that the image has.
-const StandInPath = insideDir + "/bin"
+const StandInPath = inside.Bin
 
 // UnitsPath is a program inside that prints the services of systemd's that the
 // machine would have, and which of them would run, while no systemd does.
@@ -34,51 +34,52 @@ const UnitsPath = insideDir + "/units"
 // process besides process 1 and those that run the program.
 const BusyPath = insideDir + "/busy"
 
-//go:embed inside
-var insideFiles embed.FS
+// StandIns are the commands that have one in the folder StandInPath, if the image has them.
+func StandIns() []string { return inside.StandIns() }
 
-// standIns are the commands that inside/stand-in stands in for.
-var standIns = []string{
-	"aa-audit", "aa-complain", "aa-disable", "aa-enabled", "aa-enforce", "aa-status", "apache2ctl",
-	"apachectl", "apparmor_parser", "apparmor_status", "auditctl", "augenrules", "capsh", "chronyc",
-	"depmod", "doveadm", "dovecot", "fail2ban-client", "firewall-cmd", "halt", "hostname", "hostnamectl",
-	"hwclock", "ifdown", "ifup", "init", "insmod", "invoke-rc.d", "killall", "localectl", "loginctl",
-	"machinectl", "modinfo", "modprobe", "monit", "mount", "netplan", "networkctl", "nginx", "nmcli",
-	"ntpdate", "pkill", "postfix", "poweroff", "rdate", "reboot", "resolvectl", "rmmod", "rndc", "service",
-	"shutdown", "squid", "sudo", "supervisorctl", "swapoff", "swapon", "sysctl", "systemctl",
-	"systemd-detect-virt", "telinit", "timedatectl", "udevadm", "umount", "uname", "unbound-control", "wg",
-	"wg-quick",
+// insideProgram is a file of the run's that the containers' are links to.
+type insideProgram struct {
+	once sync.Once
+	path string
+	err  error
 }
 
-// alwaysStandIns are those that images have which start from a disk of their
-// own: playbooks call them on every machine.
-var alwaysStandIns = []string{"grub-install", "grub-mkconfig", "update-grub", "update-grub2", "update-initramfs"}
+// in writes the program into a folder, once.
+func (p *insideProgram) in(dir string) (string, error) {
+	p.once.Do(func() {
+		content, err := builtProgram("inside", "that runs inside containers")
+		if err != nil {
+			p.err = err
+			return
+		}
+		p.path = filepath.Join(dir, inside.Program)
+		p.err = errors.Join(os.WriteFile(p.path, content, 0o555), os.Chmod(p.path, 0o555))
+	})
+	return p.path, p.err
+}
 
-// StandIns are the commands that have one in the folder StandInPath, if the image has them.
-func StandIns() []string { return slices.Concat(standIns, alwaysStandIns) }
-
-// writeInside makes in dir what is mounted at insideDir, and the file that
-// stand-ins write to.
-func (o ContainerOptions) writeInside(dir string) error {
-	files, err := insideFiles.ReadDir("inside")
+// writeInside makes in the container's folder what is mounted at insideDir,
+// and the file that stand-ins write to.
+func (c *Container) writeInside() error {
+	program, err := c.engine.inside.in(c.engine.run.dir)
 	if err != nil {
 		return err
 	}
-	at := filepath.Join(dir, "inside")
+	at := filepath.Join(c.dir, "inside")
 	// whatever the umask, for every user inside
-	err = errors.Join(os.MkdirAll(at, 0o755), os.Chmod(at, 0o755))
-	for _, file := range files {
-		content, readErr := insideFiles.ReadFile("inside/" + file.Name())
-		path := filepath.Join(at, file.Name())
-		err = errors.Join(err, readErr, os.WriteFile(path, content, 0o755), os.Chmod(path, 0o755))
+	err = errors.Join(os.MkdirAll(at, 0o755), os.Chmod(at, 0o755), os.Link(program, filepath.Join(at, inside.Program)))
+	links, files := inside.Links(), map[string][]byte{filepath.Base(Profile): inside.Profile}
+	if c.options.Systemd {
+		delete(links, filepath.Base(initPath))
+		files[filepath.Base(initPath)] = inside.SystemdInit
 	}
-	if o.Systemd {
-		err = errors.Join(err, os.Rename(filepath.Join(at, "init-systemd"), filepath.Join(at, "init")))
+	for name, target := range links {
+		err = errors.Join(err, os.Symlink(target, filepath.Join(at, name)))
 	}
-	list := filepath.Join(at, "stand-ins")
-	names := strings.Join(standIns, "\n") + "\n" + strings.Join(alwaysStandIns, " always\n") + " always\n"
-	err = errors.Join(err, os.WriteFile(list, []byte(names), 0o644), os.Chmod(list, 0o644),
-		os.Symlink("/run/.vauban-bin", filepath.Join(at, "bin")))
+	for name, content := range files {
+		path := filepath.Join(at, name)
+		err = errors.Join(err, os.WriteFile(path, content, 0o755), os.Chmod(path, 0o755))
+	}
 	// the files that others are mounted over, and what they write to
 	for _, name := range []string{filepath.Base(userNamespacePath), filepath.Base(aptAuthAside), "passed", "../passed"} {
 		err = errors.Join(err, os.WriteFile(filepath.Join(at, name), nil, 0o600))

@@ -55,6 +55,7 @@ var attempts = []attempt{
 	{`umount -l /proc/sys/kernel/random/uuid`, false, false},
 	{`mount -t proc proc /mnt`, false, false},
 	{`mount -o remount,rw /sys`, false, false},
+	{`echo >>/run/vauban/program || chmod 777 /run/vauban/program || rm /run/vauban/units || mount -o remount,bind,rw /run/vauban || umount -l /run/vauban`, false, false},
 	{`unshare --net mount -t sysfs sysfs /mnt`, false, false},
 	{`echo madvise >/sys/kernel/mm/transparent_hugepage/enabled`, false, false},
 	{`echo h >/proc/sysrq-trigger`, false, false},

@@ -96,7 +96,7 @@ func importBase(ctx context.Context, e *layers.Engine, tarFile string) (layers.I
 }
 
 // live hands a running container to fn and forgets what happened in it.
-func live(t *testing.T, e *layers.Engine, to layers.Target, fn func(c *layers.Container)) {
+func live(t testing.TB, e *layers.Engine, to layers.Target, fn func(c *layers.Container)) {
 	t.Helper()
 	err := e.Try(t.Context(), script("true"), to, func(c *layers.Container) error {
 		fn(c)
@@ -108,7 +108,7 @@ func live(t *testing.T, e *layers.Engine, to layers.Target, fn func(c *layers.Co
 }
 
 // sh runs a script inside and returns what it printed, both streams.
-func sh(t *testing.T, c *layers.Container, script string) (string, error) {
+func sh(t testing.TB, c *layers.Container, script string) (string, error) {
 	t.Helper()
 	var said bytes.Buffer
 	err := c.Exec(t.Context(), layers.Process{Args: []string{"/bin/sh", "-c", script}, Stdout: &said, Stderr: &said})

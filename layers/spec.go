@@ -34,9 +34,6 @@ func (o ContainerOptions) capabilities() []string {
 // builder; ns are the namespaces for systemd, else nil; more are
 // mounted too.
 func (o ContainerOptions) spec(ctx context.Context, id, dir string, ns *userNamespace, limits Limits, more ...specs.Mount) (*oci.Spec, error) {
-	if err := o.writeInside(dir); err != nil {
-		return nil, err
-	}
 	opts := []oci.SpecOpts{
 		oci.WithDefaultSpec(),
 		oci.WithDefaultUnixDevices,

@@ -45,8 +45,8 @@ func (c *Container) terminate(ctx context.Context) {
 	}
 }
 
-// processes are those in the container besides process 1 and what it sleeps
-// with, and besides the services of systemd, which stops them itself.
+// processes are those in the container besides process 1, and besides the
+// services of systemd, which stops them itself.
 func (c *Container) processes() []int {
 	pids := map[int]bool{}
 	cgroups := c.joinedCgroups()
@@ -60,7 +60,7 @@ func (c *Container) processes() []int {
 	}
 	var found []int
 	for pid := range pids {
-		if pid != c.Pid() && !(parentOf(pid) == c.Pid() && commandOf(pid) == "sleep 86400") {
+		if pid != c.Pid() {
 			found = append(found, pid)
 		}
 	}
@@ -85,20 +85,4 @@ func readPids(cgroupProcs string) []int {
 func commandOf(pid int) string {
 	data, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
 	return strings.TrimSpace(strings.ReplaceAll(string(data), "\x00", " "))
-}
-
-// parentOf reads the fourth field of proc_pid_stat(5); the second may hold
-// spaces and parentheses.
-func parentOf(pid int) int {
-	data, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
-	if err != nil {
-		return 0
-	}
-	_, rest, _ := strings.Cut(string(data[strings.LastIndexByte(string(data), ')')+1:]), " ")
-	fields := strings.Fields(rest)
-	if len(fields) < 2 {
-		return 0
-	}
-	ppid, _ := strconv.Atoi(fields[1])
-	return ppid
 }

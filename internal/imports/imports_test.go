@@ -24,11 +24,12 @@ doctor: ansible/repository export internal/damage internal/sealed layers/daemon 
 download: internal/beneath internal/durable internal/filelock internal/outward internal/pace
 drift: internal/beneath internal/command layers/diff
 export: internal/beneath internal/cmdline internal/command internal/durable internal/filelock internal/squashfs
-layers: Dockerfiles internal/beneath internal/command internal/damage internal/decompress internal/filelock internal/gateway internal/outward internal/owned internal/pace internal/seccomp layers/aptpool layers/daemon layers/diff layers/enter layers/store
+layers: Dockerfiles internal/beneath internal/command internal/damage internal/decompress internal/filelock internal/gateway internal/outward internal/owned internal/pace internal/seccomp layers/aptpool layers/daemon layers/diff layers/enter layers/inside layers/store
 layers/aptpool: internal/beneath internal/decompress
 layers/daemon: internal/damage internal/filelock internal/owned layers/store
 layers/diff:
 layers/enter:
+layers/inside: internal/cmdline
 layers/store: internal/beneath internal/damage
 pipeline: Dockerfiles ansible ansible/repository config export internal/beneath internal/durable internal/filelock internal/sealed internal/text layers layers/diff pipeline/bases pipeline/freshness pipeline/plan pipeline/provenance pipeline/recipes progress registry scan vault
 pipeline/bases: ansible config download internal/beneath internal/command internal/decompress internal/durable layers registry
@@ -117,6 +118,32 @@ func check(t *testing.T, allowed map[string][]string, name string, imports []str
 		}
 		if path == containerdClient && name != "layers" && name != "layers/daemon" {
 			t.Errorf("%q imports containerd's client, which belongs to layers", name)
+		}
+	}
+}
+
+// small are the programs that start for every command in a container, with the
+// modules that each may hold.
+var small = map[string][]string{
+	"vauban/cmd/vauban-enter":  {"golang.org/x/sys/unix"},
+	"vauban/cmd/vauban-inside": {"golang.org/x/sys/unix", "github.com/coreos/go-systemd/v22/unit"},
+}
+
+func TestSmallPrograms(t *testing.T) {
+	for program, may := range small {
+		out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", program).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		deps := strings.Fields(string(out))
+		if !slices.Contains(deps, "golang.org/x/sys/unix") {
+			t.Errorf("%s: only %d packages were listed", program, len(deps))
+		}
+		for _, dep := range deps {
+			module, _, _ := strings.Cut(dep, "/")
+			if strings.Contains(module, ".") && !slices.Contains(may, dep) || dep == "net" || dep == "net/http" {
+				t.Errorf("%s holds %s: it starts for every command in a container, and is to stay small", program, dep)
+			}
 		}
 	}
 }

@@ -33,9 +33,9 @@ var opens = map[string][]string{
 var reviewed = map[string]map[string][]string{
 	"layers": {
 		state: {"Engine.enter", "Engine.sweep", "Engine.sweepRun", "run.takeLock",
-			"Container.consoleTail", "ContainerOptions.writeInside"},
+			"Container.consoleTail", "Container.writeInside", "insideProgram.in"},
 		builder: {"Open", "cgroupProcs", "cgroupMountsIn", "killShims", "removeCgroups", "removeCgroup", "readPids",
-			"commandOf", "parentOf", "canEnterOthers", "Container.counted", "checkUserNamespaces", "readSysctlsOnce", "entrance.file",
+			"commandOf", "canEnterOthers", "Container.counted", "checkUserNamespaces", "readSysctlsOnce", "entrance.file",
 			"Container.ownCgroup", "Container.allowNonlocalBind"},
 		repository: {"Dockerfile.openContext", "buildContext.match", "buildContext.walk", "realPath", "withholding.findLinks"},
 		fresh:      {"mountSysctls", "bind", "mountFile"},
