@@ -11,29 +11,29 @@ import (
 	"vauban/ansible/repository"
 )
 
-func TestSplitArgs(t *testing.T) {
-	got, err := splitArgs(`--tags "a b" -e 'x={"k": "$HOME"}' -e y=$WHO --skip-tags=c\ d`, []string{"WHO=me"})
+func TestSplitArguments(t *testing.T) {
+	got, err := splitArguments(`--tags "a b" -e 'x={"k": "$HOME"}' -e y=$WHO --skip-tags=c\ d`, []string{"WHO=me"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []string{"--tags", "a b", "-e", `x={"k": "$HOME"}`, "-e", "y=me", "--skip-tags=c d"}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, []string(got)); diff != "" {
 		t.Error(diff)
 	}
 	for _, bad := range []string{`-e 'open`, "-e x=$(id)", "-e x=`id`"} {
-		if _, err := splitArgs("-e password=hunter2 "+bad+"hunter2", nil); err != nil && strings.Contains(err.Error(), "hunter2") {
+		if _, err := splitArguments("-e password=hunter2 "+bad+"hunter2", nil); err != nil && strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%q: the error repeats the value: %v", bad, err)
 		}
-		if got, err := splitArgs(bad, nil); err == nil {
+		if got, err := splitArguments(bad, nil); err == nil {
 			t.Errorf("%q: got %q, want an error", bad, got)
 		}
 	}
 }
 
-func FuzzSplitArgs(f *testing.F) {
+func FuzzSplitArguments(f *testing.F) {
 	f.Add(`-e "a=$B" 'c d'`)
 	f.Fuzz(func(t *testing.T, line string) {
-		_, _ = splitArgs(line, []string{"B=1"}) // an error or words, never a panic
+		_, _ = splitArguments(line, []string{"B=1"}) // an error or words, never a panic
 	})
 }
 
@@ -59,15 +59,14 @@ func TestArguments(t *testing.T) {
 		{[]string{"--vault-password-file"}, []string{"--vault-password-file"}},
 		{[]string{"--vault-password-file", "/abs", "--key-file", "~/k"}, []string{"--vault-password-file", "/abs", "--key-file", "~/k"}},
 	} {
-		r := &Controller{files: locator{[]string{user}}, extraArgs: test.args}
-		if diff := cmp.Diff(test.want, r.arguments(c)); diff != "" {
+		if diff := cmp.Diff(test.want, arguments(test.args).in(c, locator{[]string{user}})); diff != "" {
 			t.Errorf("%q:\n%s", test.args, diff)
 		}
 	}
 }
 
 func TestInventories(t *testing.T) {
-	r, hosts := &Controller{}, filepath.Join(t.TempDir(), "hosts")
+	hosts := filepath.Join(t.TempDir(), "hosts")
 	configured := settings{"DEFAULT_HOST_LIST": {Origin: "ansible.cfg", Value: []any{"/r/a", "/r/b"}}}
 	standard := settings{"DEFAULT_HOST_LIST": {Origin: "default", Value: []any{hosts}}}
 	for _, test := range []struct {
@@ -82,7 +81,8 @@ func TestInventories(t *testing.T) {
 		{[]string{"-e", "x=1", "--tags", "i"}, configured, []string{"-i", "/r/a", "-i", "/r/b"}},
 		{nil, standard, nil}, // ansible would warn that it is not there
 	} {
-		if diff := cmp.Diff(test.want, r.inventories(&repository.Copy{Tree: "/w", Root: "/w"}, test.args, test.settings)); diff != "" {
+		s := &session{copy: &repository.Copy{Tree: "/w", Root: "/w"}, arguments: test.args, settings: test.settings}
+		if diff := cmp.Diff(test.want, s.inventories()); diff != "" {
 			t.Errorf("%q:\n%s", test.args, diff)
 		}
 	}

@@ -18,7 +18,7 @@ import (
 type HostPattern struct {
 	// Pattern is what ansible's --limit takes.
 	Pattern string
-	// Master is whose hosts they are; hooks are told.
+	// Master is whose hosts they are; hooks see it.
 	Master string
 	// Without are names to leave out, besides master-* and localhost.
 	Without []string
@@ -26,17 +26,16 @@ type HostPattern struct {
 
 // Hosts returns the hosts that a pattern matches in a revision's inventory,
 // expanded by ansible itself, sorted. No host is an [ErrNoHosts].
-func (r *Controller) Hosts(ctx context.Context, rev repository.Revision, p HostPattern) (hosts []string, err error) {
-	w, err := r.workspace(ctx, rev.Commit)
+func (c *Controller) Hosts(ctx context.Context, rev repository.Revision, p HostPattern) (hosts []string, err error) {
+	w, err := c.workspace(ctx, rev.Commit)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, w.remove()) }()
-	h := hook{master: p.Master, hosts: p.Pattern}
-	if err := r.runHook(ctx, w, "HOOK_PRE_ANSIBLE", r.options.HookPre, h, nil); err != nil {
+	if err := c.hooks.runBefore(ctx, w, occasion{master: p.Master, hosts: p.Pattern}, nil); err != nil {
 		return nil, err
 	}
-	all, err := r.listHosts(ctx, w.Copy, p.Pattern)
+	all, err := c.match(ctx, w.Copy, p.Pattern)
 	if err != nil {
 		return nil, fmt.Errorf("expanding the pattern %q on branch %q: %w", p.Pattern, rev.Branch, err)
 	}
@@ -46,6 +45,27 @@ func (r *Controller) Hosts(ctx context.Context, rev repository.Revision, p HostP
 			p.Pattern, ErrNoHosts, rev.Branch, excluded(all))
 	}
 	return hosts, nil
+}
+
+// match lists the hosts of an empty play that a pattern limits, sorted.
+func (c *Controller) match(ctx context.Context, wc *repository.Copy, pattern string) ([]string, error) {
+	playbook := filepath.Join(wc.Dir, "hosts.yml")
+	if err := os.WriteFile(playbook, []byte("- hosts: all\n  gather_facts: false\n"), 0o600); err != nil {
+		return nil, err
+	}
+	s, err := c.session(ctx, wc)
+	if err != nil {
+		return nil, err
+	}
+	lists, err := s.listHosts(ctx, playbook, "--limit", pattern)
+	if err != nil {
+		if matchesNothing(err) {
+			return nil, nil
+		}
+		return nil, err
+	}
+	slices.Sort(lists[0]) // "&" in a pattern leaves them in any order
+	return lists[0], nil
 }
 
 // ErrNoHosts: a pattern matches none that can be built.
@@ -71,48 +91,14 @@ func (p HostPattern) excludes(host string) bool {
 	return false
 }
 
-// listHosts has ansible-playbook list the hosts of an empty play: the same
-// program, configuration and arguments as the run itself.
-func (r *Controller) listHosts(ctx context.Context, c *repository.Copy, pattern string) ([]string, error) {
-	playbook := filepath.Join(c.Dir, "hosts.yml")
-	if err := os.WriteFile(playbook, []byte("- hosts: all\n  gather_facts: false\n"), 0o600); err != nil {
-		return nil, err
-	}
-	s, err := r.readSettings(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	args := r.arguments(c)
-	args = append(args, r.inventories(c, args, s)...)
-	args = append(args, "--list-hosts", "--limit", pattern, playbook)
-	out, err := r.quietWith(ctx, c, r.listEnviron(c, s), "ansible-playbook", args...)
-	if err != nil {
-		if matchesNothing(err) {
-			return nil, nil
-		}
-		return nil, err
-	}
-	return parseHosts(out)
-}
-
-// matchesNothing tells ansible's two refusals of an empty selection from other
-// errors.
+// matchesNothing reports whether an error is one of ansible's two refusals of an
+// empty selection.
 func matchesNothing(err error) bool {
 	if strings.Contains(err.Error(), unparsed) {
 		return false // the source that failed may have them
 	}
 	return strings.Contains(err.Error(), "leaves us with no hosts to target") ||
 		strings.Contains(err.Error(), "does not match any hosts")
-}
-
-// parseHosts reads `ansible-playbook --list-hosts` of a single play.
-func parseHosts(out string) ([]string, error) {
-	lists, err := parseHostLists(out)
-	if err != nil {
-		return nil, err
-	}
-	slices.Sort(lists[0]) // "&" in a pattern leaves them in any order
-	return lists[0], nil
 }
 
 // parseHostLists reads `ansible-playbook --list-hosts`: for each play a line

@@ -1,6 +1,7 @@
 package ansible
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,27 +18,27 @@ playbook: /tmp/x/hosts.yml
       web2
 `
 
-func TestParseHosts(t *testing.T) {
-	got, err := parseHosts(listing)
+func TestParseHostLists(t *testing.T) {
+	got, err := parseHostLists(listing)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"web1", "web2"}, got); diff != "" {
+	if diff := cmp.Diff([][]string{{"web1", "web2"}}, got); diff != "" {
 		t.Error(diff)
 	}
 	for _, bad := range []string{"", "hosts (x):\n", "    hosts (3):\n      a\n", strings.Replace(listing, "(2)", "(-1)", 1)} {
-		if got, err := parseHosts(bad); err == nil {
+		if got, err := parseHostLists(bad); err == nil {
 			t.Errorf("%q: got %v, want an error", bad, got)
 		}
 	}
 }
 
-func FuzzParseHosts(f *testing.F) {
+func FuzzParseHostLists(f *testing.F) {
 	f.Add(listing)
 	f.Add("hosts (9999999999999):\n")
 	f.Fuzz(func(t *testing.T, out string) {
-		hosts, err := parseHosts(out)
-		if err == nil && len(hosts) > strings.Count(out, "\n")+1 {
+		lists, err := parseHostLists(out)
+		if hosts := slices.Concat(lists...); err == nil && len(hosts) > strings.Count(out, "\n")+1 {
 			t.Errorf("%d hosts out of %q", len(hosts), out)
 		}
 	})

@@ -12,14 +12,12 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
-	"gopkg.in/yaml.v3"
 
 	"vauban/ansible/repository"
 	"vauban/internal/command"
 )
 
-// Kept keeps small documents by name, so that what was found out once is not
-// found out again.
+// Kept keeps small documents by name, so that nothing is found out twice.
 type Kept interface {
 	// Get is nil where there is none.
 	Get(ctx context.Context, name string) ([]byte, error)
@@ -32,16 +30,16 @@ type Kept interface {
 // program or asks a server. With a hook before ansible, which may write an
 // inventory for each master, each pattern has a process of its own and nothing
 // is kept.
-func (r *Controller) Expand(ctx context.Context, rev repository.Revision, kept Kept, patterns ...HostPattern) ([][]string, error) {
+func (c *Controller) Expand(ctx context.Context, rev repository.Revision, kept Kept, patterns ...HostPattern) ([][]string, error) {
 	all := make([][]string, len(patterns))
 	found := map[string][]string{}
 	var shared []string
 	for i, p := range patterns {
-		if r.options.HookPre == "" && !strings.HasPrefix(p.Pattern, "@") {
+		if c.hooks.before == "" && !strings.HasPrefix(p.Pattern, "@") {
 			shared = append(shared, p.Pattern)
 			continue
 		}
-		hosts, err := r.Hosts(ctx, rev, p)
+		hosts, err := c.Hosts(ctx, rev, p)
 		if err != nil && !errors.Is(err, ErrNoHosts) {
 			return nil, err
 		}
@@ -49,7 +47,7 @@ func (r *Controller) Expand(ctx context.Context, rev repository.Revision, kept K
 	}
 	if len(shared) > 0 {
 		var err error
-		if found, err = r.expand(ctx, rev, kept, slices.Compact(slices.Sorted(slices.Values(shared)))); err != nil {
+		if found, err = c.expand(ctx, rev, kept, slices.Compact(slices.Sorted(slices.Values(shared)))); err != nil {
 			return nil, err
 		}
 	}
@@ -62,8 +60,8 @@ func (r *Controller) Expand(ctx context.Context, rev repository.Revision, kept K
 }
 
 // expand takes patterns without repetition.
-func (r *Controller) expand(ctx context.Context, rev repository.Revision, kept Kept, patterns []string) (map[string][]string, error) {
-	key, err := r.inventoryKey(rev, patterns)
+func (c *Controller) expand(ctx context.Context, rev repository.Revision, kept Kept, patterns []string) (map[string][]string, error) {
+	key, err := c.inventoryKey(rev, patterns)
 	if err != nil {
 		return nil, err
 	}
@@ -75,11 +73,11 @@ func (r *Controller) expand(ctx context.Context, rev repository.Revision, kept K
 	if data != nil && json.Unmarshal(data, &found) == nil && len(found) == len(patterns) {
 		return found, nil
 	}
-	w, err := r.workspace(ctx, rev.Commit)
+	w, err := c.workspace(ctx, rev.Commit)
 	if err != nil {
 		return nil, err
 	}
-	found, static, err := r.expandIn(ctx, w.Copy, patterns)
+	found, static, err := c.expandIn(ctx, w.Copy, patterns)
 	if err := errors.Join(err, w.remove()); err != nil {
 		return nil, fmt.Errorf("reading the inventory on branch %q: %w", rev.Branch, err)
 	}
@@ -92,8 +90,8 @@ func (r *Controller) expand(ctx context.Context, rev repository.Revision, kept K
 	return found, kept.Put(ctx, key, data)
 }
 
-func (r *Controller) expandIn(ctx context.Context, c *repository.Copy, patterns []string) (found map[string][]string, static bool, err error) {
-	playbook := filepath.Join(c.Dir, "hosts.yml")
+func (c *Controller) expandIn(ctx context.Context, wc *repository.Copy, patterns []string) (found map[string][]string, static bool, err error) {
+	playbook := filepath.Join(wc.Dir, "hosts.yml")
 	var plays []map[string]any
 	for _, pattern := range patterns {
 		plays = append(plays, map[string]any{"hosts": pattern, "gather_facts": false})
@@ -101,18 +99,11 @@ func (r *Controller) expandIn(ctx context.Context, c *repository.Copy, patterns 
 	if err := writeJSON(playbook, plays); err != nil { // YAML reads JSON
 		return nil, false, err
 	}
-	s, err := r.readSettings(ctx, c)
+	s, err := c.session(ctx, wc)
 	if err != nil {
 		return nil, false, err
 	}
-	args := r.arguments(c)
-	inventories := r.inventories(c, args, s)
-	args = append(args, inventories...)
-	out, err := r.quietWith(ctx, c, r.listEnviron(c, s), "ansible-playbook", append(args, "--list-hosts", playbook)...)
-	if err != nil {
-		return nil, false, err
-	}
-	lists, err := parseHostLists(out)
+	lists, err := s.listHosts(ctx, playbook)
 	if err == nil && len(lists) != len(patterns) {
 		err = fmt.Errorf("reading ansible's lists of hosts: %d for %d patterns", len(lists), len(patterns))
 	}
@@ -123,23 +114,23 @@ func (r *Controller) expandIn(ctx context.Context, c *repository.Copy, patterns 
 	for i, pattern := range patterns {
 		found[pattern] = lists[i]
 	}
-	return found, isStatic(c, args), nil
+	return found, s.isStatic(), nil
 }
 
 // inventoryKey digests what hosts depend on when the inventory is static.
-func (r *Controller) inventoryKey(rev repository.Revision, patterns []string) (string, error) {
-	files, err := r.argumentFiles()
+func (c *Controller) inventoryKey(rev repository.Revision, patterns []string) (string, error) {
+	files, err := c.arguments.files(c.options.Repository.Dir)
 	if err != nil {
 		return "", err
 	}
 	var environ []string
-	for _, entry := range r.options.Repository.Environ {
+	for _, entry := range c.options.Repository.Environ {
 		if strings.HasPrefix(entry, "ANSIBLE_") {
 			environ = append(environ, entry)
 		}
 	}
 	configs := map[string]digest.Digest{}
-	for _, path := range []string{command.Getenv(environ, "ANSIBLE_CONFIG"), filepath.Join(command.Getenv(r.options.Repository.Environ, "HOME"), ".ansible.cfg"), "/etc/ansible/ansible.cfg"} {
+	for _, path := range []string{command.Getenv(environ, "ANSIBLE_CONFIG"), filepath.Join(command.Getenv(c.options.Repository.Environ, "HOME"), ".ansible.cfg"), "/etc/ansible/ansible.cfg"} {
 		content, err := os.ReadFile(path)
 		switch {
 		case err == nil:
@@ -148,84 +139,6 @@ func (r *Controller) inventoryKey(rev repository.Revision, patterns []string) (s
 			return "", fmt.Errorf("reading ansible's configuration: %w", err)
 		}
 	}
-	key, err := json.Marshal([]any{2, r.Repository.URL(), rev.Commit, r.options.Repository.RootDir, r.options.Program, r.extraArgs, files, environ, configs, patterns})
+	key, err := json.Marshal([]any{2, c.Repository.URL(), rev.Commit, c.Repository.RootDir(), c.programs.playbook, c.arguments, files, environ, configs, patterns})
 	return digest.FromBytes(key).Encoded(), err
-}
-
-// isStatic tells whether the inventories that the arguments name are plain
-// files of the working copy, or lists of hosts.
-func isStatic(c *repository.Copy, args []string) bool {
-	for _, name := range inventoriesIn(args) {
-		if !strings.Contains(name, ",") && !isPlainInventory(c, name) {
-			return false
-		}
-	}
-	return true
-}
-
-// inventoriesIn are the values of the options that name inventories.
-func inventoriesIn(args []string) (names []string) {
-	for i, arg := range args {
-		value := ""
-		switch {
-		case slices.Contains(inventoryOptions, arg) && i+1 < len(args):
-			value = args[i+1]
-		case hasOption([]string{arg}, inventoryOptions):
-			_, value, _ = strings.Cut(arg, "=")
-			if !strings.HasPrefix(arg, "--") {
-				value = strings.TrimPrefix(arg, "-i")
-			}
-		default:
-			continue
-		}
-		names = append(names, value)
-	}
-	return names
-}
-
-func isPlainInventory(c *repository.Copy, path string) bool {
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(c.Root, path)
-	}
-	real, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		return false
-	}
-	top, err := filepath.EvalSymlinks(c.Tree)
-	if err != nil || !strings.HasPrefix(real, top+"/") {
-		return false
-	}
-	return filepath.WalkDir(real, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		info, err := os.Stat(path)
-		if err != nil {
-			return err
-		}
-		if info.Mode().IsRegular() && info.Mode()&0o111 != 0 || asksPlugin(path) {
-			return errDynamic
-		}
-		return nil
-	}) == nil
-}
-
-var errDynamic = errors.New("hosts that another time may be others")
-
-// asksPlugin tells whether a file configures an inventory plugin, which may ask
-// a server. "constructed" does not.
-func asksPlugin(path string) bool {
-	if ext := filepath.Ext(path); ext != ".yml" && ext != ".yaml" && ext != ".json" {
-		return false // plugins want one of these
-	}
-	data, err := os.ReadFile(path)
-	if err != nil || !strings.Contains(string(data), "plugin") {
-		return err != nil
-	}
-	var document map[string]yaml.Node
-	if yaml.Unmarshal(data, &document) != nil {
-		return true
-	}
-	plugin, ok := document["plugin"]
-	return ok && plugin.Value != "constructed" && plugin.Value != "ansible.builtin.constructed"
 }

@@ -21,32 +21,36 @@ const (
 	Linear = "linear"
 )
 
-// usesMitogen: because the user says so, or else because his ansible.cfg does.
-func (p *Playbook) usesMitogen(s settings) bool {
+// strategy is how the tasks of a run are carried out.
+type strategy struct{ independent, mitogen bool }
+
+// strategy uses Mitogen because the user says so, or else because his
+// ansible.cfg does.
+func (p *Playbook) strategy(s settings) strategy {
+	mitogen := strings.HasPrefix(s.text("DEFAULT_STRATEGY"), "mitogen")
 	if own := p.controller.options.Strategy; own != "" {
-		return own == Mitogen
+		mitogen = own == Mitogen
 	}
-	return strings.HasPrefix(s.text("DEFAULT_STRATEGY"), "mitogen")
+	return strategy{p.isIndependent(), mitogen}
 }
 
-// strategy for plays that name none. Plays that do are overruled only where
-// hosts are to be independent, see the callback plugin.
-func (p *Playbook) strategy(s settings) string {
-	independent, mitogen := p.options.Conffs && p.options.Mode != Together, p.usesMitogen(s)
+// name is the strategy of plays that name none. Plays that do are overruled
+// only where hosts are to be independent, see the callback plugin.
+func (s strategy) name() string {
 	switch {
-	case independent && mitogen:
+	case s.independent && s.mitogen:
 		return "vauban.build.mitogen_independent"
-	case independent:
+	case s.independent:
 		return "vauban.build.independent"
-	case mitogen:
+	case s.mitogen:
 		return "mitogen_linear"
 	}
 	return "linear"
 }
 
-func (p *Playbook) strategyEnviron(s settings) []string {
-	env := []string{"ANSIBLE_STRATEGY=" + p.strategy(s)}
-	if p.usesMitogen(s) {
+func (s strategy) environ() []string {
+	env := []string{"ANSIBLE_STRATEGY=" + s.name()}
+	if s.mitogen {
 		// it has one folder for all hosts, and takes no variable for it
 		env = append(env, "ANSIBLE_REMOTE_TMP=/tmp")
 	}
@@ -131,13 +135,13 @@ func askVersion(cmd *exec.Cmd) (out []byte, core string, err error) {
 const oldestCore = "2.14"
 
 // CheckVersion refuses an ansible that cannot run or is too old.
-func (r *Controller) CheckVersion(ctx context.Context) error {
-	cmd := exec.CommandContext(ctx, r.options.Program, "--version")
-	cmd.Env = r.options.Repository.Environ
+func (c *Controller) CheckVersion(ctx context.Context) error {
+	cmd := exec.CommandContext(ctx, c.programs.playbook, "--version")
+	cmd.Env = c.programs.environ
 	_, core, err := askVersion(cmd)
 	if err == nil && before(core, oldestCore) {
 		err = fmt.Errorf("%q is of ansible-core %s, and vauban needs %s or newer: install one, e.g. in a virtual environment, and set ANSIBLE_PLAYBOOK to its ansible-playbook",
-			r.options.Program, core, oldestCore)
+			c.programs.playbook, core, oldestCore)
 	}
 	return err
 }

@@ -66,7 +66,7 @@ func TestStrategy(t *testing.T) {
 	} {
 		p := &Playbook{controller: &Controller{options: Options{Strategy: test.configured}},
 			options: PlaybookOptions{Conffs: test.conffs, Mode: test.mode}}
-		got := p.strategy(settings{"DEFAULT_STRATEGY": {Value: test.cfg}})
+		got := p.strategy(settings{"DEFAULT_STRATEGY": {Value: test.cfg}}).name()
 		if got != test.want {
 			t.Errorf("%+v: got %q", test, got)
 		}

@@ -9,7 +9,9 @@ import (
 	"maps"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -41,7 +43,7 @@ type PlaybookOptions struct {
 	// Groups of the inventory that the master joins when the inventory
 	// lacks it.
 	Groups []string
-	// Conffs tells a run over hosts from one over a master.
+	// Conffs: the run is over hosts, not over a master.
 	Conffs bool
 	// Mode is Independent, Together or Alone. Empty: Independent.
 	Mode string
@@ -56,12 +58,12 @@ type PlaybookOptions struct {
 	Init string
 	// Timeout bounds a run. 0: none.
 	Timeout time.Duration
-	// Strict fails a host of which something was passed over.
+	// Strict fails a host on which something was skipped.
 	Strict bool
-	// Passed is told, at the end of a run, what was passed over. Nil: nobody.
+	// Passed gets, at the end of a run, what was skipped. Nil: not called.
 	Passed func([]Passed)
-	// Notice is told what somebody should look at; host is "" where it is
-	// about all. Nil: nobody.
+	// Notice gets what people should look at; host is "" where it is about
+	// all. Nil: not called.
 	Notice func(host, text string)
 	// Output opens the log of a host, with diffs, which may hold secrets.
 	// Nil: none.
@@ -82,12 +84,6 @@ type Playbook struct {
 }
 
 var _ layers.Step = (*Playbook)(nil)
-
-// Playbook makes a step of a playbook.
-func (r *Controller) Playbook(o PlaybookOptions) *Playbook {
-	o.Mode = cmp.Or(o.Mode, Independent)
-	return &Playbook{controller: r, options: o}
-}
 
 // Run applies the playbook to the containers. The error is a
 // [*layers.PartialError] whenever the playbook did run and failed on hosts.
@@ -112,18 +108,18 @@ func (p *Playbook) run(ctx context.Context, targets []target) (passed []Passed, 
 		ctx, cancel = context.WithTimeoutCause(ctx, p.options.Timeout, late)
 		defer cancel()
 	}
-	r := p.controller
+	c := p.controller
 	// Digested before they are read: what changes meanwhile counts as changed.
-	if _, err := r.outsideInventories(ctx, p.options.Revision.Commit); err != nil {
+	if _, err := c.external.digests(ctx, p.options.Revision.Commit); err != nil {
 		return nil, err
 	}
-	w, err := r.workspace(ctx, p.options.Revision.Commit)
+	w, err := c.workspace(ctx, p.options.Revision.Commit)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, w.remove()) }()
-	h := p.hook(targets)
-	if err := r.runHook(ctx, w, "HOOK_PRE_ANSIBLE", r.options.HookPre, h, p.log()); err != nil {
+	why := p.occasion(targets)
+	if err := c.hooks.runBefore(ctx, w, why, p.log()); err != nil {
 		return nil, err
 	}
 	result, err := p.apply(ctx, w.Copy, targets)
@@ -139,7 +135,7 @@ func (p *Playbook) run(ctx context.Context, targets []target) (passed []Passed, 
 	if len(result.failed) > 0 {
 		return result.passed, &layers.PartialError{Failed: result.failed}
 	}
-	return result.passed, r.runHook(ctx, w, "HOOK_POST_ANSIBLE", r.options.HookPost, h, p.log())
+	return result.passed, c.hooks.runAfter(ctx, w, why, p.log())
 }
 
 // outcome is what became of the hosts of a run.
@@ -153,30 +149,30 @@ func (o *outcome) add(other outcome) {
 	o.passed = append(o.passed, other.passed...)
 }
 
-func (p *Playbook) hook(targets []target) hook {
-	h := hook{master: p.options.Master, stage: p.options.Path}
-	for i, t := range targets {
-		if i > 0 {
-			h.hosts += ","
-		}
-		h.hosts += t.name
+func (p *Playbook) occasion(targets []target) occasion {
+	var hosts []string
+	for _, t := range targets {
+		hosts = append(hosts, t.name)
 	}
-	return h
+	return occasion{master: p.options.Master, stage: p.options.Path, hosts: strings.Join(hosts, ",")}
 }
 
+// isIndependent reports whether hosts are built as if each were alone.
+func (p *Playbook) isIndependent() bool { return p.options.Conffs && p.options.Mode != Together }
+
 // apply runs ansible once, or once for each host.
-func (p *Playbook) apply(ctx context.Context, c *repository.Copy, targets []target) (outcome, error) {
-	r := p.controller
-	installed, err := r.Repository.Install(ctx, c, r.sibling("ansible-galaxy"), r.environ(c))
+func (p *Playbook) apply(ctx context.Context, wc *repository.Copy, targets []target) (outcome, error) {
+	c := p.controller
+	installed, err := c.Repository.Install(ctx, wc, c.programs.path("ansible-galaxy"), c.programs.environIn(wc))
 	if err != nil {
 		return outcome{}, err
 	}
-	s, err := r.readSettings(ctx, c)
+	s, err := c.session(ctx, wc)
 	if err != nil {
 		return outcome{}, err
 	}
 	if p.options.Mode != Alone || !p.options.Conffs {
-		return p.ansible(ctx, c, s, installed, targets)
+		return p.ansible(ctx, s, installed, targets)
 	}
 	all := outcome{failed: map[string]error{}}
 	var mu sync.Mutex
@@ -184,7 +180,7 @@ func (p *Playbook) apply(ctx context.Context, c *repository.Copy, targets []targ
 	group.SetLimit(runtime.NumCPU())
 	for _, t := range targets {
 		group.Go(func() error {
-			one, err := p.ansible(ctx, c, s, installed, []target{t})
+			one, err := p.ansible(ctx, s, installed, []target{t})
 			mu.Lock()
 			defer mu.Unlock()
 			all.add(one)
@@ -194,26 +190,22 @@ func (p *Playbook) apply(ctx context.Context, c *repository.Copy, targets []targ
 	return all, group.Wait()
 }
 
-// report gives the notices that the plugins left beside the description of a run.
-func (p *Playbook) report(c *repository.Copy, description string) error {
-	return errors.Join(p.reportFacts(description+".facts"), p.reportAlone(c, description+".alone"), p.reportPasswords(description+".passwords"))
-}
-
 // ansible runs ansible-playbook on the targets.
-func (p *Playbook) ansible(ctx context.Context, c *repository.Copy, s settings, g repository.Installed, targets []target) (outcome, error) {
-	files, err := p.writeFiles(c, targets, p.usesMitogen(s))
+func (p *Playbook) ansible(ctx context.Context, s *session, installed repository.Installed, targets []target) (outcome, error) {
+	how := p.strategy(s.settings)
+	files, err := p.writeFiles(s.copy, targets, how.mitogen)
 	if err != nil {
 		return outcome{}, err
 	}
-	record, err := p.newRecord(c, targets)
+	record, err := p.newRecord(s.copy, targets)
 	if err != nil {
 		return outcome{}, err
 	}
-	r, said := p.controller, &command.Tail{Limit: 8192}
+	said := &command.Tail{Limit: 8192}
 	err = process{
-		argv:   p.argv(c, s, files),
-		dir:    c.Root,
-		env:    append(r.playbookEnviron(c, s, g, files.description), p.strategyEnviron(s)...),
+		argv:   p.argv(s, files),
+		dir:    s.copy.Root,
+		env:    append(s.playbookEnviron(installed, files.description), how.environ()...),
 		output: io.MultiWriter(said, p.log()),
 		events: record.read,
 	}.run(ctx)
@@ -223,18 +215,18 @@ func (p *Playbook) ansible(ctx context.Context, c *repository.Copy, s settings, 
 	if ctx.Err() != nil {
 		return outcome{}, errors.Join(context.Cause(ctx), record.close())
 	}
-	if err := p.report(c, files.description); err != nil {
+	if err := p.notices(s.copy).give(files.description); err != nil {
 		return outcome{}, errors.Join(err, record.close())
 	}
 	if err := errors.Join(record.close(), record.readNeighbours(files.description+".neighbours")); err != nil {
 		return outcome{}, err
 	}
-	if err := p.noteReads(c, files.description+".reads", targets, record.neighbours); err != nil {
+	if err := p.noteReads(s, files.description+".reads", targets, record.neighbours); err != nil {
 		return outcome{}, err
 	}
 	failed := record.failed()
 	if !record.finished || (err != nil && len(failed) == 0) {
-		err = errors.Join(record.noMitogen, cmp.Or(err, errNoEvents), errorText(c.Relative(said.String())))
+		err = errors.Join(record.noMitogen, cmp.Or(err, errNoEvents), errorText(s.copy.Relative(said.String())))
 		return outcome{}, fmt.Errorf("applying playbook %q: %w", p.options.Path, err)
 	}
 	return outcome{failed, record.passed.list()}, nil
@@ -243,13 +235,10 @@ func (p *Playbook) ansible(ctx context.Context, c *repository.Copy, s settings, 
 // errNoEvents: ansible ended well but did not say so to us.
 var errNoEvents = errors.New("ansible did not load vauban's plugins")
 
-func (p *Playbook) argv(c *repository.Copy, s settings, files runFiles) []string {
-	r := p.controller
-	args := r.arguments(c)
-	argv := []string{"setpriv", "--bounding-set", boundingSet, "--", r.options.Program,
-		"--diff", "-v", "--forks", strconv.Itoa(r.forks(s))}
-	argv = append(argv, args...)
-	argv = append(argv, r.inventories(c, args, s)...)
+func (p *Playbook) argv(s *session, files runFiles) []string {
+	argv := []string{"setpriv", "--bounding-set", boundingSet, "--", s.programs.playbook,
+		"--diff", "-v", "--forks", strconv.Itoa(s.forks(p.controller.options.Forks))}
+	argv = slices.Concat(argv, s.arguments, s.inventories())
 	return append(argv, "-i", files.description, "-e", "@"+files.variables, "--limit", "@"+files.limit,
 		filepath.FromSlash(p.options.Path))
 }

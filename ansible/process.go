@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,7 +17,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"vauban/ansible/repository"
 	"vauban/internal/command"
 )
 
@@ -182,33 +180,4 @@ func environOf(pid int) []byte {
 		time.Sleep(time.Millisecond)
 	}
 	return nil
-}
-
-// quiet runs a program of ansible's installation that reads only, and returns
-// its standard output.
-func (r *Controller) quiet(ctx context.Context, c *repository.Copy, program string, args ...string) (string, error) {
-	return r.quietWith(ctx, c, nil, program, args...)
-}
-
-// quietWith is quiet with more in the environment.
-func (r *Controller) quietWith(ctx context.Context, c *repository.Copy, environ []string, program string, args ...string) (string, error) {
-	path := r.sibling(program)
-	if program == "ansible-playbook" {
-		path = r.options.Program
-	}
-	var stdout bytes.Buffer
-	var said command.Tail
-	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = c.Root, append(r.environ(c), environ...), &stdout, &said
-	command.Group(cmd, syscall.SIGTERM, killAfter)
-	err := cmd.Run()
-	if ctx.Err() != nil {
-		return "", context.Cause(ctx)
-	}
-	text := r.Repository.Redact(c.Relative(unwrapped(said.String())))
-	if err != nil {
-		return "", errors.New(fmt.Sprintf("%s: %v\n%s", program, err, text) + inventoryAdvice(text))
-	}
-	r.repeat(text)
-	return stdout.String(), nil
 }

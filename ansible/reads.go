@@ -38,9 +38,8 @@ func (p *Playbook) Reads() repository.Reads {
 
 // noteReads reads what one ansible process noted, see
 // ansible_collections/vauban/build/plugins/plugin_utils/reads.py.
-func (p *Playbook) noteReads(c *repository.Copy, file string, targets []target, neighbours map[string][]string) error {
-	r := p.controller
-	if r.options.HookPre != "" || r.options.HookPost != "" {
+func (p *Playbook) noteReads(s *session, file string, targets []target, neighbours map[string][]string) error {
+	if h := p.controller.hooks; h.before != "" || h.after != "" {
 		p.reads.add(repository.Reads{Everything: "hooks may read any file"})
 		return nil
 	}
@@ -52,19 +51,19 @@ func (p *Playbook) noteReads(c *repository.Copy, file string, targets []target, 
 		return fmt.Errorf("reading what ansible read: %w", err)
 	}
 	var hosts []string
-	if p.options.Conffs && p.options.Mode != Together {
+	if p.isIndependent() {
 		for _, t := range targets {
 			hosts = append(hosts, t.name)
 		}
 	}
 	// The paths that links lead to are not told apart: they count for all.
 	reads, variables := parseReads(data)
-	c.AddLinks(&variables)
+	s.copy.AddLinks(&variables)
 	variables.DropVariables(hosts)
 	reads.Add(variables)
-	reads.Files = append(reads.Files, p.alwaysRead(c)...)
+	reads.Files = append(reads.Files, s.alwaysRead(p.options.Path)...)
 	reads.Neighbours = neighbours
-	c.AddLinks(&reads)
+	s.copy.AddLinks(&reads)
 	p.reads.add(reads)
 	return nil
 }
@@ -102,32 +101,23 @@ func parseReads(data []byte) (reads, variables repository.Reads) {
 
 // alwaysRead are files that are read before ansible begins to note, or by
 // others.
-func (p *Playbook) alwaysRead(c *repository.Copy) []string {
-	r := p.controller
-	inTree := append([]string{"ansible.cfg", p.options.Path}, repository.RequirementFiles()...)
-	for i, name := range inTree {
-		inTree[i] = filepath.Join(r.options.Repository.RootDir, name)
+func (s *session) alwaysRead(playbook string) []string {
+	rootDir, err := filepath.Rel(s.copy.Tree, s.copy.Root)
+	if err != nil { // one is below the other
+		rootDir = "."
 	}
-	for _, arg := range r.arguments(c) {
+	inTree := append([]string{"ansible.cfg", playbook}, repository.RequirementFiles()...)
+	for i, name := range inTree {
+		inTree[i] = filepath.Join(rootDir, name)
+	}
+	for _, arg := range s.arguments {
 		for _, name := range namesIn(arg) {
-			if local, ok := strings.CutPrefix(name, c.Tree+"/"); ok {
+			if local, ok := strings.CutPrefix(name, s.copy.Tree+"/"); ok {
 				inTree = append(inTree, local)
-			} else if exists(filepath.Join(c.Root, name)) {
-				inTree = append(inTree, filepath.Join(r.options.Repository.RootDir, name))
+			} else if exists(filepath.Join(s.copy.Root, name)) {
+				inTree = append(inTree, filepath.Join(rootDir, name))
 			}
 		}
 	}
 	return inTree
-}
-
-// namesIn gives what of an argument may name a file: NAME, --option=NAME,
-// @NAME, LABEL@NAME.
-func namesIn(arg string) []string {
-	_, value, _ := strings.Cut(arg, "=")
-	names := []string{arg, value}
-	for _, text := range []string{arg, value} {
-		_, name, _ := strings.Cut(text, "@")
-		names = append(names, name)
-	}
-	return slices.DeleteFunc(names, func(name string) bool { return name == "" || strings.HasPrefix(name, "-") })
 }

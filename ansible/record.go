@@ -40,7 +40,7 @@ type event struct {
 // sum counts a host's task results.
 type sum struct{ OK, Changed, Unreachable, Failures, Skipped, Rescued, Ignored int }
 
-// record collects what ansible tells, and writes the hosts' logs.
+// record collects what ansible reports, and writes the hosts' logs.
 type record struct {
 	playbook *Playbook
 	copy     *repository.Copy
@@ -69,8 +69,8 @@ type hostRecord struct {
 	sum     sum
 }
 
-func (p *Playbook) newRecord(c *repository.Copy, targets []target) (*record, error) {
-	r := &record{playbook: p, copy: c, hosts: map[string]*hostRecord{}, shown: map[string]bool{}}
+func (p *Playbook) newRecord(wc *repository.Copy, targets []target) (*record, error) {
+	r := &record{playbook: p, copy: wc, hosts: map[string]*hostRecord{}, shown: map[string]bool{}}
 	for _, t := range targets {
 		h := &hostRecord{idle: slices.Contains(t.enter, offline)}
 		r.hosts[t.name] = h
@@ -120,7 +120,7 @@ func (r *record) take(e event) {
 		r.noMitogen = fmt.Errorf("Mitogen is asked for and cannot be used: %s: install ansible-mitogen, name its "+
 			"folder of strategies as strategy_plugins in ansible.cfg, or write `strategy: %s` below `ansible:` in config.yml", e.Message, Linear)
 	case "unattached":
-		r.playbook.notice("", fmt.Sprintf("vauban does not know the inside of ansible-core %s (%s): %s", e.Version, e.Message, e.What))
+		r.playbook.notices(r.copy).notice("", fmt.Sprintf("vauban does not know the inside of ansible-core %s (%s): %s", e.Version, e.Message, e.What))
 	case "play":
 		r.patterns = append(r.patterns, e.Pattern)
 		for _, name := range e.Hosts {
@@ -238,7 +238,7 @@ func (r *record) failure(name string, h *hostRecord) error {
 			mitogenHint(h.failure, r.core, r.mitogen) + serviceHint(h.failure, h.idle)}
 }
 
-// TaskError tells which task of a playbook failed on a host.
+// TaskError is the failure of a task on a host.
 type TaskError struct {
 	Task string
 	// Place is the task's FILE:LINE in the repository.
@@ -287,7 +287,7 @@ func serviceHint(e *event, idle bool) string {
 func (r *record) readNeighbours(path string) error {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // nobody did
+		return nil // none did
 	} else if err != nil {
 		return fmt.Errorf("reading which hosts looked at their neighbours: %w", err)
 	}

@@ -50,7 +50,7 @@ func Secrets(o Options) ([]Secret, error) {
 	if repo.Repo == "" {
 		return secrets, nil // nothing runs ansible
 	}
-	args, err := splitArgs(o.ExtraArgs, repo.Environ)
+	args, err := splitArguments(o.ExtraArgs, repo.Environ)
 	if err != nil {
 		return nil, err
 	}
@@ -97,23 +97,23 @@ func loginSecrets(dir string, o repository.Options) (secrets []Secret, err error
 // Secrets returns the vault passwords and private keys that a revision's
 // ansible.cfg, the environment and the extra arguments name. Programs that print
 // a password are not asked.
-func (r *Controller) Secrets(ctx context.Context, rev repository.Revision) ([]Secret, error) {
-	c, err := r.Repository.Pristine(ctx, rev.Commit)
+func (c *Controller) Secrets(ctx context.Context, rev repository.Revision) ([]Secret, error) {
+	wc, err := c.Repository.Pristine(ctx, rev.Commit)
 	if err != nil {
 		return nil, err
 	}
-	s, err := r.readSettings(ctx, c)
+	s, err := c.session(ctx, wc)
 	if err != nil {
 		return nil, err
 	}
 	files := secretFiles{}
-	files.add(vaultPassword, s.text("DEFAULT_VAULT_PASSWORD_FILE"))
-	for _, id := range s.list("DEFAULT_VAULT_IDENTITY_LIST") {
+	files.add(vaultPassword, s.settings.text("DEFAULT_VAULT_PASSWORD_FILE"))
+	for _, id := range s.settings.list("DEFAULT_VAULT_IDENTITY_LIST") {
 		files.add(vaultPassword, fileOfVaultID(id))
 	}
-	files.add(privateKey, s.text("DEFAULT_PRIVATE_KEY_FILE"))
-	files.addArguments(r.extraArgs)
-	return files.read(func(file string) string { return r.files.find(c, file) }, c.Relative)
+	files.add(privateKey, s.settings.text("DEFAULT_PRIVATE_KEY_FILE"))
+	files.addArguments(c.arguments)
+	return files.read(func(file string) string { return c.files.find(wc, file) }, wc.Relative)
 }
 
 // What a file has.
@@ -132,7 +132,7 @@ func (f secretFiles) add(what, file string) {
 }
 
 // addArguments adds the files that options of ansible-playbook name.
-func (f secretFiles) addArguments(args []string) {
+func (f secretFiles) addArguments(args arguments) {
 	for i, arg := range args {
 		for option, what := range map[string]string{"--vault-password-file": vaultPassword, "--vault-pass-file": vaultPassword,
 			"--vault-id": vaultPassword, "--private-key": privateKey, "--key-file": privateKey} {

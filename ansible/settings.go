@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
 
@@ -24,30 +25,39 @@ type setting struct {
 	Value  any
 }
 
-// readSettings asks ansible, once for each content of ansible.cfg.
-func (r *Controller) readSettings(ctx context.Context, c *repository.Copy) (settings, error) {
-	config, err := os.ReadFile(configFile(c))
+// configurations are ansible's settings, asked for once for each content of
+// ansible.cfg.
+type configurations struct {
+	programs *programs
+	mu       sync.Mutex
+	dumps    map[string]string // of ansible-config, by digest of ansible.cfg
+}
+
+// read gives the settings in a working copy.
+func (c *configurations) read(ctx context.Context, wc *repository.Copy) (settings, error) {
+	config, err := os.ReadFile(configFile(wc))
 	if err != nil && !os.IsNotExist(err) {
 		return nil, fmt.Errorf("reading ansible.cfg: %w", err)
 	}
 	// paths in it are in the working copy, which has another one each time
 	key := digest.FromBytes(config).String()
-	r.mu.Lock()
-	dump, ok := r.dumps[key]
-	r.mu.Unlock()
+	c.mu.Lock()
+	dump, ok := c.dumps[key]
+	c.mu.Unlock()
 	if !ok {
-		out, err := r.quiet(ctx, c, "ansible-config", "dump", "--format", "json")
+		out, err := c.programs.ask(ctx, wc, nil, "ansible-config", "dump", "--format", "json")
 		if err != nil {
 			return nil, fmt.Errorf("reading ansible's configuration: %w", err)
 		}
-		dump = strings.ReplaceAll(out, c.Tree, treeMark)
-		r.mu.Lock()
-		r.dumps[key] = dump
-		r.mu.Unlock()
+		dump = strings.ReplaceAll(out, wc.Tree, treeMark)
+		c.mu.Lock()
+		c.dumps[key] = dump
+		c.mu.Unlock()
 	}
-	return parseSettings([]byte(strings.ReplaceAll(dump, treeMark, c.Tree)))
+	return parseSettings([]byte(strings.ReplaceAll(dump, treeMark, wc.Tree)))
 }
 
+// treeMark takes the place of the working copy's path.
 const treeMark = "/\u2400/vauban-working-copy"
 
 func parseSettings(dump []byte) (settings, error) {
@@ -67,9 +77,9 @@ func parseSettings(dump []byte) (settings, error) {
 }
 
 // configFile is the configuration of a working copy.
-func configFile(c *repository.Copy) string { return filepath.Join(c.Root, "ansible.cfg") }
+func configFile(wc *repository.Copy) string { return filepath.Join(wc.Root, "ansible.cfg") }
 
-// isSet tells whether the user set it.
+// isSet reports whether the user set it.
 func (s settings) isSet(name string) bool {
 	origin := s[name].Origin
 	return origin != "" && origin != "default"

@@ -5,8 +5,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"vauban/ansible/repository"
 )
 
 func TestCheckVersion(t *testing.T) {
@@ -22,8 +20,8 @@ func TestCheckVersion(t *testing.T) {
 		if err := os.WriteFile(program, []byte("#!/bin/sh\n"+tt.script+"\n"), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		r := &Controller{options: Options{Program: program, Repository: repository.Options{Environ: []string{"CORE=2.16.1"}}}}
-		err := r.CheckVersion(t.Context())
+		c := &Controller{programs: &programs{playbook: program, environ: []string{"CORE=2.16.1"}}}
+		err := c.CheckVersion(t.Context())
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v, want %q", name, err, tt.want)
 		}

@@ -13,12 +13,13 @@ type workspace struct {
 	mark string // of the processes; see newMark
 }
 
-func (r *Controller) workspace(ctx context.Context, commit string) (*workspace, error) {
-	c, err := r.Repository.Private(ctx, commit)
+// workspace makes a working copy for one run.
+func (c *Controller) workspace(ctx context.Context, commit string) (*workspace, error) {
+	wc, err := c.Repository.Private(ctx, commit)
 	if err != nil {
 		return nil, err
 	}
-	return &workspace{c, newMark()}, nil
+	return &workspace{wc, newMark()}, nil
 }
 
 // remove ends the processes first.

@@ -17,21 +17,34 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"vauban/ansible/repository"
 	"vauban/internal/command"
+	"vauban/internal/memo"
 )
 
-// outsideInventories digests the inventories that are not in the repository,
-// with the variables beside them: no commit tells of their changes. A folder
-// counts as a whole.
-func (r *Controller) outsideInventories(ctx context.Context, commit string) (map[string]digest.Digest, error) {
-	return r.outside.Get(commit, func() (map[string]digest.Digest, error) {
-		names, err := r.inventoryNames(ctx, commit)
+// externalInventories are those that are not in the repository. No commit shows
+// their changes.
+type externalInventories struct {
+	repo      *repository.Repository
+	arguments arguments
+	environ   []string
+	dir       string // the user's folder
+	files     locator
+
+	found memo.Memo[string, map[string]digest.Digest] // by commit
+}
+
+// digests are those of the inventories that a commit names, with the variables
+// next to them. A folder counts as a whole.
+func (x *externalInventories) digests(ctx context.Context, commit string) (map[string]digest.Digest, error) {
+	return x.found.Get(commit, func() (map[string]digest.Digest, error) {
+		names, err := x.names(ctx, commit)
 		if err != nil {
 			return nil, err
 		}
 		found := map[string]digest.Digest{}
 		for _, name := range names {
-			place, err := r.findOutside(ctx, commit, name)
+			place, err := x.find(ctx, commit, name)
 			if err != nil {
 				return nil, fmt.Errorf("finding the inventory %q: %w", name, err)
 			}
@@ -46,35 +59,18 @@ func (r *Controller) outsideInventories(ctx context.Context, commit string) (map
 	})
 }
 
-// inventoryNames are the inventories that ansible reads at a commit, as they
-// were named: asking ansible itself would take a working copy and a second.
-func (r *Controller) inventoryNames(ctx context.Context, commit string) ([]string, error) {
-	if names := inventoriesIn(r.extraArgs); len(names) > 0 {
+// names are the inventories that ansible reads at a commit, as they were named:
+// asking ansible itself would take a working copy and a second.
+func (x *externalInventories) names(ctx context.Context, commit string) ([]string, error) {
+	if names := inventoriesIn(x.arguments); len(names) > 0 {
 		return names, nil
 	}
-	if list := command.Getenv(r.options.Repository.Environ, "ANSIBLE_INVENTORY"); list != "" {
+	if list := x.getenv("ANSIBLE_INVENTORY"); list != "" {
 		return strings.Split(list, ","), nil
 	}
-	dir, text := "", ""
-	configs := []string{filepath.Join(command.Getenv(r.options.Repository.Environ, "HOME"), ".ansible.cfg"), "/etc/ansible/ansible.cfg"}
-	if set := command.Getenv(r.options.Repository.Environ, "ANSIBLE_CONFIG"); set != "" {
-		if !filepath.IsAbs(set) {
-			set = filepath.Join(r.options.Repository.Dir, set)
-		}
-		configs = []string{set}
-	} else if own, found, err := r.Repository.File(ctx, commit, path.Join(filepath.ToSlash(r.options.Repository.RootDir), "ansible.cfg")); err != nil {
+	dir, text, err := x.configuration(ctx, commit)
+	if err != nil {
 		return nil, err
-	} else if found {
-		configs, text = nil, own
-	}
-	for _, file := range configs {
-		content, err := os.ReadFile(file)
-		if err == nil {
-			dir, text = filepath.Dir(file), string(content)
-			break
-		} else if !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
 	}
 	list := inventorySetting(text)
 	if list == "" {
@@ -82,7 +78,7 @@ func (r *Controller) inventoryNames(ctx context.Context, commit string) ([]strin
 	}
 	names := strings.Split(list, ",")
 	for i, name := range names {
-		name = os.Expand(strings.TrimSpace(name), func(v string) string { return command.Getenv(r.options.Repository.Environ, v) })
+		name = os.Expand(strings.TrimSpace(name), x.getenv)
 		name = strings.TrimPrefix(strings.ReplaceAll(name, "{{CONFIG_DIR}}", cmp.Or(dir, ".")), "./")
 		if dir != "" && !filepath.IsAbs(name) && !strings.HasPrefix(name, "~") {
 			name = filepath.Join(dir, name)
@@ -90,6 +86,36 @@ func (r *Controller) inventoryNames(ctx context.Context, commit string) ([]strin
 		names[i] = name
 	}
 	return names, nil
+}
+
+func (x *externalInventories) getenv(name string) string { return command.Getenv(x.environ, name) }
+
+// configuration is the ansible.cfg that ansible reads at a commit, and the
+// folder it is in; "" for the repository's own.
+func (x *externalInventories) configuration(ctx context.Context, commit string) (dir, text string, err error) {
+	configs := []string{filepath.Join(x.getenv("HOME"), ".ansible.cfg"), "/etc/ansible/ansible.cfg"}
+	if set := x.getenv("ANSIBLE_CONFIG"); set != "" {
+		if !filepath.IsAbs(set) {
+			set = filepath.Join(x.dir, set)
+		}
+		configs = []string{set}
+	} else if own, found, err := x.repo.File(ctx, commit, x.inTree("ansible.cfg")); err != nil || found {
+		return "", own, err
+	}
+	for _, file := range configs {
+		content, err := os.ReadFile(file)
+		if err == nil {
+			return filepath.Dir(file), string(content), nil
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return "", "", err
+		}
+	}
+	return "", "", nil
+}
+
+// inTree is a path of the repository, of one relative to where ansible runs.
+func (x *externalInventories) inTree(name string) string {
+	return path.Join(filepath.ToSlash(x.repo.RootDir()), name)
 }
 
 // inventorySetting is `inventory` of the section "defaults" of an ansible.cfg,
@@ -116,11 +142,11 @@ func inventorySetting(text string) string {
 	return strings.Join(value, "")
 }
 
-// findOutside finds a named inventory where a run does, see [locator];
-// "" for one in the repository, or for a missing one.
-func (r *Controller) findOutside(ctx context.Context, commit, name string) (string, error) {
+// find finds a named inventory where a run does, see [locator]; "" for one in
+// the repository, or for a missing one.
+func (x *externalInventories) find(ctx context.Context, commit, name string) (string, error) {
 	if rest, ok := strings.CutPrefix(name, "~/"); ok {
-		name = filepath.Join(command.Getenv(r.options.Repository.Environ, "HOME"), rest)
+		name = filepath.Join(x.getenv("HOME"), rest)
 	}
 	if filepath.IsAbs(name) {
 		if exists(name) {
@@ -128,12 +154,12 @@ func (r *Controller) findOutside(ctx context.Context, commit, name string) (stri
 		}
 		return "", nil
 	}
-	if inTree := path.Join(filepath.ToSlash(r.options.Repository.RootDir), name); filepath.IsLocal(inTree) {
-		if found, err := r.Repository.Has(ctx, commit, inTree); err != nil || found {
+	if inTree := x.inTree(name); filepath.IsLocal(inTree) {
+		if found, err := x.repo.Has(ctx, commit, inTree); err != nil || found {
 			return "", err
 		}
 	}
-	return r.files.outside(name), nil
+	return x.files.outside(name), nil
 }
 
 // digestInventory covers a folder with all below it, or a file with the folders

@@ -1,7 +1,9 @@
 package ansible
 
 import (
+	"log/slog"
 	"strings"
+	"sync"
 	"unicode"
 )
 
@@ -23,17 +25,23 @@ func inventoryAdvice(said string) string {
 // reported where it matters.
 var ordinaryWarnings = []string{"provided hosts list is empty", "No inventory was parsed", "Could not match supplied host pattern"}
 
+// warnings are what ansible warned about.
+type warnings struct {
+	log  *slog.Logger
+	said sync.Map
+}
+
 // repeat logs what ansible warned about in a run that succeeded, once.
-func (r *Controller) repeat(said string) {
+func (w *warnings) repeat(said string) {
 	for _, warning := range blocks(said) {
 		ordinary := false
 		for _, words := range ordinaryWarnings {
 			ordinary = ordinary || strings.Contains(warning, words)
 		}
-		if _, again := r.warned.LoadOrStore(warning, true); ordinary || again {
+		if _, again := w.said.LoadOrStore(warning, true); ordinary || again {
 			continue
 		}
-		r.log.Warn("ansible: " + strings.TrimSpace(strings.TrimPrefix(warning, "[WARNING]:")))
+		w.log.Warn("ansible: " + strings.TrimSpace(strings.TrimPrefix(warning, "[WARNING]:")))
 	}
 }
 
@@ -68,7 +76,7 @@ func blocks(said string) (all []string) {
 	return all
 }
 
-// brokenWord tells whether a line ends within a word: where that is longer than
+// brokenWord reports whether a line ends within a word: where that is longer than
 // a line, or after a hyphen in it.
 func brokenWord(line string) bool {
 	runes := []rune(line)

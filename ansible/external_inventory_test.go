@@ -10,9 +10,9 @@ import (
 	"vauban/internal/gittest"
 )
 
-// TestInventoriesOutside changes a variable beside an inventory that is not in
+// TestExternalInventories changes a variable beside an inventory that is not in
 // the repository, however it is named.
-func TestInventoriesOutside(t *testing.T) {
+func TestExternalInventories(t *testing.T) {
 	for name, test := range map[string]struct{ cfg, args, file, changed string }{
 		"a folder of the arguments":         {"", "-i ../inv/", "inv/hosts", "inv/group_vars/all.yml"},
 		"a folder in a folder":              {"", "-i ../inv", "inv/hosts", "inv/group_vars/all/main.yml"},
@@ -75,7 +75,7 @@ func TestInventoriesInside(t *testing.T) {
 	}
 	for _, args := range []string{"", "-i web01,", "-i missing"} {
 		r := open(t, Options{Repository: repository.Options{Dir: dir, Repo: gittest.Repository(t, map[string]string{"ansible.cfg": "[defaults]\ninventory = ./hosts\n", "hosts": "web01\n", "playbook.yml": ""})}, ExtraArgs: args})
-		found, err := r.outsideInventories(t.Context(), revision(t, r, "").Commit)
+		found, err := r.external.digests(t.Context(), revision(t, r, "").Commit)
 		if err != nil || len(found) != 0 {
 			t.Errorf("%q: %v, %v", args, found, err)
 		}

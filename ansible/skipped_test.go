@@ -3,8 +3,6 @@ package ansible
 import (
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -82,61 +80,5 @@ func TestRefusePassed(t *testing.T) {
 	want := map[string]string{"web1": `--strict: task "one" (play.yml:3): mount: so`, "web3": "it failed"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
-	}
-}
-
-func TestJobStatus(t *testing.T) {
-	for text, want := range map[string]struct{ ended, failed bool }{
-		`{"started": 1, "finished": 0, "ansible_job_id": "j1.2"}`:    {},
-		`{"started": true, "finished": 0}`:                           {},
-		`{"failed": 0, "started": 1, "finished": 1}`:                 {ended: true},
-		`{"cmd": "x", "rc": 0, "changed": true}`:                     {ended: true},
-		`{"cmd": "x", "rc": 3, "changed": true, "failed": true}`:     {ended: true, failed: true},
-		`{"failed": 1, "cmd": "x", "msg": "no such file"}`:           {ended: true, failed: true},
-		`{"started": 1, "fini`:                                       {},
-		``:                                                           {},
-		`{"rc": "a word", "msg": "of a module with other ideas"}`:    {ended: true},
-		`{"started": 1, "finished": 1, "failed": 1, "msg": "timed"}`: {ended: true, failed: true},
-	} {
-		status := parseJobStatus([]byte(text))
-		if status.ended() != want.ended || status.failed() != want.failed {
-			t.Errorf("%s: ended %v, failed %v, want %+v", text, status.ended(), status.failed(), want)
-		}
-	}
-}
-
-func FuzzJobStatus(f *testing.F) {
-	f.Add([]byte(`{"started": 1, "finished": 0, "rc": 1, "failed": true}`))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if status := parseJobStatus(data); !json.Valid(data) && status.ended() {
-			t.Errorf("a job with the half written file %q has ended", data)
-		}
-	})
-}
-
-func TestReportFacts(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "run.facts")
-	told := map[string]int{}
-	p := &Playbook{options: PlaybookOptions{Notice: func(host, text string) { told[host+": "+text]++ }}}
-	if err := p.reportFacts(path); err != nil || len(told) > 0 {
-		t.Errorf("without a file: told %v, error %v", told, err)
-	}
-	line := `{"host": "web1", "file": "/etc/x", "facts": ["ansible_memtotal_mb", "ansible_processor"]}` + "\n"
-	if err := os.WriteFile(path, []byte(line+line), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := p.reportFacts(path); err != nil {
-		t.Fatal(err)
-	}
-	want := map[string]int{"web1: /etc/x was written from ansible_memtotal_mb, ansible_processor of the builder: " +
-		"set it in `facts:` of the master or in the host's variables": 1}
-	if diff := cmp.Diff(want, told); diff != "" {
-		t.Error(diff)
-	}
-	if err := os.WriteFile(path, []byte(line+"{"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := p.reportFacts(path); err == nil {
-		t.Error("half a line is no error")
 	}
 }

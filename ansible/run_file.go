@@ -27,7 +27,7 @@ func newTarget(c *layers.Container) target {
 	return target{name: c.Name(), enter: c.Enter(), environment: c.Environment(), passed: c.PassedFile()}
 }
 
-// description tells the plugins what this run is about; see
+// description is what the plugins read about a run; see
 // ansible_collections/vauban/build/plugins/plugin_utils/run.py.
 type description struct {
 	Hosts         map[string]map[string]any `json:"hosts"`
@@ -84,7 +84,7 @@ func (t target) variables() map[string]any {
 	return variables
 }
 
-// isPlain tells whether a shell takes the value as it is.
+// isPlain reports whether a shell takes the value as it is.
 func isPlain(value string) bool {
 	return strings.Trim(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.,:/+-") == ""
 }
@@ -92,17 +92,17 @@ func isPlain(value string) bool {
 // runFiles are what one ansible process reads from us.
 type runFiles struct{ description, variables, limit string }
 
-func (p *Playbook) writeFiles(c *repository.Copy, targets []target, mitogen bool) (runFiles, error) {
+func (p *Playbook) writeFiles(wc *repository.Copy, targets []target, mitogen bool) (runFiles, error) {
 	d := description{
 		Hosts:           map[string]map[string]any{},
 		Containers:      map[string]container{},
-		Independent:     p.options.Conffs && p.options.Mode != Together,
+		Independent:     p.isIndependent(),
 		Mitogen:         mitogen,
 		DelegateHosts:   p.controller.options.DelegateHosts,
 		Facts:           p.options.Facts,
 		FactsFrom:       p.controller.options.FactsFrom,
-		Tree:            c.Tree,
-		PlaybookFolders: []string{filepath.Dir(filepath.Join(c.Root, p.options.Path))},
+		Tree:            wc.Tree,
+		PlaybookFolders: []string{filepath.Dir(filepath.Join(wc.Root, p.options.Path))},
 	}
 	if !p.options.Conffs {
 		d.Groups = p.options.Groups
@@ -115,7 +115,7 @@ func (p *Playbook) writeFiles(c *repository.Copy, targets []target, mitogen bool
 		}
 		names = append(names, t.name)
 	}
-	dir, err := os.MkdirTemp(c.Dir, "ansible-")
+	dir, err := os.MkdirTemp(wc.Dir, "ansible-")
 	if err != nil {
 		return runFiles{}, fmt.Errorf("making the folder of an ansible run: %w", err)
 	}

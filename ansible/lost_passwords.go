@@ -12,15 +12,15 @@ type madePassword struct {
 	File string `json:"file"`
 }
 
-// reportPasswords tells of those that no later stage, host or run will know.
-func (p *Playbook) reportPasswords(path string) error {
+// lostPasswords reports those that no later stage, host or run will know.
+func (n notices) lostPasswords(path string) error {
 	made, err := readLines[madePassword](path)
 	if err != nil {
 		return fmt.Errorf("reading which passwords were made up: %w", err)
 	}
 	slices.SortFunc(made, func(a, b madePassword) int { return strings.Compare(a.File, b.File) })
 	for _, m := range slices.Compact(made) {
-		p.notice("", fmt.Sprintf("lookup('password') made up %s, for this run of the playbook alone: other stages and the next build "+
+		n.notice("", fmt.Sprintf("lookup('password') made up %s, for this run of the playbook alone: other stages and the next build "+
 			"make up another: commit the file, vaulted, or give the lookup a seed", m.File))
 	}
 	return nil

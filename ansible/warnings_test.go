@@ -27,9 +27,9 @@ func TestUnwrapped(t *testing.T) {
 // is usual in a build.
 func TestRepeat(t *testing.T) {
 	var b strings.Builder
-	r := &Controller{log: slog.New(slog.NewTextHandler(&b, nil))}
+	w := warnings{log: slog.New(slog.NewTextHandler(&b, nil))}
 	for range 2 {
-		r.repeat("[WARNING]: cmdb is slow\n[WARNING]: provided hosts list is empty, only localhost is available\n")
+		w.repeat("[WARNING]: cmdb is slow\n[WARNING]: provided hosts list is empty, only localhost is available\n")
 	}
 	if lines := slices.Collect(strings.Lines(b.String())); len(lines) != 1 || !strings.Contains(lines[0], "ansible: cmdb is slow") {
 		t.Errorf("logged %q", lines)

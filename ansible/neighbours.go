@@ -3,8 +3,6 @@ package ansible
 import (
 	"fmt"
 	"slices"
-
-	"vauban/ansible/repository"
 )
 
 // aloneTask is a task that asked for its neighbours, where each host is built
@@ -18,19 +16,19 @@ type aloneTask struct {
 	Hosts int    `json:"hosts"`
 }
 
-// reportAlone tells of each such task once, for it says the same on all hosts.
-func (p *Playbook) reportAlone(c *repository.Copy, path string) error {
+// neighbours reports each such task once, for it says the same on all hosts.
+func (n notices) neighbours(path string) error {
 	tasks, err := readLines[aloneTask](path)
 	if err != nil {
 		return fmt.Errorf("reading which tasks asked for other hosts: %w", err)
 	}
-	var told []string
+	var given []string
 	for _, t := range tasks {
 		text := fmt.Sprintf("task %q (%s) %s: each host is built as if it were alone, and its play is for %d: "+
-			"if they are to know of each other, write `ansible_run: together` for their master", oneLine(c.Relative(t.Task)), c.Relative(t.Path), t.What, t.Hosts)
-		if !slices.Contains(told, text) {
-			told = append(told, text)
-			p.notice("", text)
+			"if they are to know of each other, write `ansible_run: together` for their master", oneLine(n.copy.Relative(t.Task)), n.copy.Relative(t.Path), t.What, t.Hosts)
+		if !slices.Contains(given, text) {
+			given = append(given, text)
+			n.notice("", text)
 		}
 	}
 	return nil
