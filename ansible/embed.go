@@ -4,5 +4,5 @@ import "embed"
 
 // collection is the Ansible collection vauban.build.
 //
-//go:embed ansible_collections
+//go:embed ansible_collections/vauban/build/plugins
 var collection embed.FS
