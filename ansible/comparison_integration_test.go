@@ -95,7 +95,7 @@ func stageRun(t *testing.T, repo string, base layers.Image, tally string) layers
 		t.Fatal(results[0].Err)
 	}
 	if len(passed) > 0 {
-		t.Errorf("something was passed over: %v", passed)
+		t.Errorf("something was skipped: %v", passed)
 	}
 	return results[0].Image
 }

@@ -262,7 +262,7 @@ func TestUnknownVersion(t *testing.T) {
 		t.Fatal(failed)
 	}
 	b.read(t, "etc/touched")
-	if len(notices) != 1 || !strings.Contains(notices[0], "tasks that want a running machine") {
+	if len(notices) != 1 || !strings.Contains(notices[0], "tasks that need a running machine") {
 		t.Errorf("got notices %q, want one of what is missed", notices)
 	}
 }

@@ -163,13 +163,13 @@ func (x *externalInventories) find(ctx context.Context, commit, name string) (st
 }
 
 // digestInventory covers a folder with all below it, or a file with the folders
-// of variables beside it.
+// of variables next to it.
 func digestInventory(place string) (digest.Digest, error) {
 	all := sha256.New()
 	trees := []string{place}
 	if isFile(place) {
-		for _, beside := range []string{"group_vars", "host_vars"} {
-			trees = append(trees, filepath.Join(filepath.Dir(place), beside))
+		for _, folder := range []string{"group_vars", "host_vars"} {
+			trees = append(trees, filepath.Join(filepath.Dir(place), folder))
 		}
 	}
 	for i, tree := range trees {

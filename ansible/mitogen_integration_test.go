@@ -116,7 +116,7 @@ func TestMitogen(t *testing.T) {
 		}
 		const mount = `web1: "mount all" (play.yml:50): mount: a stage mounts nothing; what later tasks write there is in the image`
 		if passed[mount] != 1 {
-			t.Errorf("passed over with %q: %v", cfg, passed)
+			t.Errorf("skipped with %q: %v", cfg, passed)
 		}
 		named := map[string]layers.Result{}
 		for _, result := range results {

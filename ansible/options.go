@@ -18,7 +18,7 @@ type Options struct {
 	HookPre, HookPost string
 	// Strategy is Mitogen or Linear. Empty: what ansible's configuration says.
 	Strategy string
-	// Forks is how many hosts are worked on at once. 0: what ansible's
+	// Forks is how many hosts are worked on at the same time. 0: what ansible's
 	// configuration says, else twice the cores.
 	Forks int
 	// DelegateHosts are patterns (shell style) of machines outside the build

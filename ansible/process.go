@@ -41,7 +41,7 @@ type process struct {
 	events func(io.Reader) // reads file descriptor 3; nil: there is none
 	// grace is the time between TERM and KILL. 0: ten seconds.
 	grace time.Duration
-	// mark tells what the process started; see newMark. Empty: all of that
+	// mark identifies what the process started; see newMark. Empty: all of that
 	// is killed when the process ends.
 	mark string
 }

@@ -62,7 +62,7 @@ type record struct {
 type hostRecord struct {
 	idle    bool // no service runs
 	log     io.WriteCloser
-	task    string // header that stands in the log
+	task    string // the last header in the log
 	played  bool
 	item    string // why the last item of a loop failed that did
 	failure *event // the last
@@ -98,7 +98,7 @@ func (r *record) close() error {
 	return errors.Join(errs...)
 }
 
-// read takes the events until the stream ends. What is no event ends it: the
+// read takes the events until the stream ends. Anything else ends it: the
 // run then counts as unfinished.
 func (r *record) read(stream io.Reader) {
 	for events := json.NewDecoder(stream); ; {
@@ -120,7 +120,7 @@ func (r *record) take(e event) {
 		r.noMitogen = fmt.Errorf("Mitogen is asked for and cannot be used: %s: install ansible-mitogen, name its "+
 			"folder of strategies as strategy_plugins in ansible.cfg, or write `strategy: %s` below `ansible:` in config.yml", e.Message, Linear)
 	case "unattached":
-		r.playbook.notices(r.copy).notice("", fmt.Sprintf("vauban does not know the inside of ansible-core %s (%s): %s", e.Version, e.Message, e.What))
+		r.playbook.notices(r.copy).notice("", fmt.Sprintf("unsupported ansible-core %s (%s): %s", e.Version, e.Message, e.What))
 	case "play":
 		r.patterns = append(r.patterns, e.Pattern)
 		for _, name := range e.Hosts {
@@ -253,9 +253,9 @@ func (e *TaskError) Error() string {
 	return fmt.Sprintf("task %q (%s) %s: %s", e.Task, e.Place, e.Status, e.Message)
 }
 
-// hint explains failures that come from how vauban runs ansible: for want of
-// python3 in the image, or of what a neighbour found out, which hosts that are
-// independent do not see.
+// hint explains failures that come from how vauban runs ansible: an
+// image without python3, or facts of a neighbour, which independent hosts do not
+// see.
 func hint(message string, neighbours []string) string {
 	if strings.Contains(message, "/usr/bin/python3: not found") {
 		return "\nThe image has no python3: add it to the base (`include: [python3]`)"

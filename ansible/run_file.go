@@ -38,7 +38,7 @@ type description struct {
 	DelegateHosts []string                  `json:"delegate_hosts"`
 	Facts         map[string]any            `json:"facts"`
 	FactsFrom     string                    `json:"facts_from"`
-	// Tree is the working copy, of which the plugins note what is read.
+	// Tree is the working copy; the plugins note what is read of it.
 	Tree            string   `json:"tree"`
 	PlaybookFolders []string `json:"playbook_folders"`
 }

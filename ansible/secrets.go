@@ -16,15 +16,14 @@ import (
 	"vauban/internal/command"
 )
 
-// Secret is something that ansible is given to work with and that nobody else
-// may have.
+// Secret is something that only ansible may have.
 type Secret struct {
 	// Name says where it is from, for people.
 	Name string
 	// Value is the secret itself. Empty: it is not known, as that of a program
 	// that prints a password.
 	Value string
-	// Key tells that it is a private key in PEM.
+	// Key: it is a private key in PEM.
 	Key bool
 	// File has it. Empty: none.
 	File string

@@ -37,7 +37,7 @@ func (s *session) inventories() []string {
 	return own
 }
 
-// forks is how many hosts one ansible process works on at once.
+// forks is how many hosts one ansible process works on at the same time.
 func (s *session) forks(wanted int) int {
 	const ansiblesOwn = 5
 	if n := s.settings.number("DEFAULT_FORKS"); wanted == 0 && n != 0 && n != ansiblesOwn {

@@ -12,10 +12,10 @@ import (
 )
 
 // LabelPassed is the image label that lists, as JSON, what the image's last
-// stage passed over. An image without it passed over nothing.
+// stage skipped. An image without it skipped nothing.
 const LabelPassed = "vauban.passed"
 
-// Passed is what a task left out because it wants a running machine.
+// Passed is what a task left out because it needs a running machine.
 type Passed struct {
 	Host string `json:"-"`
 	// Task is its name, Path its file and line.
@@ -96,18 +96,18 @@ func (p Passed) String() string {
 	return fmt.Sprintf("%q (%s): %s", p.Task, p.Path, p.What)
 }
 
-// pass notes what was passed over: of a loop, once.
+// pass notes what was skipped: of a loop, once.
 func (r *record) pass(p Passed) {
 	p.Task, p.Path, p.What = noteText(p.Task), noteText(p.Path), noteText(p.What)
 	if !r.passed.add(p) {
 		return
 	}
 	if h := r.hosts[p.Host]; h != nil {
-		r.log(h, "passed over: "+p.What+"\n")
+		r.log(h, "skipped: "+p.What+"\n")
 	}
 }
 
-// refusePassed fails each host of which something was passed over.
+// refusePassed fails each host on which something was skipped.
 func (o *outcome) refusePassed() {
 	for _, p := range o.passed {
 		if o.failed[p.Host] == nil && p.More == 0 {
@@ -116,7 +116,7 @@ func (o *outcome) refusePassed() {
 	}
 }
 
-// labelPassed puts what was passed over of one host in its image.
+// labelPassed puts what was skipped of one host in its image.
 func labelPassed(config *ocispec.ImageConfig, host string, passed []Passed) error {
 	var own []Passed
 	for _, p := range passed {
@@ -130,7 +130,7 @@ func labelPassed(config *ocispec.ImageConfig, host string, passed []Passed) erro
 	}
 	list, err := json.Marshal(own)
 	if err != nil {
-		return fmt.Errorf("listing what was passed over: %w", err)
+		return fmt.Errorf("listing what was skipped: %w", err)
 	}
 	if config.Labels == nil {
 		config.Labels = map[string]string{}

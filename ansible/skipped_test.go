@@ -26,7 +26,7 @@ func TestLabelPassed(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got, ok := config.Labels[LabelPassed]; ok {
-		t.Errorf("the label of a stage that passed over nothing is %s", got)
+		t.Errorf("the label of a stage that skipped nothing is %s", got)
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 	"vauban/pipeline/plan"
 )
 
-// What a stage passes over is in the run's summary and in the image, and a
+// What a stage skips is in the run's summary and in the image, and a
 // strict run fails of it.
 func TestPassedIsToldOf(t *testing.T) {
 	w := newWorld(t, map[string]string{
@@ -31,7 +31,7 @@ func TestPassedIsToldOf(t *testing.T) {
 	}
 	const what = `task "start anew" (playbook_master.yml:3): reboot: a stage does not reboot`
 	notices := r.Summary().Tasks[0].Notices
-	if len(notices) != 1 || notices[0].Text != "playbook_master.yml: passed over: "+what {
+	if len(notices) != 1 || notices[0].Text != "playbook_master.yml: skipped: "+what {
 		t.Errorf("the summary has notices %q", notices)
 	}
 	img, err := w.engine.Image(t.Context(), "master-test:latest")

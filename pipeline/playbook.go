@@ -29,10 +29,10 @@ func (r *Runner) playbook(ctx context.Context, m *config.Master, stage config.St
 // maxNotices bounds how many notices a stage gives about what it left out.
 const maxNotices = 100
 
-// noticePassed lists what a stage left out because it wants a running machine.
+// noticePassed lists what a stage left out because it needs a running machine.
 func (r *Runner) noticePassed(ctx context.Context, stage config.Stage, passed []ansible.Passed) {
 	for _, n := range passedNotices(passed) {
-		r.notice(ctx, n.host, "%s: passed over: %s", stage.Raw, n.text)
+		r.notice(ctx, n.host, "%s: skipped: %s", stage.Raw, n.text)
 	}
 }
 

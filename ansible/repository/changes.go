@@ -23,7 +23,7 @@ type Changes struct {
 // changed is a path that differs.
 type changed struct {
 	path string
-	// renewed: its name came or went, or stands for something of another type.
+	// renewed: its name came or went, or it is of another type now.
 	renewed   bool
 	submodule bool
 }
@@ -36,7 +36,7 @@ func (m *Mirror) Changes(ctx context.Context, from, to string) (*Changes, error)
 	}
 	return m.changes.Get([2]string{from, to}, func() (*Changes, error) {
 		if !commitID.MatchString(from) || !commitID.MatchString(to) {
-			return nil, fmt.Errorf("comparing %q and %q: these are no commits", from, to)
+			return nil, fmt.Errorf("comparing %q and %q: these are not commits", from, to)
 		}
 		if _, err := m.git(ctx, "cat-file", "-e", from+"^{commit}"); err != nil {
 			if ctx.Err() != nil {

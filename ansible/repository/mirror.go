@@ -88,8 +88,8 @@ func (m *Mirror) warnAboutEdits(ctx context.Context) {
 	}
 }
 
-// failed is why git failed on the mirror: damage is told apart from what is
-// wrong with the user's repository.
+// failed is why git failed on the mirror: where that is damaged, the error says
+// so, not that something is wrong with the user's repository.
 func (m *Mirror) failed(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() != nil {
 		return err

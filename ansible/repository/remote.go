@@ -114,8 +114,8 @@ func (r remote) allowFile() string {
 	return "user"
 }
 
-// isPath tells a path from a URL and from user@host:path, as git does: a colon
-// before the first slash makes it remote.
+// isPath reports whether git takes this for a path, not for a URL or for
+// user@host:path: a colon before the first slash makes it remote.
 func isPath(repo string) bool {
 	head, _, _ := strings.Cut(repo, "/")
 	return !strings.Contains(head, ":")

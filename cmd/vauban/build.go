@@ -106,7 +106,7 @@ func (f *buildFlags) valid(cmd *cobra.Command) error {
 
 // strictFlag adds --strict.
 func strictFlag(cmd *cobra.Command, strict *bool) {
-	cmd.Flags().BoolVar(strict, "strict", false, "fail a stage of which a task wants a running machine; without it such tasks are passed over and listed")
+	cmd.Flags().BoolVar(strict, "strict", false, "treat tasks that need a running machine as errors (default: skip and list them)")
 }
 
 // planning adds the flags that shape the plan.

@@ -1,4 +1,4 @@
-"""Tells vauban, one JSON object a line, what ansible does."""
+"""Reports to vauban, one JSON object a line, what ansible does."""
 
 DOCUMENTATION = '''
 name: events
@@ -45,10 +45,10 @@ class CallbackModule(CallbackBase):
         self._held = {}  # facts of each host that nothing gathered replaces
         self._read = {}  # how much of each container's notes was read
         guard.install(self._run)
-        self._attach('tasks that want a running machine, and synchronize, are not helped along', ordinary.install, self._run)
-        self._attach('files that hold facts of the builder are not told of', facts.install)
-        self._attach('passwords that are made up are not told of', passwords.install, self._run)
-        self._attach('tasks that look at other hosts are not told of', alone.install, self._run)
+        self._attach('tasks that need a running machine, and synchronize, may fail', ordinary.install, self._run)
+        self._attach('files that hold facts of the builder are not reported', facts.install)
+        self._attach('passwords that are made up are not reported', passwords.install, self._run)
+        self._attach('tasks that look at other hosts are not reported', alone.install, self._run)
 
     def _attach(self, without, install, *args):
         """Installs what reaches into ansible, and says so where there is nothing to take hold of."""
@@ -134,7 +134,7 @@ class CallbackModule(CallbackBase):
             host: stats.summarize(host) for host in stats.processed})
 
     def _shares(self, result):
-        """Tells of what was made once, to be shared, and is now each host's own."""
+        """Reports what was made once, to be shared, and is now each host's own."""
         task = result._task
         if self._run.independent and task.run_once and task.register and result._result.get('changed') and alone.Task.hosts > 1:
             names = [task.register] if isinstance(task.register, str) else task.register  # newer versions take several
@@ -161,7 +161,7 @@ class CallbackModule(CallbackBase):
                 yield name, variables[name]
 
     def _passed(self, host, task=None):
-        """Tells what was left out in a container since it was last asked."""
+        """Reports what was left out in a container since the last call."""
         container = self._run.containers.get(host)
         if not container:
             return

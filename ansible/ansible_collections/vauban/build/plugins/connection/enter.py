@@ -72,7 +72,7 @@ def _pump(source, target):
             with source, target:
                 shutil.copyfileobj(source, target)
         except BrokenPipeError:
-            pass  # the command's exit status tells why
+            pass  # the command's exit status says why
         except OSError as error:
             failed.append(error)
 

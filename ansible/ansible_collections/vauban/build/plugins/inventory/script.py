@@ -55,7 +55,7 @@ class InventoryModule(script.InventoryModule):
 
 
 def is_program(path):
-    """Tells whether the kernel would run a file."""
+    """Reports whether the kernel would run a file."""
     try:
         with open(path, 'rb') as f:
             return os.access(path, os.X_OK) and f.read(2) == b'#!'

@@ -1,4 +1,4 @@
-"""Tells of tasks that ask for their neighbours where each host is built as if it were alone.
+"""Reports tasks that ask for their neighbours where each host is built as if it were alone.
 
 They get an answer, of the host alone, which may be wrong without an error: a
 cluster's configuration with one member, say.
@@ -11,7 +11,7 @@ from ansible.vars.hostvars import HostVarsVars
 
 PLAY_HOSTS = ('ansible_play_hosts_all', 'ansible_play_hosts', 'ansible_play_batch', 'play_hosts')
 
-# What ansible_ begins that is no fact, but says how to reach a host.
+# What ansible_ begins that is not a fact, but says how to reach a host.
 CONNECTION = tuple('ansible_' + name for name in (
     'host', 'port', 'user', 'password', 'pass', 'connection', 'ssh_', 'become', 'python_interpreter', 'network_os', 'shell_',
     'remote_tmp', 'private_key_file', 'async_dir', 'winrm_', 'sftp_', 'scp_', 'pipelining', 'common_'))
@@ -58,7 +58,7 @@ def install(run):
 
 
 def is_fact(name):
-    """Tells whether a variable of a host is what only the host itself finds out."""
+    """Reports whether a variable of a host is what only the host itself finds out."""
     return isinstance(name, str) and name.startswith('ansible_') and (name in FACTS or not name.startswith(CONNECTION))
 
 

@@ -49,7 +49,7 @@ def install():
         return post_validate(self, *args, **kwargs)
 
     def templated(self, variable, *args, **kwargs):
-        # ansible itself takes a number that stands alone, without asking jinja
+        # ansible itself takes a number that is the whole text, without asking jinja
         alone = ALONE.fullmatch(variable) if isinstance(variable, str) else None
         if alone:
             note(self.available_variables.get('ansible_facts') or {}, alone[1])
@@ -95,7 +95,7 @@ def note(facts, name):
 
 
 def of_builder(name, value):
-    """Tells whether a fact is one of the builder. Of the image's kernel it is not."""
+    """Reports whether a fact is one of the builder. Of the image's kernel it is not."""
     return name in BUILDERS and (name != 'kernel' or value == os.uname().release)
 
 

@@ -2,7 +2,7 @@
 
 Mitogen knows how to reach a host from a fixed list of connections, and leaves
 others as they are. So while one of its strategies is active, the built hosts'
-connection is exchanged for the one beside it that speaks Mitogen.
+connection is exchanged for the one next to it that uses Mitogen.
 """
 
 from ansible.errors import AnsibleError

@@ -3,7 +3,7 @@
 Commands that act on a running machine have stand-ins inside, which come first
 on the PATH (see layers/inside). Here is what no command sees: actions that run
 on the controller or wait for what never comes, commands that are named by
-their path, and facts that tell of the container.
+their path, and facts about the container.
 
 Tasks are changed where TaskExecutor has just chosen what carries them out, so
 that every spelling of an action is meant, and a repository's own plugin that
@@ -63,14 +63,14 @@ class Machine:
         self.inside = self.container is not None
 
     def passed(self, what, **result):
-        """Is the result of a task that is passed over."""
+        """Gives the result of a task that is skipped."""
         container = self.container or self.run.containers.get(self.name)
         if container:
             self.run.note_passed(container, self.task._uuid, what)
-        return dict(result, msg=f'passed over in a build: {what}')
+        return dict(result, msg=f'skipped in a build: {what}')
 
     def busy(self):
-        """Tells whether a process is left in the container that may do something."""
+        """Reports whether a process is left in the container that may do something."""
         status = self.handler._low_level_execute_command(self.container['busy'], sudoable=False)
         return status['rc'] == 0
 
@@ -81,7 +81,7 @@ def noted(machine, run, tmp=None, task_vars=None):
     if machine.task.no_log:
         hidden(machine, result)
     if machine.run.mitogen and machine.profile and result.get('changed'):
-        # no shell reads it before the next task, and /run may want filling
+        # no shell reads it before the next task, and /run may have to be filled
         subprocess.run([*machine.enter, '/bin/sh', '-c', '. ' + shlex.quote(machine.profile)], check=False,
                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     builders.written(machine, result)
@@ -100,7 +100,7 @@ def hidden(machine, result):
 
 
 def commands(machine, run, tmp=None, task_vars=None):
-    """Gives a stand-in to who names a command by its path."""
+    """Replaces commands that are named by their path by their stand-ins."""
     args = machine.task.args
     for name in ('_raw_params', 'cmd'):
         if isinstance(args.get(name), str):
@@ -173,7 +173,7 @@ def shutdown(machine, run, tmp=None, task_vars=None):
 
 
 def modprobe(machine, run, tmp=None, task_vars=None):
-    """Does the part that is a file where the module wants files of the kernel that runs.
+    """Does the part that is a file where the module needs files of the kernel that runs.
 
     It looks for them, before all else, below the builder's release in the
     image's /lib/modules.
@@ -200,7 +200,7 @@ def modprobe(machine, run, tmp=None, task_vars=None):
 
 
 def firewalld(machine, run, tmp=None, task_vars=None):
-    """Writes what is permanent, where a firewall is to be told at once as well."""
+    """Writes what is permanent, where the task also asks for it to hold now."""
     result = run(tmp, task_vars)
     if not result.get('failed') or 'firewall is not currently running' not in str(result.get('msg', '')):
         return result
@@ -215,13 +215,13 @@ def firewalld(machine, run, tmp=None, task_vars=None):
 
 
 def wait_for_connection(machine, run, tmp=None, task_vars=None):
-    """Waits for nobody who is away: there is a connection."""
+    """Returns immediately: there is a connection."""
     machine.task.args['delay'] = 0
     return run(tmp, task_vars)
 
 
 def wait_for(machine, run, tmp=None, task_vars=None):
-    """Waits only as long as somebody is there who may bring it about."""
+    """Waits only as long as a process is there that may bring it about."""
     args = machine.task.args
     if args.get('state', 'started') not in ('started', 'present') or not (args.get('port') or at_runtime(args.get('path'))):
         return run(tmp, task_vars)
@@ -259,7 +259,7 @@ def uri(machine, run, tmp=None, task_vars=None):
 
 
 def at_runtime(path):
-    """Tells whether only a running service makes a file."""
+    """Reports whether only a running service makes a file."""
     return bool(path) and (path.startswith(('/run/', '/var/run/', '/var/log/')) or path.endswith(('.sock', '.socket', '.pid')))
 
 

@@ -1,6 +1,6 @@
-"""Tells of passwords that lookup('password') makes up and nobody keeps.
+"""Reports passwords that lookup('password') makes up and that are not kept.
 
-It writes them to files of the repository, whose working copy ends with the run.
+The lookup writes them to files of the repository, whose working copy ends with the run.
 """
 
 import functools

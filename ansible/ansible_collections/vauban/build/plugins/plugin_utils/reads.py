@@ -48,7 +48,7 @@ install.done = False
 
 
 def watch(call, note):
-    """Makes call tell the path that it is called with."""
+    """Wraps a function, to note the path that it is called with."""
     @functools.wraps(call)
     def watched(*args, **kwargs):
         note(args[0] if args else kwargs.get('path'))
@@ -57,7 +57,7 @@ def watch(call, note):
 
 
 def loads_variables():
-    """Tells whether the caller is looking for the variables of a host."""
+    """Reports whether the caller is looking for the variables of a host."""
     frame = sys._getframe()
     while frame is not None and not frame.f_code.co_filename.endswith(HOST_GROUP_VARS):
         frame = frame.f_back
@@ -104,7 +104,7 @@ class Noted:
                 self._note(kind, name)
 
     def program(self, event, args):
-        """Notes that a program ran on this machine: nobody knows what it reads."""
+        """Notes that a program ran on this machine, which may read anything."""
         words = args[1] if event != 'os.system' and len(args) > 1 else args[0]
         if isinstance(words, (str, bytes)):
             words = [words]

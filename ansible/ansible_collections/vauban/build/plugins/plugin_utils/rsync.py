@@ -1,8 +1,8 @@
 """Lets synchronize reach a container.
 
-The action of ansible.posix knows a fixed list of connections. It is told that
-this one is ssh, and what it then asks rsync to do is put right: rsync starts
-its other half through the same door as every task.
+The action of ansible.posix knows a fixed list of connections. This one passes
+for ssh, and what the action then asks rsync to do is corrected: rsync starts
+its other half the way that every task enters.
 """
 
 import os

@@ -24,7 +24,7 @@ class Run:
     mitogen: hosts are reached by way of Mitogen
     delegate_hosts: patterns of other machines that tasks may reach
     facts: facts that hold whatever was gathered, by name with ansible_
-    given: names of facts, without ansible_, of each host that somebody gave
+    given: names of facts, without ansible_, of each host that the master or the inventory gives
     facts_from: a folder of facts of hosts that are not built
     tree: the working copy of the repository
     playbook_folders: where playbooks are, whose plugins ansible looks for
@@ -50,7 +50,7 @@ class Run:
         self.reads = path + '.reads'
 
     def may_reach(self, host):
-        """Tells whether tasks may connect to host, which is not built here."""
+        """Reports whether tasks may connect to host, which is not built here."""
         return host in C.LOCALHOST or any(
             fnmatch.fnmatchcase(host, pattern) for pattern in self.delegate_hosts)
 
@@ -86,7 +86,7 @@ class Run:
             file.write('\n')
 
     def note_job(self, **event):
-        """Writes down what no_log lets no callback tell of a job of `async`."""
+        """Writes down what no_log hides from callbacks about a job of `async`."""
         self.note('jobs', **event)
 
 

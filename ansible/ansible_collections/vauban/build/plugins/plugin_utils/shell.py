@@ -53,6 +53,6 @@ def lead(line, names, folder):
 
 
 def only_sets_sys(line, errors):
-    """Tells whether a line is there for settings of the kernel below /sys, and failed for no other reason."""
+    """Reports whether a line is there for settings of the kernel below /sys, and failed for no other reason."""
     lines = errors.splitlines()
     return bool(lines) and all(map(REFUSED.match, lines)) and all(map(OF_SYS.match, STATEMENTS.split(line)))
