@@ -68,7 +68,7 @@ func (c *Container) writeInside() error {
 	at := filepath.Join(c.dir, "inside")
 	// whatever the umask, for every user inside
 	err = errors.Join(os.MkdirAll(at, 0o755), os.Chmod(at, 0o755), os.Link(program, filepath.Join(at, inside.Program)))
-	links, files := inside.Links(), map[string][]byte{filepath.Base(Profile): inside.Profile}
+	links, files := inside.Links(), map[string][]byte{filepath.Base(Profile): inside.Profile()}
 	if c.options.Systemd {
 		delete(links, filepath.Base(initPath))
 		files[filepath.Base(initPath)] = inside.SystemdInit

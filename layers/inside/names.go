@@ -3,6 +3,7 @@ package inside
 import (
 	_ "embed"
 	"path"
+	"strings"
 )
 
 // Dir is where a container finds what is ours.
@@ -24,15 +25,23 @@ const standInPath = Dir + "/stand-in"
 // passedPath is the file that stand-ins append their notes to.
 const passedPath = Dir + "/passed"
 
-// Profile is a file that every shell of ansible's reads, and SystemdInit what
-// becomes systemd as process 1: a process of several threads, as Go's are,
-// enters no user namespace.
-var (
-	//go:embed profile
-	Profile []byte
-	//go:embed init-systemd
-	SystemdInit []byte
-)
+// SystemdInit is a script that becomes systemd as process 1: a process of several
+// threads, as Go's are, enters no user namespace.
+//
+//go:embed init-systemd
+var SystemdInit []byte
+
+//go:embed profile
+var profileTemplate string
+
+// Profile is a file that every shell of ansible's reads. It asks the same as the
+// tools, of the same folders, and starts none that has nothing to do.
+func Profile() []byte {
+	return []byte(strings.NewReplacer(
+		"@dir@", Dir, "@bin@", Bin, "@filled@", filledMark, "@linked@", linkedMark,
+		"@declares@", strings.Join(declares, " "), "@commands@", strings.Join(commandDirs, " "),
+	).Replace(profileTemplate))
+}
 
 // tools are what the program is under names in Dir.
 var tools = map[string]func(*call) int{

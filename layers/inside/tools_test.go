@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -159,9 +160,57 @@ func TestMainDispatch(t *testing.T) {
 			t.Errorf("%s leads to %q", name, links[name])
 		}
 	}
-	if links["bin"] != "/run/.vauban-bin" || len(links) != 7 || !strings.Contains(string(Profile), Bin) || len(SystemdInit) == 0 {
+	if links["bin"] != "/run/.vauban-bin" || len(links) != 7 || len(SystemdInit) == 0 {
 		t.Errorf("the links are %v", links)
 	}
+}
+
+// The profile starts a tool when a folder has changed since.
+func TestProfile(t *testing.T) {
+	c := newContainer(t)
+	text := string(Profile())
+	if strings.Contains(text, "@") || !strings.Contains(text, "\nPATH=/run/vauban/bin:") {
+		t.Fatalf("the profile is\n%s", text)
+	}
+	for _, top := range []string{"/run", "/usr", "/etc", "/sbin", "/bin"} {
+		text = strings.ReplaceAll(text, " "+top, " "+c.dir+top)
+	}
+	c.file("profile", strings.ReplaceAll(text, "\t"+Dir, "\t"+c.dir+Dir))
+	for _, name := range []string{"fill-run", "link"} {
+		c.command("run/vauban/"+name, "echo "+name+" >>"+c.dir+"/srv")
+	}
+	started := func() string {
+		c.file("srv", "")
+		if out, err := exec.CommandContext(t.Context(), "/bin/sh", "-e", c.dir+"/profile").CombinedOutput(); err != nil || len(out) > 0 {
+			t.Errorf("%v: %s", err, out)
+		}
+		return c.read("srv")
+	}
+	for tool, mark := range map[string]string{"fill-run": filledMark, "link": linkedMark} {
+		c.tool(tool)
+		if _, err := os.Stat(filepath.Join(c.dir, mark)); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := started(); got != "" {
+		t.Errorf("when nothing changed it starts %q", got)
+	}
+	c.touch("usr/lib/systemd/system")
+	if got := started(); got != "fill-run\n" {
+		t.Errorf("when units came it starts %q", got)
+	}
+	c.tool("fill-run")
+	c.touch("usr/sbin")
+	if got := started(); got != "link\n" {
+		t.Errorf("when commands came it starts %q", got)
+	}
+}
+
+// touch makes a folder newer than every mark.
+func (c container) touch(name string) {
+	c.Helper()
+	later := time.Now().Add(time.Hour)
+	c.must(os.Chtimes(filepath.Join(c.dir, name), later, later))
 }
 
 // What an image left in the place of a file is read as a file without content,

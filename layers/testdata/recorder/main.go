@@ -12,6 +12,7 @@ import (
 func main() {
 	status, _ := os.ReadFile("/proc/self/status")
 	cgroup, _ := os.ReadFile("/proc/self/cgroup")
+	first, _ := os.ReadFile("/proc/1/cgroup")
 	var text strings.Builder
 	text.WriteString("argv\t" + strings.Join(os.Args, " ") + "\n")
 	for line := range strings.Lines(string(status)) {
@@ -22,6 +23,7 @@ func main() {
 		}
 	}
 	text.WriteString("cgroup\t" + strings.ReplaceAll(string(cgroup), "\n", " ") + "\n")
+	text.WriteString("first\t" + strings.ReplaceAll(string(first), "\n", " ") + "\n")
 	for _, fd := range open() {
 		text.WriteString("fd\t" + fd + "\n")
 	}
