@@ -62,7 +62,7 @@ func Open(ctx context.Context, o Options) (_ *Controller, err error) {
 
 // newController joins the parts.
 func newController(repo *repository.Repository, o Options, args arguments, facts digest.Digest) *Controller {
-	files := newLocator(o.Repository.Dir, repo)
+	files := newLocator(o.Repository)
 	programs := &programs{
 		playbook: o.Program, environ: o.Repository.Environ, dir: o.Repository.Dir,
 		redact: repo.Redact, warnings: &warnings{log: o.Repository.Log},

@@ -15,10 +15,10 @@ type locator struct {
 	folders []string
 }
 
-func newLocator(dir string, repo *repository.Repository) locator {
-	folders := []string{dir, filepath.Join(dir, repo.RootDir())}
-	if path := repo.Path(); path != "" {
-		folders = append(folders, filepath.Join(path, repo.RootDir()), path)
+func newLocator(o repository.Options) locator {
+	folders := []string{o.Dir, filepath.Join(o.Dir, o.RootDir)}
+	if path := o.LocalPath(); path != "" {
+		folders = append(folders, filepath.Join(path, o.RootDir), path)
 	}
 	return locator{folders}
 }

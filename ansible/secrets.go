@@ -42,7 +42,8 @@ func Secrets(o Options) ([]Secret, error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding the current folder: %w", err)
 	}
-	secrets, err := loginSecrets(dir, repo)
+	repo.Dir = dir
+	secrets, err := loginSecrets(repo)
 	if err != nil {
 		return nil, err
 	}
@@ -60,10 +61,7 @@ func Secrets(o Options) ([]Secret, error) {
 	}
 	files.add(privateKey, command.Getenv(repo.Environ, "ANSIBLE_PRIVATE_KEY_FILE"))
 	files.addArguments(args)
-	where := locator{[]string{dir, filepath.Join(dir, repo.RootDir)}}
-	if head, _, _ := strings.Cut(repo.Repo, "/"); !strings.Contains(head, ":") {
-		where.folders = append(where.folders, filepath.Join(repo.Repo, repo.RootDir), repo.Repo)
-	}
+	where := newLocator(repo)
 	more, err := files.read(func(file string) string {
 		if found := where.outside(file); found != "" && !filepath.IsAbs(file) {
 			return found
@@ -74,10 +72,10 @@ func Secrets(o Options) ([]Secret, error) {
 }
 
 // loginSecrets are those that the repository is fetched with.
-func loginSecrets(dir string, o repository.Options) (secrets []Secret, err error) {
+func loginSecrets(o repository.Options) (secrets []Secret, err error) {
 	if file := o.SSHKeyFile; file != "" {
 		if !filepath.IsAbs(file) {
-			file = filepath.Join(dir, file)
+			file = filepath.Join(o.Dir, file)
 		}
 		key, err := readSecret(file)
 		if err != nil {

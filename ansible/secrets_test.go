@@ -61,3 +61,22 @@ func TestSecretsOfSettings(t *testing.T) {
 		t.Error("a deploy key that is not there is no error")
 	}
 }
+
+// TestSecretsInRepository: the user's own copy of the repository may hold a
+// password that git does not.
+func TestSecretsInRepository(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "playbooks", "password")
+	if err := os.Mkdir(filepath.Dir(file), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte("a vault password\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, repo := range []string{"playbooks", filepath.Dir(file)} {
+		got, err := Secrets(Options{Repository: repository.Options{Repo: repo, Dir: dir}, ExtraArgs: "--vault-password-file password"})
+		if err != nil || len(got) != 1 || got[0].File != file || got[0].Value != "a vault password" {
+			t.Errorf("%s: got %+v, %v", repo, got, err)
+		}
+	}
+}

@@ -39,9 +39,6 @@ func newMirror(r remote, o Options) *Mirror {
 // URL is the repository's, without a password; for one of this machine, its path.
 func (m *Mirror) URL() string { return m.remote.url }
 
-// Path is where the repository is on this machine; "" for one elsewhere.
-func (m *Mirror) Path() string { return m.remote.path }
-
 // Redact takes the repository's password out of a text.
 func (m *Mirror) Redact(text string) string { return m.remote.git.Redact(text) }
 

@@ -31,11 +31,7 @@ func newRemote(o Options) (remote, error) {
 		return r, err
 	}
 	r.git = git.New(o.Environ).With("GIT_SSH_COMMAND=" + ssh)
-	if isPath(o.Repo) {
-		r.path = o.Repo
-		if !filepath.IsAbs(r.path) {
-			r.path = filepath.Join(o.Dir, r.path)
-		}
+	if r.path = o.LocalPath(); r.path != "" {
 		r.url = r.path
 		return r, nil
 	}

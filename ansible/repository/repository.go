@@ -53,6 +53,17 @@ func (o Options) Check() (_ Options, err error) {
 	return o, nil
 }
 
+// LocalPath is where Repo is on this machine; "" for one elsewhere.
+func (o Options) LocalPath() string {
+	switch {
+	case !isPath(o.Repo):
+		return ""
+	case filepath.IsAbs(o.Repo):
+		return o.Repo
+	}
+	return filepath.Join(o.Dir, o.Repo)
+}
+
 // Repository is the user's repository, as it was when it was opened. It may be
 // used by several goroutines.
 type Repository struct {
