@@ -27,3 +27,13 @@ func TestCheckVersion(t *testing.T) {
 		}
 	}
 }
+
+func FuzzNumbers(f *testing.F) {
+	f.Add("2.14.18", "0.3.24rc1")
+	f.Add("", "..x")
+	f.Fuzz(func(t *testing.T, a, b string) {
+		if before(a, b) && before(b, a) {
+			t.Errorf("%q and %q are before each other", a, b)
+		}
+	})
+}
