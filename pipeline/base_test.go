@@ -41,7 +41,7 @@ func TestURLPasswords(t *testing.T) {
 	r := &Runner{Options: Options{Config: &config.Config{Path: "config.yml", Dir: t.TempDir()}, StateDir: t.TempDir(),
 		Log: slog.New(slog.DiscardHandler), Progress: progress.New(), Timeout: time.Hour}}
 	b.SHA512Sums, b.SHA256, b.Source.Value = "", strings.Repeat("0", 64), strings.Replace(server.URL, "//", "//user:"+canary+"@", 1)+"/root.tar?token="+canary
-	_, _, err = r.importBase(t.Context(), b)
+	_, _, err = (&baseTask{r.job(nil), b}).importSource(t.Context())
 	want := "config.yml: importing base \"b\" from url " + server.URL + "/root.tar: its digest is sha256:"
 	if err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), canary) {
 		t.Errorf("error %v, want %q", err, want)
@@ -59,7 +59,7 @@ func TestImportTime(t *testing.T) {
 	r := &Runner{Options: Options{Config: &config.Config{Path: "config.yml", Dir: t.TempDir()}, StateDir: t.TempDir(),
 		Log: slog.New(slog.DiscardHandler), Progress: progress.New(progress.Plain{W: io.Discard})}}
 	b := &config.Base{Source: config.Source{Kind: config.URL, Value: server.URL + "/disk.raw"}, SHA256: strings.Repeat("0", 64)}
-	_, _, err := r.importWithin(t.Context(), b, 100*time.Millisecond)
+	_, _, err := (&baseTask{r.job(nil), b}).importWithin(t.Context(), 100*time.Millisecond)
 	if err == nil || !strings.Contains(err.Error(), "the import took longer than --timeout 100ms") {
 		t.Errorf("error %v", err)
 	}

@@ -4,6 +4,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -67,7 +68,7 @@ func BenchmarkTenHosts(b *testing.B) {
 	for b.Loop() {
 		r := w.runner(b, Options{}, &plan.Plan{})
 		m := r.Config.Masters()[0]
-		img, err := r.image(b.Context(), m.Image(), "latest")
+		img, err := r.job(nil).latest(b.Context(), m.Image())
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -93,10 +94,11 @@ func BenchmarkTenHosts(b *testing.B) {
 }
 
 func buildAll(ctx context.Context, r *Runner, m *config.Master, img layers.Image, names []string) error {
-	hosts, err := r.buildHosts(ctx, m, img, names, names)
+	t := &conffsTask{stages: stages{job: r.job(nil), master: m, conffs: true, hosts: names}, image: img, wanted: names}
+	hosts, err := t.build(ctx, names)
 	for _, h := range hosts {
-		if h.err != nil {
-			return h.err
+		if h.Failed != "" {
+			return errors.New(h.Failed)
 		}
 	}
 	return err

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
+	"sync"
 
+	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 
 	"vauban/ansible"
@@ -22,253 +24,279 @@ import (
 	"vauban/progress"
 )
 
-// makeConffs applies the stages of a master's ancestry as each of its hosts
-// and keeps what that changes.
-func (r *Runner) makeConffs(ctx context.Context, m *config.Master) (string, error) {
-	img, err := r.masterImage(ctx, m)
+// conffsTask applies the stages of a master's ancestry as each of its hosts and
+// keeps what that changes.
+type conffsTask struct {
+	stages
+	image  layers.Image // the master's, that the hosts are made of
+	wanted []string     // of all the hosts
+	// applied are the stages that the hosts got, of all batches together.
+	applied []freshness.StageRecord
+}
+
+// host is one host of a batch.
+type host struct {
+	*conffsTask
+	name   string
+	wanted bool         // others are there for the sake of those that are
+	image  layers.Image // what it has become so far
+	err    error
+}
+
+// makeConffs builds the hosts of a master on the given image of its rootfs, or
+// when the plan does not make that on the one that stands for it.
+func (j *job) makeConffs(ctx context.Context, m *config.Master, rootfs *Image) (Conffs, string, error) {
+	img, err := j.masterImage(ctx, m, rootfs)
 	if err != nil {
-		return "", err
+		return Conffs{}, "", err
 	}
-	all := r.selected[m].All
-	names, err := r.stale(ctx, m, r.selected[m].Wanted)
+	wanted, err := j.decide.hosts(ctx, m, j.selected[m].Wanted)
 	if err != nil {
-		return "", err
+		return Conffs{}, "", err
 	}
-	r.claim(ctx, m, names)
-	p := r.partsOf(m)
-	p.setImage(img)
-	p.update(func(p *parts) { p.allHosts = all })
-	r.report(ctx, progress.Event{Type: progress.Hosts, Total: len(names)})
-	failed := 0
-	run, size := names, r.Batch
-	if m.AnsibleRun == ansible.Together {
-		run, size = all, len(all) // its plays look at all of them
+	t := &conffsTask{stages: stages{job: j, master: m, conffs: true, hosts: j.selected[m].All}, image: img, wanted: wanted}
+	for _, name := range wanted {
+		if other, taken := j.claims.take(name, m.Name); taken {
+			j.notice(name, "master %q has conffs for it too", other)
+		}
 	}
-	if len(names) == 0 {
-		run = nil // the inventory has fewer hosts than before
-	}
-	for batch := range slices.Chunk(run, max(size, 1)) {
-		hosts, err := r.buildHosts(ctx, m, img, batch, names)
+	j.report(progress.Event{Type: progress.Hosts, Total: len(wanted)})
+	made := Conffs{Image: Image{Name: m.Image(), Digest: img.Digest()}, All: t.hosts}
+	for batch := range t.batches() {
+		hosts, err := t.build(ctx, batch)
 		if err != nil {
-			return "", err
+			return Conffs{}, "", err
 		}
-		for _, h := range hosts {
-			if h.err != nil {
-				failed++
-			}
-		}
-		p.update(func(p *parts) { p.hosts = append(p.hosts, hosts...) })
+		made.Hosts = append(made.Hosts, hosts...)
 	}
-	if err := r.recordHosts(ctx, m, img.Digest()); err != nil {
-		return "", err
+	made.Stages = t.applied
+	if err := j.recordHosts(ctx, m, made); err != nil {
+		return Conffs{}, "", err
 	}
-	note := fmt.Sprintf("%d hosts", len(names))
-	if failed == 0 {
-		return note, nil
+	if made.Failed() == 0 {
+		return made, fmt.Sprintf("%d hosts", len(wanted)), nil
 	}
-	r.hostsFailed.Store(true)
-	err = fmt.Errorf("%d of %d hosts failed", failed, len(names))
-	if r.KeepGoing {
-		return err.Error(), nil
+	err = fmt.Errorf("%d of %d hosts failed", made.Failed(), len(wanted))
+	if j.KeepGoing {
+		return made, err.Error(), nil
 	}
-	return "", err
+	return made, "", err
 }
 
-// claim reports hosts that another master of this run has too, which is
-// allowed: such a machine boots what its entry names.
-func (r *Runner) claim(ctx context.Context, m *config.Master, hosts []string) {
-	for _, host := range hosts {
-		r.mu.Lock()
-		other, taken := r.claimed[host]
-		if !taken {
-			r.claimed[host] = m.Name
-		}
-		r.mu.Unlock()
-		if taken {
-			r.notice(ctx, host, "master %q has conffs for it too", other)
-		}
+// batches are the names of the hosts that are built together.
+func (t *conffsTask) batches() func(func([]string) bool) {
+	switch {
+	case len(t.wanted) == 0: // the inventory has fewer hosts than before
+		return slices.Chunk([]string(nil), 1)
+	case t.master.AnsibleRun == ansible.Together:
+		return slices.Chunk(t.hosts, len(t.hosts)) // its plays look at all of them
 	}
+	return slices.Chunk(t.wanted, max(t.Batch, 1))
 }
 
-// selectHosts finds a master's hosts before anything is built.
-func (r *Runner) selectHosts(ctx context.Context, m *config.Master) error {
-	all, err := r.hosts(ctx, m, m.Conffs)
-	if err != nil {
-		return err
-	}
-	if err := r.Config.CheckHosts(m, all); err != nil {
-		return err
-	}
-	selected, err := freshness.Limited(ctx, r.hosts, m, all, r.Limit)
-	if err != nil {
-		return err
-	}
-	r.selected[m] = selected
-	return checkHosts(m, selected.Wanted)
+// claims are the masters whose conffs hosts get in a run. A host that several
+// masters have is allowed: it boots what its entry names.
+type claims struct {
+	mu *sync.Mutex
+	by map[string]string
 }
 
-// buildHosts builds one batch and keeps those of it that are wanted. A host
-// that failed has its reason.
-func (r *Runner) buildHosts(ctx context.Context, m *config.Master, master layers.Image, names, wanted []string) ([]host, error) {
-	if err := r.ensureIdentities(ctx, m, names); err != nil {
+func newClaims() claims { return claims{&sync.Mutex{}, map[string]string{}} }
+
+// take gives a host to a master; other is the first that has it.
+func (c claims) take(host, master string) (other string, taken bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if other, taken = c.by[host]; !taken {
+		c.by[host] = master
+	}
+	return other, taken
+}
+
+// build builds one batch and gives those of it that are wanted.
+func (t *conffsTask) build(ctx context.Context, names []string) ([]HostConffs, error) {
+	if err := t.ensureIdentities(ctx, t.master, names); err != nil {
 		return nil, err
 	}
-	b := &batch{wanted: wanted, at: map[string]layers.Image{}, failed: map[string]error{}}
-	defer func() { r.pack(ctx, master, b) }()
+	var made []layers.Image // on the way
+	defer func() { t.pack(ctx, made) }()
+	var batch []*host
 	for _, name := range names {
-		b.at[name] = master
+		batch = append(batch, &host{conffsTask: t, name: name, wanted: slices.Contains(t.wanted, name), image: t.image})
 	}
-	for i, s := range m.HostStages(r.Config) {
-		if len(b.at) == 0 {
-			break
+	slices.SortFunc(batch, func(a, b *host) int { return strings.Compare(a.name, b.name) })
+	for i, stage := range t.master.HostStages(t.Config) {
+		images, err := t.applyStage(ctx, i, stage, batch)
+		if err != nil {
+			return nil, fmt.Errorf("applying stage %q to the hosts of %q: %w", stage.Raw, t.master.Name, err)
 		}
-		if err := r.applyToHosts(ctx, m, i, s, b); err != nil {
-			return nil, fmt.Errorf("applying stage %q to the hosts of %q: %w", s.Raw, m.Name, err)
-		}
+		made = append(made, images...)
 	}
-	for name, err := range b.failed {
-		if !slices.Contains(wanted, name) {
-			r.notice(ctx, name, "this neighbour of the hosts that are built failed: what they took from it may be missing: %v", err)
-		}
-	}
-	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !slices.Contains(wanted, name) })
-	hosts := make([]host, len(names))
-	var finishes errgroup.Group
-	finishes.SetLimit(runtime.NumCPU())
-	for i, name := range names {
-		hosts[i] = host{name: name, err: b.failed[name]}
-		if hosts[i].err == nil {
-			finishes.Go(func() error {
-				hosts[i] = r.finishHost(ctx, m, name, master, b.at[name])
-				r.hostEnded(ctx, m, name, hosts[i].err)
-				return nil
-			})
-		}
-	}
-	return hosts, errors.Join(finishes.Wait(), ctx.Err())
-}
-
-// batch are hosts that are built at once.
-type batch struct {
-	wanted []string                // the others are there for their sake
-	at     map[string]layers.Image // what each host has become so far
-	failed map[string]error
-	made   []layers.Image // all images on the way
+	return t.finish(ctx, batch)
 }
 
 // pack keeps the disk that a run takes bounded by the size of a batch: of
 // hosts that are done, blobs are enough.
-func (r *Runner) pack(ctx context.Context, master layers.Image, b *batch) {
+func (t *conffsTask) pack(ctx context.Context, made []layers.Image) {
 	if ctx.Err() != nil {
 		return // the end of the run gives up everything
 	}
-	if err := errors.Join(r.Engine.Pack(ctx, master, b.made...), r.Engine.Collect(ctx)); err != nil {
-		r.Log.Warn("images of hosts take more of the disk than they need", "error", err)
+	if err := errors.Join(t.Engine.Pack(ctx, t.image, made...), t.Engine.Collect(ctx)); err != nil {
+		t.Log.Warn("images of hosts take more of the disk than they need", "error", err)
 	}
 }
 
-// applyToHosts moves each host one stage on; those that fail are taken out.
-func (r *Runner) applyToHosts(ctx context.Context, m *config.Master, i int, s config.Stage, b *batch) error {
-	step, labels, err := r.step(ctx, m, s, true, m.Image()+"/conffs", func(host string) string {
+// applyStage moves the hosts that have not failed one stage on, and gives the
+// images that it makes.
+func (t *conffsTask) applyStage(ctx context.Context, i int, stage config.Stage, batch []*host) (made []layers.Image, err error) {
+	batch = slices.DeleteFunc(slices.Clone(batch), func(h *host) bool { return h.err != nil })
+	if len(batch) == 0 {
+		return nil, nil
+	}
+	step, labels, err := t.step(ctx, stage, t.master.Image()+"/conffs", func(name string) string {
 		if i == 0 {
-			return m.Image()
+			return t.master.Image()
 		}
-		return m.HostStageImage(r.Config, host, i-1)
+		return t.master.HostStageImage(t.Config, name, i-1)
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer layers.CloseStep(step)
-	var targets []layers.Target
 	var refused refusals
-	for _, name := range slices.Sorted(maps.Keys(b.at)) {
-		options := r.container(m, s, name, false)
-		options.Refused = refused.add
-		options.MachineID = r.identities.machineID(name)
-		targets = append(targets, layers.Target{Parent: b.at[name], ContainerOptions: options,
-			Labels: map[string]string{provenance.LabelHost: name, provenance.LabelParent: b.at[name].Digest().String()}})
+	var targets []layers.Target
+	for _, h := range batch {
+		targets = append(targets, h.target(stage, &refused))
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, r.Timeout, fmt.Errorf("it took longer than --timeout %s", r.Timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, t.Timeout, fmt.Errorf("it took longer than --timeout %s", t.Timeout))
 	defer cancel()
-	results, err := r.Engine.Apply(ctx, step, layers.Change{Created: r.time, CreatedBy: s.Raw, Labels: labels,
-		Inspect: r.gate.inspect(r.identities.privateKeys, func(host, text string) { r.notice(ctx, host, "%s of %s: %s", s.Raw, host, text) })}, targets...)
-	r.noticeRefused(ctx, s.Raw, &refused)
+	results, err := t.Engine.Apply(ctx, step, layers.Change{Created: t.time, CreatedBy: stage.Raw, Labels: labels,
+		Inspect: t.gate.inspect(t.identities.privateKeys, func(name, text string) { t.notice(name, "%s of %s: %s", stage.Raw, name, text) })}, targets...)
+	t.noticeRefused(stage.Raw, &refused)
 	if err != nil {
-		return caused(ctx, err)
+		return nil, caused(ctx, err)
 	}
-	record, err := freshness.RecordStage(ctx, step, s, labels)
+	record, err := freshness.RecordStage(ctx, step, stage, labels)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	r.partsOf(m).addStage(i, record)
+	t.addStage(i, record)
 	for _, result := range results {
-		b.at[result.Name] = result.Image
+		k := slices.IndexFunc(batch, func(h *host) bool { return h.name == result.Name })
 		if result.Err == nil {
-			r.gate.pass(result.Image)
-			b.made = append(b.made, result.Image)
+			made = append(made, result.Image)
 		}
-		if result.Err == nil && r.Config.Configuration.PushHosts == "all" {
-			result.Err = r.keep(ctx, m.HostStageImage(r.Config, result.Name, i), result.Image, m.Image())
+		batch[k].moved(ctx, i, result)
+	}
+	return made, nil
+}
+
+// addStage notes stage i of the hosts' stages, which one batch got.
+func (t *conffsTask) addStage(i int, record freshness.StageRecord) {
+	for len(t.applied) <= i {
+		t.applied = append(t.applied, freshness.StageRecord{})
+	}
+	t.applied[i].Add(record)
+}
+
+// finish cuts the conffs of a batch.
+func (t *conffsTask) finish(ctx context.Context, batch []*host) ([]HostConffs, error) {
+	for _, h := range batch {
+		if h.err != nil && !h.wanted {
+			t.notice(h.name, "this neighbour of the hosts that are built failed: what they took from it may be missing: %v", h.err)
 		}
-		if result.Err != nil {
-			b.failed[result.Name] = result.Err
-			if slices.Contains(b.wanted, result.Name) {
-				r.hostEnded(ctx, m, result.Name, result.Err)
+	}
+	batch = slices.DeleteFunc(batch, func(h *host) bool { return !h.wanted })
+	made := make([]HostConffs, len(batch))
+	var finishes errgroup.Group
+	finishes.SetLimit(runtime.NumCPU())
+	for i, h := range batch {
+		if h.err != nil {
+			made[i] = HostConffs{Name: h.name, Failed: h.err.Error()}
+			continue
+		}
+		finishes.Go(func() error {
+			var err error
+			if made[i], err = h.finish(ctx); err != nil {
+				made[i] = HostConffs{Name: h.name, Failed: err.Error()}
 			}
-			delete(b.at, result.Name)
+			t.hostEnded(t.master, h.name, err)
+			return nil
+		})
+	}
+	return made, errors.Join(finishes.Wait(), ctx.Err())
+}
+
+// target is the container of the host for a stage.
+func (h *host) target(stage config.Stage, refused *refusals) layers.Target {
+	options := h.container(stage, h.name)
+	options.Refused = refused.add
+	options.MachineID = h.identities.machineID(h.name)
+	return layers.Target{Parent: h.image, ContainerOptions: options,
+		Labels: map[string]string{provenance.LabelHost: h.name, provenance.LabelParent: h.image.Digest().String()}}
+}
+
+// moved takes over what stage i made of the host.
+func (h *host) moved(ctx context.Context, i int, result layers.Result) {
+	h.image, h.err = result.Image, result.Err
+	if h.err == nil {
+		h.gate.pass(h.image)
+		if h.Config.Configuration.PushHosts == "all" {
+			h.err = h.keep(ctx, h.master.HostStageImage(h.Config, h.name, i), h.image, h.master.Image())
 		}
 	}
-	return nil
+	if h.err != nil && h.wanted {
+		h.hostEnded(h.master, h.name, h.err)
+	}
 }
 
-// finishHost names the host's image and cuts its conffs.
-func (r *Runner) finishHost(ctx context.Context, m *config.Master, name string, master, img layers.Image) host {
-	h := host{name: name}
-	if img, h.err = r.unchangedHost(ctx, m, name, master, img); h.err != nil {
-		return h
+// finish names the host's image and cuts its conffs.
+func (h *host) finish(ctx context.Context) (made HostConffs, err error) {
+	if h.image, err = h.unchanged(ctx); err != nil {
+		return made, err
 	}
-	h.image = img.Digest()
-	if h.err = r.keepHost(ctx, m, name, img); h.err != nil {
-		return h
+	if err := h.keepImage(ctx); err != nil {
+		return made, err
 	}
-	file, err := export.ConffsName(name)
+	file, err := export.ConffsName(h.name)
 	if err != nil {
-		h.err = err
-		return h
+		return made, err
 	}
-	dir := filepath.Join(r.work, m.Image())
-	if h.err = os.MkdirAll(dir, 0o700); h.err != nil {
-		return h
+	dir := filepath.Join(h.work, h.master.Image())
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return made, err
 	}
-	h.file = filepath.Join(dir, file)
-	h.report, h.err = r.cut(ctx, master, img, name, h.file)
-	return h
+	_, fromVault := h.identities.get(h.name)
+	made = HostConffs{Name: h.name, Path: filepath.Join(dir, file), Image: h.image.Digest(), Identity: fromVault}
+	made.Digest, err = h.cut(ctx, made.Path)
+	return made, err
 }
 
-func (r *Runner) keepHost(ctx context.Context, m *config.Master, name string, img layers.Image) error {
-	if r.Config.Configuration.PushHosts == "none" {
-		r.remember(m.HostImage(name), img)
-		return r.Engine.SetImage(ctx, m.HostImage(name), img)
+func (h *host) keepImage(ctx context.Context) error {
+	name := h.master.HostImage(h.name)
+	if h.Config.Configuration.PushHosts == "none" {
+		h.images.set(name, h.image)
+		return h.Engine.SetImage(ctx, name, h.image)
 	}
-	return r.keep(ctx, m.HostImage(name), img, m.Image())
+	return h.keep(ctx, name, h.image, h.master.Image())
 }
 
 // ownFiles are those that every host's conffs holds: they do not make a host
 // differ from its master.
 var ownFiles = []string{"imginfo", "packages", "etc/hostname", "etc/machine-id", "etc/ssh/ssh_host_*_key", "etc/ssh/ssh_host_*_key.pub"}
 
-// cut writes what a host's image changes in its master's, and the host's
-// identity, to out.
-func (r *Runner) cut(ctx context.Context, master, img layers.Image, name, out string) (export.ConffsReport, error) {
+// cut writes what the host's image changes in its master's, and the host's
+// identity, to out, and gives the archive's digest.
+func (h *host) cut(ctx context.Context, out string) (digest.Digest, error) {
 	report, err := export.Conffs(ctx, out, func(ctx context.Context, w io.Writer) error {
-		report, err := r.Engine.Difference(ctx, master, img, w, r.mergeOptions(), r.identities.Layer(name)...)
+		report, err := h.Engine.Difference(ctx, h.conffsTask.image, h.image, w, h.mergeOptions(), h.identities.Layer(h.name)...)
 		for _, big := range report.MetadataOnly {
-			r.notice(ctx, name, "only the metadata of %s changed, and its %d MiB travel with it", big.Path, big.Size>>20)
+			h.notice(h.name, "only the metadata of %s changed, and its %d MiB travel with it", big.Path, big.Size>>20)
 		}
 		return err
-	}, export.ConffsOptions{MaxSize: r.Config.Configuration.ConffsMaxSize, Own: ownFiles})
+	}, export.ConffsOptions{MaxSize: h.Config.Configuration.ConffsMaxSize, Own: ownFiles})
 	if err == nil && report.Empty {
-		r.notice(ctx, name, "%s does not differ from its master: its conffs holds its name and its identity alone; is `conffs:` meant for it, and do the playbooks know `in_conffs_build`?", name)
+		h.notice(h.name, "%s does not differ from its master: its conffs holds its name and its identity alone; is `conffs:` meant for it, and do the playbooks know `in_conffs_build`?", h.name)
 	}
-	return report, err
+	return report.Digest, err
 }

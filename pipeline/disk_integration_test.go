@@ -58,7 +58,7 @@ func (d *disk) now() int64 {
 // of one, and their images still serve.
 func TestDiskStaysBounded(t *testing.T) {
 	w := newWorld(t, map[string]string{"playbook_master.yml": growing, "hosts.yml": inventory, "ansible.cfg": "[defaults]\ninventory = hosts.yml\n"})
-	if err := w.runner(t, Options{}, &plan.Plan{}).keep(t.Context(), "master-test", w.base); err != nil {
+	if err := w.runner(t, Options{}, &plan.Plan{}).job(nil).keep(t.Context(), "master-test", w.base); err != nil {
 		t.Fatal(err)
 	}
 	d := &disk{dir: filepath.Join(w.dir, "state", "containerd", "io.containerd.snapshotter.v1.overlayfs")}
@@ -72,7 +72,7 @@ func TestDiskStaysBounded(t *testing.T) {
 		t.Errorf("it took %d MiB at most besides %d of before, and %d afterwards; want some 32, and none", d.most, d.first, left)
 	}
 
-	img, err := r.image(t.Context(), "master-test/host01", registry.Latest)
+	img, err := r.job(nil).latest(t.Context(), "master-test/host01")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -146,7 +146,7 @@ func (w *world) ifStale(t *testing.T, want string) {
 		}
 		return
 	}
-	r := w.runner(t, Options{Config: cfg, IfStale: true}, p)
+	r := w.prepare(t, Options{Config: cfg}, p, NewIfStale)
 	outcomes, err := r.Run(t.Context())
 	if err != nil {
 		t.Fatalf("%v: %v", err, outcomes)
@@ -159,8 +159,8 @@ func (w *world) ifStale(t *testing.T, want string) {
 		line := o.Task.String()
 		if o.Task.Kind == plan.MakeConffs {
 			var names []string
-			for _, h := range r.partsOf(o.Task.Master).hosts {
-				names = append(names, h.name)
+			for _, h := range conffsOf([]Outcome{o}) {
+				names = append(names, h.Name)
 			}
 			line += ": " + strings.Join(names, " ")
 		}
@@ -179,7 +179,7 @@ func (w *world) recordBase(t *testing.T) {
 	b := r.Config.Bases[0]
 	recipe, err := recipes.Key(t.Context(), r.Config, "Dockerfile.base", recipes.BaseArguments(b), nil, nil)
 	if err == nil {
-		err = r.recordImage(t.Context(), b.Image(), freshness.Record{Image: w.base.Digest(), Inputs: freshness.BaseInputs(b, recipe)})
+		err = r.job(nil).recordImage(t.Context(), b.Image(), freshness.Record{Image: w.base.Digest(), Inputs: freshness.BaseInputs(b, recipe)})
 	}
 	if err != nil {
 		t.Fatal(err)

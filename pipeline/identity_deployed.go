@@ -70,16 +70,16 @@ func (i *Identities) adopt(release *export.Published, host string) func(context.
 }
 
 // ensureIdentities has the identities of a master's hosts at hand.
-func (r *Runner) ensureIdentities(ctx context.Context, m *config.Master, hosts []string) error {
-	if r.Identities == nil {
+func (j *job) ensureIdentities(ctx context.Context, m *config.Master, hosts []string) error {
+	if j.Identities == nil {
 		return nil
 	}
-	current, err := export.Current(r.uploadDir(), m.Name)
+	current, err := export.Current(j.uploadDir(), m.Name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		r.notice(ctx, "", "the machine-ids that hosts have now cannot be taken over: %v", err)
+		j.notice("", "the machine-ids that hosts have now cannot be taken over: %v", err)
 		current = nil
 	}
-	return r.identities.ensure(ctx, current, hosts)
+	return j.identities.ensure(ctx, current, hosts)
 }
 
 // isNew tells whether the vault was empty before this run put something into it.
@@ -99,7 +99,7 @@ func (i *Identities) isNew(ctx context.Context) (bool, error) {
 
 // checkIdentities refuses a run without a vault that would build hosts without
 // the identity that they have.
-func (r *Runner) checkIdentities(ctx context.Context, p *plan.Plan) error {
+func (r *Runner) checkIdentities(ctx context.Context, selected selections) error {
 	if r.Identities != nil || r.NoIdentities {
 		return nil
 	}
@@ -110,11 +110,11 @@ func (r *Runner) checkIdentities(ctx context.Context, p *plan.Plan) error {
 			return err
 		}
 	}
-	for _, t := range p.Tasks {
+	for _, t := range r.plan.Tasks {
 		var hosts []string
 		switch t.Kind {
 		case plan.MakeConffs:
-			hosts = r.selected[t.Master].Wanted
+			hosts = selected[t.Master].Wanted
 		case plan.MakeSquashfs:
 			if name := t.Master.OwnIdentity(); name != "" {
 				hosts = []string{name}

@@ -11,46 +11,49 @@ import (
 	"vauban/pipeline/plan"
 )
 
+// everything decides to do all of a plan.
+type everything struct{}
+
+func (everything) due(context.Context, *plan.Task, given) (bool, string, error) {
+	return true, "", nil
+}
+
+func (everything) hosts(_ context.Context, _ *config.Master, names []string) ([]string, error) {
+	return names, nil
+}
+
+// image is not called: all is done.
+func (everything) image(context.Context, string) (Image, error) { return Image{}, nil }
+
+// ifStale decides to do what the records say is out of date.
+type ifStale struct {
+	judge *freshness.Judge
+	plan  *plan.Plan
+}
+
 // newJudge is the run's own, which sees what it records.
 func (r *Runner) newJudge() *freshness.Judge {
 	return &freshness.Judge{Config: r.Config, Records: r.records, Ansible: r.Ansible, Branch: r.Branch,
 		Identities: r.Identities != nil, UploadDir: r.uploadDir(), Publishing: !r.NoPublish, Push: !r.NoPush, Now: time.Now(),
-		Upstream: bases.NewUpstream(r.Config, r.Settings, r.StateDir, r.Log)}
+		Withheld: r.withheld, Upstream: bases.NewUpstream(r.Config, r.Settings, r.StateDir, r.Log)}
 }
 
-// doIfStale does a task if it still has to be done, now that those that it
-// needs are.
-func (r *Runner) doIfStale(ctx context.Context, t *plan.Task) (string, error) {
-	if r.judge == nil {
-		return r.do(ctx, t)
-	}
-	due := t.Kind == plan.MakeRelease && slices.ContainsFunc(t.Needs, func(need *plan.Task) bool {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		return r.did[need]
-	})
-	if !due {
-		v, err := r.judge.Task(ctx, r.plan, t)
-		if err != nil {
-			return "", err
+// due implements [decider]: a release is when a part of it was made.
+func (s *ifStale) due(ctx context.Context, t *plan.Task, given given) (bool, string, error) {
+	if t.Kind == plan.MakeRelease {
+		for _, part := range given {
+			if part != nil {
+				return true, "", nil
+			}
 		}
-		if v.Fresh() {
-			return "fresh", nil
-		}
-		r.say(ctx, "%s", v)
 	}
-	r.mu.Lock()
-	r.did[t] = true
-	r.mu.Unlock()
-	return r.do(ctx, t)
+	v, err := s.judge.Task(ctx, s.plan, t)
+	return !v.Fresh(), v.String(), err
 }
 
-// stale are those of a master's hosts that have to be built.
-func (r *Runner) stale(ctx context.Context, m *config.Master, names []string) ([]string, error) {
-	if r.judge == nil {
-		return names, nil
-	}
-	hosts, _, err := r.judge.Hosts(ctx, m, r.plan.Find(plan.MakeRootfs, m) != nil)
+// hosts implements [decider].
+func (s *ifStale) hosts(ctx context.Context, m *config.Master, names []string) ([]string, error) {
+	hosts, _, err := s.judge.Hosts(ctx, m, s.plan.Find(plan.MakeRootfs, m) != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -59,4 +62,10 @@ func (r *Runner) stale(ctx context.Context, m *config.Master, names []string) ([
 		fresh[h.Name] = h.Fresh()
 	}
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return fresh[name] }), nil
+}
+
+// image implements [decider]: it is the latest of its name.
+func (s *ifStale) image(ctx context.Context, name string) (Image, error) {
+	_, latest, err := s.judge.Records.Get(ctx, name)
+	return Image{Name: name, Digest: latest}, err
 }

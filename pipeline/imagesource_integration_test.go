@@ -112,12 +112,12 @@ func TestBaseOfImage(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer reg.Close()
-	r, err := NewRunner(t.Context(), Options{Config: cfg, Engine: engine, Registry: reg, StateDir: state, Version: "test", Log: testenv.Log(t)}, &plan.Plan{})
+	r, err := New(t.Context(), Options{Config: cfg, Engine: engine, Registry: reg, StateDir: state, Version: "test", Log: testenv.Log(t)}, &plan.Plan{})
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	img, from, err := r.importBase(t.Context(), cfg.Bases[0])
+	img, from, err := (&baseTask{r.job(nil), cfg.Bases[0]}).importSource(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,14 +148,14 @@ func TestBaseOfImage(t *testing.T) {
 		t.Errorf("the registry has %s, %v", desc.Digest, err)
 	}
 
-	again, _, err := r.importBase(t.Context(), cfg.Bases[0])
+	again, _, err := (&baseTask{r.job(nil), cfg.Bases[0]}).importSource(t.Context())
 	if err != nil || again.Digest() != img.Digest() {
 		t.Errorf("the same image gives %s and then %s, %v", img.Digest(), again.Digest(), err)
 	}
-	if pinned, at, err := r.importBase(t.Context(), cfg.Bases[1]); err != nil || at != from || !slices.Equal(pinned.Config.RootFS.DiffIDs, img.Config.RootFS.DiffIDs) {
+	if pinned, at, err := (&baseTask{r.job(nil), cfg.Bases[1]}).importSource(t.Context()); err != nil || at != from || !slices.Equal(pinned.Config.RootFS.DiffIDs, img.Config.RootFS.DiffIDs) {
 		t.Errorf("by its digest: %s, %v", at, err)
 	}
-	_, _, err = r.importBase(t.Context(), cfg.Bases[2])
+	_, _, err = (&baseTask{r.job(nil), cfg.Bases[2]}).importSource(t.Context())
 	want := cfg.Path + ":5:1: importing base \"bad\" from image " + host + "/alpine:3: Alpine Linux v3.20 has no /usr/bin/dpkg"
 	if err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("error %v, want %q", err, want)

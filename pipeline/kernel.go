@@ -28,78 +28,84 @@ import (
 	"vauban/layers"
 )
 
-// kernel is a kernel and the initramfs that was made for it.
-type kernel struct {
-	version, vmlinuz, initramfs string
+// kernelTask takes the kernel of a master's ancestry and builds its initramfs.
+type kernelTask struct {
+	*job
+	master *config.Master
+	image  layers.Image // the master's
 }
 
-// makeKernel takes the kernel of a master's ancestry and makes its initramfs.
-// Both are kept below the state directory: masters with the same source,
-// recipe and settings share them.
-func (r *Runner) makeKernel(ctx context.Context, m *config.Master) (string, error) {
-	img, err := r.masterImage(ctx, m)
+// makeKernel makes the kernel and the initramfs for the given image of a master's
+// rootfs, or when the plan does not make that for the one that stands for it.
+func (j *job) makeKernel(ctx context.Context, m *config.Master, rootfs *Image) (Kernel, string, error) {
+	img, err := j.masterImage(ctx, m, rootfs)
 	if err != nil {
-		return "", err
+		return Kernel{}, "", err
 	}
-	version, err := r.kernelVersion(ctx, m, img)
+	return (&kernelTask{j, m, img}).make(ctx)
+}
+
+// make makes both, or takes what was kept below the state directory: masters with
+// the same source, recipe and settings share them.
+func (k *kernelTask) make(ctx context.Context) (Kernel, string, error) {
+	version, err := k.version(ctx)
 	if err != nil {
-		return "", err
+		return Kernel{}, "", err
 	}
-	source, err := r.kernelSource(ctx, img, version)
+	source, err := k.source(ctx, version)
 	if err != nil {
-		return "", err
+		return Kernel{}, "", err
 	}
-	step, err := r.initramfsStep(m, cmp.Or(img.Config.Config.Labels[provenance.LabelBase], m.Base.Image()), version)
+	step, err := k.step(version)
 	if err != nil {
-		return "", err
+		return Kernel{}, "", err
 	}
 	defer step.Close()
 	key, err := step.Key(ctx, "")
 	if err != nil {
-		return "", err
+		return Kernel{}, "", err
 	}
 	name := digest.FromString(source.ChainID().String() + version + key.String()).Encoded()[:32]
-	dir := filepath.Join(r.StateDir, "kernels", name)
+	dir := filepath.Join(k.StateDir, "kernels", name)
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return "", err
+		return Kernel{}, "", err
 	}
 	// Masters share it, in this run and in others.
 	lock, err := filelock.Open(ctx, dir+".lock")
 	if err != nil {
-		return "", err
+		return Kernel{}, "", err
 	}
 	defer lock.Close()
-	made := kernel{version, filepath.Join(dir, "vmlinuz"), filepath.Join(dir, "initramfs.img")}
 	note := version
-	kept, err := sealed.Use(ctx, dir, r.Log)
+	kept, err := sealed.Use(ctx, dir, k.Log)
 	if err != nil {
-		return "", err
+		return Kernel{}, "", err
 	}
 	if kept {
 		note += ", built before"
-	} else if err := r.buildKernel(ctx, step, source, dir); err != nil {
-		return "", fmt.Errorf("building the initramfs of %q for kernel %s: %w", m.Name, version, err)
+	} else if err := k.build(ctx, step, source, dir); err != nil {
+		return Kernel{}, "", fmt.Errorf("building the initramfs of %q for kernel %s: %w", k.master.Name, version, err)
 	}
-	r.partsOf(m).update(func(p *parts) { p.kernel = &made })
-	return note, nil
+	return Kernel{Image: Image{Name: k.master.Image(), Digest: k.image.Digest()}, Version: version,
+		Vmlinuz: filepath.Join(dir, "vmlinuz"), Initramfs: filepath.Join(dir, "initramfs.img")}, note, nil
 }
 
-// kernelVersion is the newest whose modules the image holds, or the one that
+// version is the newest whose modules the image holds, or the one that
 // `kernel:` names.
-func (r *Runner) kernelVersion(ctx context.Context, m *config.Master, img layers.Image) (string, error) {
-	versions, err := r.kernelsOf(ctx, img)
+func (k *kernelTask) version(ctx context.Context) (string, error) {
+	versions, err := k.kernelsOf(ctx, k.image)
 	if err != nil {
 		return "", err
 	}
 	if len(versions) == 0 {
-		return "", fmt.Errorf("image of %q holds no kernel: install a kernel package in its base (`kernel:`) or in a stage", m.Name)
+		return "", fmt.Errorf("image of %q holds no kernel: install a kernel package in its base (`kernel:`) or in a stage", k.master.Name)
 	}
-	want := strings.TrimPrefix(m.Kernel, "linux-image-")
+	want := strings.TrimPrefix(k.master.Kernel, "linux-image-")
 	if want == "" {
 		return versions[len(versions)-1], nil
 	}
 	if !slices.Contains(versions, want) {
-		return "", fmt.Errorf("%s: `kernel: %s` of master %q is not in its image, which has %s", r.Config.Place(m.Pos), m.Kernel, m.Name, strings.Join(versions, ", "))
+		return "", fmt.Errorf("%s: `kernel: %s` of master %q is not in its image, which has %s", k.Config.Place(k.master.Pos), k.master.Kernel, k.master.Name, strings.Join(versions, ", "))
 	}
 	return want, nil
 }
@@ -108,8 +114,8 @@ func (r *Runner) kernelVersion(ctx context.Context, m *config.Master, img layers
 const maxKernels = 1000
 
 // kernelsOf lists the kernels of an image, oldest first.
-func (r *Runner) kernelsOf(ctx context.Context, img layers.Image) (versions []string, err error) {
-	err = r.Engine.Mount(ctx, img, func(root string) error {
+func (k *kernelTask) kernelsOf(ctx context.Context, img layers.Image) (versions []string, err error) {
+	err = k.Engine.Mount(ctx, img, func(root string) error {
 		// A link of the image must not lead to the builder's own modules.
 		inside, err := beneath.OpenRoot(root)
 		if err != nil {
@@ -162,11 +168,12 @@ func baseLayers(labels map[string]string, layers int) (count int, ok bool) {
 	return count, err == nil && count >= 1 && count <= layers
 }
 
-// kernelSource is the image to build the initramfs in: the base that the
+// source is the image to build the initramfs in: the base that the
 // master was built on, or the master itself when a stage installed the
 // kernel. The base is the lower part of the master's own layers, whatever its
 // name stands for today.
-func (r *Runner) kernelSource(ctx context.Context, img layers.Image, version string) (layers.Image, error) {
+func (k *kernelTask) source(ctx context.Context, version string) (layers.Image, error) {
+	img := k.image
 	count, ok := baseLayers(img.Config.Config.Labels, len(img.Manifest.Layers))
 	if !ok { // of an image made elsewhere
 		return img, nil
@@ -175,32 +182,33 @@ func (r *Runner) kernelSource(ctx context.Context, img layers.Image, version str
 	base.Config.Config = ocispec.ImageConfig{}
 	base.Manifest.Layers = img.Manifest.Layers[:count]
 	base.Config.RootFS.DiffIDs = img.Config.RootFS.DiffIDs[:count]
-	versions, err := r.kernelsOf(ctx, base)
+	versions, err := k.kernelsOf(ctx, base)
 	if err != nil || slices.Contains(versions, version) {
 		return base, err
 	}
 	return img, nil
 }
 
-// initramfsStep is Dockerfile.initramfs with our dracut modules.
-func (r *Runner) initramfsStep(m *config.Master, base, version string) (*recipe, error) {
-	return r.recipe(dockerfiles.Initramfs, recipes.InitramfsArguments(base, version), m.Image()+"/initramfs", recipes.InitramfsContext())
+// step is Dockerfile.initramfs with our dracut modules.
+func (k *kernelTask) step(version string) (*recipe, error) {
+	base := cmp.Or(k.image.Config.Config.Labels[provenance.LabelBase], k.master.Base.Image())
+	return k.recipe(dockerfiles.Initramfs, recipes.InitramfsArguments(base, version), k.master.Image()+"/initramfs", recipes.InitramfsContext())
 }
 
-func (r *Runner) buildKernel(ctx context.Context, step *recipe, source layers.Image, dir string) error {
-	next, err := os.MkdirTemp(r.work, "kernel-")
+func (k *kernelTask) build(ctx context.Context, step *recipe, source layers.Image, dir string) error {
+	next, err := os.MkdirTemp(k.work, "kernel-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(next)
 	target := layers.Target{Parent: source, ContainerOptions: layers.ContainerOptions{Name: "initramfs"}}
-	err = r.Engine.Try(ctx, step, target, func(c *layers.Container) error {
+	err = k.Engine.Try(ctx, step, target, func(c *layers.Container) error {
 		for _, name := range []string{"vmlinuz", "initramfs.img"} {
 			file := filepath.Join(next, name)
 			if err := copyOut(ctx, c, "/boot-out/"+name, file); err != nil {
 				return err
 			}
-			if err := r.gate.inspectFile(ctx, file); err != nil {
+			if err := k.gate.inspectFile(ctx, file); err != nil {
 				return err
 			}
 		}

@@ -15,7 +15,7 @@ func (r *Runner) linkLogs() {
 	if r.LogLinks == "" {
 		return
 	}
-	if err := linkLogs(r.LogLinks, r.logs); err != nil {
+	if err := linkLogs(r.LogLinks, r.logs.dir); err != nil {
 		r.Log.Warn("the run's logs are not linked", "from", r.LogLinks, "error", err)
 	}
 }

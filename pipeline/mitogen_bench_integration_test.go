@@ -29,7 +29,7 @@ func BenchmarkMitogen(b *testing.B) {
 		write(b, filepath.Join(w.dir, "config.yml"), strings.Replace(string(tree), "configuration:\n", "configuration:\n  ansible: {strategy: "+strategy+"}\n", 1))
 		r := w.runner(b, Options{}, &plan.Plan{})
 		m := r.Config.Masters()[0]
-		img, err := r.image(b.Context(), m.Image(), "latest")
+		img, err := r.job(nil).latest(b.Context(), m.Image())
 		if err != nil {
 			b.Fatal(err)
 		}

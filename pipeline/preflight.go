@@ -23,7 +23,8 @@ import (
 // checkResults finds what would keep the results of a plan from being pushed
 // and published: known before the first container, and else found after the
 // work is done.
-func (r *Runner) checkResults(ctx context.Context, p *plan.Plan) error {
+func (r *Runner) checkResults(ctx context.Context, selected selections) error {
+	p := r.plan
 	if err := errors.Join(checkPrograms(p, exec.LookPath), r.checkTree(p)); err != nil {
 		return err
 	}
@@ -33,19 +34,19 @@ func (r *Runner) checkResults(ctx context.Context, p *plan.Plan) error {
 	if r.NoPush {
 		return nil
 	}
-	return checkPushes(ctx, r.pushed(p), r.Registry.CheckPush)
+	return checkPushes(ctx, r.pushed(selected), r.Registry.CheckPush)
 }
 
 // pushed are the names that a plan pushes to: of images, with one host's for
 // all of a master, and of masters whose records change.
-func (r *Runner) pushed(p *plan.Plan) []string {
-	names := p.Images()
-	for _, t := range p.Tasks {
+func (r *Runner) pushed(selected selections) []string {
+	names := r.plan.Images()
+	for _, t := range r.plan.Tasks {
 		if t.Kind != plan.MakeConffs {
 			continue
 		}
 		names = append(names, t.Master.Image())
-		if hosts := r.selected[t.Master].Wanted; len(hosts) > 0 && r.Config.Configuration.PushHosts != "none" {
+		if hosts := selected[t.Master].Wanted; len(hosts) > 0 && r.Config.Configuration.PushHosts != "none" {
 			names = append(names, t.Master.HostImage(hosts[0]))
 		}
 	}

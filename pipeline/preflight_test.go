@@ -12,7 +12,6 @@ import (
 
 	"vauban/config"
 	"vauban/export"
-	"vauban/pipeline/freshness"
 	"vauban/pipeline/plan"
 )
 
@@ -83,7 +82,8 @@ func TestCheckHostsNamesEach(t *testing.T) {
 func TestChecksEveryPush(t *testing.T) {
 	base := &config.Base{Name: "debian"}
 	web, db := &config.Master{Name: "web", Base: base}, &config.Master{Name: "db", Base: base}
-	r := &Runner{Options: Options{Config: &config.Config{}}, selected: map[*config.Master]freshness.Selection{web: {Wanted: []string{"web01", "web02"}}, db: {}}}
+	selected := selections{web: {Wanted: []string{"web01", "web02"}}, db: {}}
+	r := &Runner{Options: Options{Config: &config.Config{}}}
 	for name, tt := range map[string]struct {
 		tasks     []*plan.Task
 		pushHosts string
@@ -97,7 +97,8 @@ func TestChecksEveryPush(t *testing.T) {
 		"nothing that pushes": {[]*plan.Task{{Kind: plan.MakeSquashfs, Master: web}}, "final", nil},
 	} {
 		r.Config.Configuration.PushHosts = tt.pushHosts
-		names := r.pushed(&plan.Plan{Tasks: tt.tasks})
+		r.plan = &plan.Plan{Tasks: tt.tasks}
+		names := r.pushed(selected)
 		if !slices.Equal(names, tt.want) {
 			t.Errorf("%s: %q, want %q", name, names, tt.want)
 		}

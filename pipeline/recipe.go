@@ -31,20 +31,20 @@ func (r *recipe) Close() error {
 // recipe makes a step of one of our Dockerfiles, or of the user's own of the
 // same name in Dockerfiles/ beside config.yml. Its context is ours, overlaid
 // with the user's files, and more.
-func (r *Runner) recipe(name string, args map[string]string, logName string, more map[string]fs.FS) (_ *recipe, err error) {
+func (j *job) recipe(name string, args map[string]string, logName string, more map[string]fs.FS) (_ *recipe, err error) {
 	step := &recipe{}
-	if step.context, err = os.MkdirTemp(r.work, "context-"); err != nil {
+	if step.context, err = os.MkdirTemp(j.work, "context-"); err != nil {
 		return nil, err
 	}
-	if step.Dockerfile, err = recipes.Write(r.Config, step.context, name, args, more, r.withheld); err != nil {
+	if step.Dockerfile, err = recipes.Write(j.Config, step.context, name, args, more, j.withheld); err != nil {
 		return nil, err
 	}
 	for _, left := range step.Withheld {
-		r.Log.Warn("left out of the build context", "file", filepath.Base(left.Path), "reason", left.Why, "for", name)
+		j.Log.Warn("left out of the build context", "file", filepath.Base(left.Path), "reason", left.Why, "for", name)
 	}
-	if step.log, err = r.logFile(logName); err != nil {
+	if step.log, err = j.logs.open(logName); err != nil {
 		return nil, err
 	}
-	step.CacheDir, step.Log = filepath.Join(r.StateDir, "cache"), step.log
+	step.CacheDir, step.Log = filepath.Join(j.StateDir, "cache"), step.log
 	return step, nil
 }

@@ -35,25 +35,24 @@ func (r *Runner) recordImage(ctx context.Context, name string, made freshness.Re
 
 // recordHosts notes what those hosts of a master were made from that are
 // whole.
-func (r *Runner) recordHosts(ctx context.Context, m *config.Master, master digest.Digest) error {
-	p := r.partsOf(m)
-	made := map[string]digest.Digest{}
-	for _, h := range p.hosts {
-		if h.err == nil {
-			made[h.name] = h.image
-		}
-	}
+func (r *Runner) recordHosts(ctx context.Context, m *config.Master, conffs Conffs) error {
 	if !r.recording() {
 		return nil
 	}
-	run := freshness.HostRun{Master: master, Made: r.time, Inputs: freshness.HostInputs(r.Config, m, r.Identities != nil), Stages: p.hostStages}
-	return r.records.Update(ctx, m.Image(), !r.NoPush, func(record *freshness.Record) { record.SetHosts(run, made, p.allHosts) })
+	made := map[string]digest.Digest{}
+	for _, h := range conffs.Hosts {
+		if h.Failed == "" {
+			made[h.Name] = h.Image
+		}
+	}
+	run := freshness.HostRun{Master: conffs.Image.Digest, Made: r.time, Inputs: freshness.HostInputs(r.Config, m, r.Identities != nil), Stages: conffs.Stages}
+	return r.records.Update(ctx, m.Image(), !r.NoPush, func(record *freshness.Record) { record.SetHosts(run, made, conffs.All) })
 }
 
-// recordRelease notes what was published of a master. What the run did not make
-// of it is as the record before says.
-func (r *Runner) recordRelease(ctx context.Context, m *config.Master, published *export.Published) error {
-	if !r.recording() {
+// record notes what was published of the master. What the run did not make of it
+// is as the record before says.
+func (t *releaseTask) record(ctx context.Context, published *export.Published) error {
+	if !t.recording() {
 		return nil
 	}
 	release := freshness.ReleaseRecord{Timestamp: published.Timestamp, Image: published.Rootfs.Image, Kernel: published.Kernel.Version}
@@ -64,18 +63,17 @@ func (r *Runner) recordRelease(ctx context.Context, m *config.Master, published 
 	release.Hosts = freshness.HostsDigest(hosts)
 	var rootfs, kernel ansible.Inputs
 	var err error
-	p := r.partsOf(m)
-	if r.plan.Find(plan.MakeSquashfs, m) != nil || p.rootfs != "" {
-		if rootfs, err = freshness.RootfsInputs(r.Config, m, r.Identities != nil); err != nil {
+	if t.plan.Find(plan.MakeSquashfs, t.master) != nil || t.packed() {
+		if rootfs, err = freshness.RootfsInputs(t.Config, t.master, t.Identities != nil); err != nil {
 			return err
 		}
 	}
-	if r.plan.Find(plan.MakeKernel, m) != nil || p.kernel != nil {
-		key, err := recipes.InitramfsKey(ctx, r.Config, m, release.Kernel, r.withheld)
+	if t.plan.Find(plan.MakeKernel, t.master) != nil || t.kernel != nil {
+		key, err := recipes.InitramfsKey(ctx, t.Config, t.master, release.Kernel, t.withheld)
 		if err != nil {
 			return err
 		}
-		kernel = freshness.KernelInputs(m, key)
+		kernel = freshness.KernelInputs(t.master, key)
 	}
-	return r.records.Update(ctx, m.Image(), !r.NoPush, func(record *freshness.Record) { record.SetRelease(release, rootfs, kernel) })
+	return t.records.Update(ctx, t.master.Image(), !t.NoPush, func(record *freshness.Record) { record.SetRelease(release, rootfs, kernel) })
 }

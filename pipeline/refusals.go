@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"context"
 	"fmt"
 	"sync"
 
@@ -35,9 +34,9 @@ func (f *refusals) add(container string, refused []layers.Refusal, more int) {
 
 // noticeRefused reports what a stage was refused, each address once, and how
 // to permit it.
-func (r *Runner) noticeRefused(ctx context.Context, by string, f *refusals) {
+func (j *job) noticeRefused(by string, f *refusals) {
 	for _, line := range f.lines() {
-		r.notice(ctx, "", "%s: %s", by, line)
+		j.notice("", "%s: %s", by, line)
 	}
 }
 

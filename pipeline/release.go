@@ -12,72 +12,107 @@ import (
 	"vauban/progress"
 )
 
-// makeRelease publishes what the run made of a master, together with what the
-// release before has of the rest.
-func (r *Runner) makeRelease(ctx context.Context, m *config.Master) (string, error) {
-	if r.NoPublish {
-		return "not published, as told", nil
+// releaseTask publishes what the run made of a master. Parts that it did not
+// make are nil.
+type releaseTask struct {
+	*job
+	master   *config.Master
+	squashfs *Squashfs
+	kernel   *Kernel
+	conffs   *Conffs
+}
+
+// make publishes the parts, together with those that the release before has of
+// the rest.
+func (t *releaseTask) make(ctx context.Context) (Release, string, error) {
+	if t.NoPublish {
+		return Release{}, "not published, as told", nil
 	}
 	// One that cannot be read is Publish's to judge: a release of which all
 	// was built takes its place.
-	current, err := export.Current(r.uploadDir(), m.Name)
+	current, err := export.Current(t.uploadDir(), t.master.Name)
 	if errors.Is(err, fs.ErrNotExist) {
-		if note, err := r.completeFirst(ctx, m); err != nil || note != "" {
-			return note, err
+		if note, err := t.completeFirst(ctx); err != nil || note != "" {
+			return Release{}, note, err
 		}
 	}
-	p := r.partsOf(m)
-	if p.rootfs == "" && p.image != nil && current != nil && current.Rootfs.Image != p.image.Digest() {
+	if image := t.image(); !t.packed() && image != nil && current != nil && current.Rootfs.Image != image.Digest {
 		// Conffs of an image that was built before and not published yet:
 		// its rootfs goes with them.
-		if _, err := r.makeSquashfs(ctx, m); err != nil {
-			return "", err
+		if err := t.pack(ctx); err != nil {
+			return Release{}, "", err
 		}
 	}
-	published, err := export.Publish(ctx, r.uploadDir(), r.release(m, p),
-		export.TreeOptions{Owner: r.Settings.UploadOwner, Log: r.Log})
+	published, err := export.Publish(ctx, t.uploadDir(), t.release(),
+		export.TreeOptions{Owner: t.Settings.UploadOwner, Log: t.Log})
 	switch {
 	case errors.Is(err, export.ErrOvertaken), errors.Is(err, export.ErrLeaving):
-		r.notice(ctx, "", "%v", err)
-		return fmt.Sprintf("built, but not published: %v", err), nil
-	case errors.Is(err, export.ErrMixed) && len(p.hosts) == 0:
-		return fmt.Sprintf("built, but not published: %v; or cut the conffs on it with --stage conffs --on latest", err), nil
+		t.notice("", "%v", err)
+		return Release{}, fmt.Sprintf("built, but not published: %v", err), nil
+	case errors.Is(err, export.ErrMixed) && (t.conffs == nil || len(t.conffs.Hosts) == 0):
+		return Release{}, fmt.Sprintf("built, but not published: %v; or cut the conffs on it with --stage conffs --on latest", err), nil
 	case err != nil:
-		return "", err
+		return Release{}, "", err
 	}
-	if err := r.recordRelease(ctx, m, published); err != nil {
-		return "", err
+	if err := t.record(ctx, published); err != nil {
+		return Release{}, "", err
 	}
-	return r.published(ctx, m, published)
+	note, err := t.published(published)
+	return Release{Master: t.master.Name, Timestamp: published.Timestamp, Dir: published.Dir, Image: published.Rootfs.Image, Candidate: published.Candidate}, note, err
+}
+
+// image is the one that squashfs and conffs were made of. Nil: neither was made.
+func (t *releaseTask) image() *Image {
+	switch {
+	case t.conffs != nil:
+		return &t.conffs.Image
+	case t.squashfs != nil && t.squashfs.Image.Digest != "":
+		return &t.squashfs.Image
+	}
+	return nil
+}
+
+func (t *releaseTask) packed() bool { return t.squashfs != nil && t.squashfs.Path != "" }
+
+// pack packs the root filesystem that no other task did.
+func (t *releaseTask) pack(ctx context.Context) error {
+	img, err := t.masterImage(ctx, t.master, t.image())
+	if err != nil {
+		return err
+	}
+	squashfs, _, err := (&squashfsTask{t.job, t.master}).pack(ctx, img)
+	t.squashfs = &squashfs
+	return err
 }
 
 // completeFirst builds what the first release of a master takes besides what
 // was asked for. A note says why there cannot be one yet.
-func (r *Runner) completeFirst(ctx context.Context, m *config.Master) (note string, err error) {
-	p := r.partsOf(m)
-	if p.kernel == nil {
-		if _, err := r.makeKernel(ctx, m); err != nil {
+func (t *releaseTask) completeFirst(ctx context.Context) (note string, err error) {
+	if t.kernel == nil {
+		kernel, _, err := t.makeKernel(ctx, t.master, t.image())
+		if err != nil {
 			return "", err
 		}
+		t.kernel = &kernel
 	}
-	if m.Conffs != "" && p.allHosts == nil {
-		note := fmt.Sprintf("the image is built and not published yet: its first release needs the conffs of its hosts (vauban build %s --stage conffs)", m.Name)
-		r.notice(ctx, "", "%s", note)
+	if t.master.Conffs != "" && t.conffs == nil {
+		note := fmt.Sprintf("the image is built and not published yet: its first release needs the conffs of its hosts (vauban build %s --stage conffs)", t.master.Name)
+		t.notice("", "%s", note)
 		return note, nil
 	}
-	if p.rootfs == "" {
-		_, err = r.makeSquashfs(ctx, m)
+	if !t.packed() {
+		return "", t.pack(ctx)
 	}
-	return "", err
+	return "", nil
 }
 
 // published reports a release, and which hosts it lacks or will lack.
-func (r *Runner) published(ctx context.Context, m *config.Master, p *export.Published) (string, error) {
+func (t *releaseTask) published(p *export.Published) (string, error) {
 	for _, notice := range hostNotices(p) {
-		r.notice(ctx, "", "%s", notice)
+		t.notice("", "%s", notice)
 	}
 	if p.Candidate {
-		pin, err := export.Pinned(r.uploadDir(), m.Name)
+		pin, err := export.Pinned(t.uploadDir(), t.master.Name)
 		if err != nil {
 			return "", err
 		}
@@ -85,15 +120,39 @@ func (r *Runner) published(ctx context.Context, m *config.Master, p *export.Publ
 		if pin != nil {
 			since = " to " + pin.Release
 		}
-		note := fmt.Sprintf("%s is a candidate: %s was rolled back%s; vauban deploy %s serves the candidate", p.Timestamp, m.Name, since, m.Name)
-		r.notice(ctx, "", "%s", note)
+		note := fmt.Sprintf("%s is a candidate: %s was rolled back%s; vauban deploy %s serves the candidate", p.Timestamp, t.master.Name, since, t.master.Name)
+		t.notice("", "%s", note)
 		return note, nil
 	}
 	if p.Unchanged {
 		return "unchanged since " + p.Timestamp, nil
 	}
-	r.report(ctx, progress.Event{Type: progress.Released, Tag: p.Timestamp, Path: p.Dir})
+	t.report(progress.Event{Type: progress.Released, Tag: p.Timestamp, Path: p.Dir})
 	return p.Dir, nil
+}
+
+// release is what there is to publish.
+func (t *releaseTask) release() export.Release {
+	release := export.Release{Master: t.master.Name, Timestamp: t.Tag, Seen: t.seen[t.master], Tool: "vauban " + t.Version,
+		Some: t.Limit != "", RemoveHosts: t.RemoveHosts, Conffs: map[string]export.BuiltConffs{}}
+	if s := t.squashfs; t.packed() {
+		release.Rootfs = &export.BuiltRootfs{Path: s.Path, Image: s.Image.Digest, Kernels: s.Kernels, Parameters: s.Parameters, Packing: s.Packing, Identity: s.Identity}
+	}
+	if k := t.kernel; k != nil {
+		release.Kernel = &export.BuiltKernel{Version: k.Version, Vmlinuz: k.Vmlinuz, Initramfs: k.Initramfs}
+	}
+	if t.conffs == nil {
+		return release
+	}
+	release.Hosts = t.conffs.All
+	for _, h := range t.conffs.Hosts {
+		if h.Failed != "" {
+			release.Failed = append(release.Failed, h.Name)
+			continue
+		}
+		release.Conffs[h.Name] = export.BuiltConffs{Path: h.Path, Image: h.Image, Master: t.conffs.Image.Digest, Identity: h.Identity}
+	}
+	return release
 }
 
 // hostNotices are about hosts that a release lacks, or will lack.
@@ -109,26 +168,4 @@ func hostNotices(p *export.Published) (notices []string) {
 		notices = append(notices, fmt.Sprintf("the release has no conffs of %s: build them with --stage conffs", strings.Join(p.Missing, ", ")))
 	}
 	return notices
-}
-
-// release is what the run made of a master.
-func (r *Runner) release(m *config.Master, p *parts) export.Release {
-	release := export.Release{Master: m.Name, Timestamp: r.Tag, Seen: r.seen[m], Tool: "vauban " + r.Version,
-		Hosts: p.allHosts, Some: r.Limit != "", RemoveHosts: r.RemoveHosts, Conffs: map[string]export.BuiltConffs{}}
-	if p.rootfs != "" {
-		release.Rootfs = &export.BuiltRootfs{Path: p.rootfs, Image: p.image.Digest(), Kernels: p.report.Kernels, Parameters: p.report.Parameters, Packing: p.packing}
-		_, release.Rootfs.Identity = r.identities.get(m.OwnIdentity())
-	}
-	if p.kernel != nil {
-		release.Kernel = &export.BuiltKernel{Version: p.kernel.version, Vmlinuz: p.kernel.vmlinuz, Initramfs: p.kernel.initramfs}
-	}
-	for _, h := range p.hosts {
-		if h.err == nil {
-			_, fromVault := r.identities.get(h.name)
-			release.Conffs[h.name] = export.BuiltConffs{Path: h.file, Image: h.image, Master: p.image.Digest(), Identity: fromVault}
-		} else {
-			release.Failed = append(release.Failed, h.name)
-		}
-	}
-	return release
 }

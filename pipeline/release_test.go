@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"errors"
 	"strings"
 	"testing"
 
@@ -9,20 +8,18 @@ import (
 
 	"vauban/config"
 	"vauban/export"
-	"vauban/layers"
 )
 
 // The run tells publishing what it was asked for by hand.
 func TestReleaseOfARun(t *testing.T) {
-	img := layers.Image{}
-	failed := errors.New("failed")
-	p := &parts{image: &img, allHosts: []string{"h1", "h2", "h3"}, hosts: []host{{name: "h1", file: "f"}, {name: "h2", err: failed}}}
-	r := &Runner{Options: Options{Limit: "h1,h2", RemoveHosts: true, Version: "test"}, Tag: "tag", identities: NewIdentities(nil, nil)}
-	got := r.release(&config.Master{Name: "web"}, p)
-	if !got.Some || !got.RemoveHosts || !cmp.Equal(got.Failed, []string{"h2"}) || len(got.Conffs) != 1 || !cmp.Equal(got.Hosts, p.allHosts) {
+	conffs := Conffs{All: []string{"h1", "h2", "h3"}, Hosts: []HostConffs{{Name: "h1", Path: "f"}, {Name: "h2", Failed: "failed"}}}
+	r := &Runner{Options: Options{Limit: "h1,h2", RemoveHosts: true, Version: "test"}, Tag: "tag"}
+	m := &config.Master{Name: "web"}
+	got := (&releaseTask{job: r.job(nil), master: m, conffs: &conffs}).release()
+	if !got.Some || !got.RemoveHosts || !cmp.Equal(got.Failed, []string{"h2"}) || len(got.Conffs) != 1 || !cmp.Equal(got.Hosts, conffs.All) {
 		t.Errorf("got %+v", got)
 	}
-	if (&Runner{identities: NewIdentities(nil, nil)}).release(&config.Master{}, &parts{}).Some {
+	if (&releaseTask{job: (&Runner{}).job(nil), master: m}).release().Some {
 		t.Error("all hosts were asked for")
 	}
 }

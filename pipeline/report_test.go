@@ -11,6 +11,7 @@ import (
 	"vauban/config"
 	"vauban/pipeline/plan"
 	"vauban/progress"
+	"vauban/scan"
 )
 
 // TestFailureEndsALog looks in which log a failure stands, with the path that
@@ -31,16 +32,17 @@ func TestFailureEndsALog(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := progress.NewCollector()
-			r := &Runner{logs: t.TempDir(), Options: Options{Log: slog.New(slog.DiscardHandler), Progress: progress.New(c)}}
+			r := &Runner{logs: logs{dir: t.TempDir(), redactor: func() *scan.Redactor { return nil }}, Options: Options{Log: slog.New(slog.DiscardHandler), Progress: progress.New(c)}}
 			for _, name := range []string{"web", m.StageImage(0), m.StageImage(1), "web/conffs"} {
-				if err := os.WriteFile(r.logPath(name), []byte("said\n"), 0o600); err != nil {
+				if err := os.WriteFile(r.logs.path(name), []byte("said\n"), 0o600); err != nil {
 					t.Fatal(err)
 				}
 			}
-			r.taskEnded(t.Context(), plan.Outcome{Task: &plan.Task{Kind: test.kind, Master: m}, Err: test.err})
+			o := Outcome{Task: &plan.Task{Kind: test.kind, Master: m}, Err: test.err}
+			r.job(o.Task).ended(t.Context(), o)
 			want := ""
 			if test.want != "" {
-				want = r.logPath(test.want)
+				want = r.logs.path(test.want)
 			}
 			told := c.Summary().Tasks[0]
 			if told.Log != want || told.Outcome != progress.Failed {

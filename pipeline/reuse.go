@@ -24,27 +24,27 @@ import (
 // unchanged returns the image that name stands for when img, a stage's result,
 // differs from it in nothing but dates: then that one stays, with its tags and
 // digest, and so does all that was made of it.
-func (r *Runner) unchanged(ctx context.Context, name string, img layers.Image) (layers.Image, error) {
-	annotations, err := r.found(ctx).Annotations(ctx, name, registry.Latest)
+func (j *job) unchanged(ctx context.Context, name string, img layers.Image) (layers.Image, error) {
+	annotations, err := j.find().Annotations(ctx, name, registry.Latest)
 	if errdefs.IsNotFound(err) || err == nil && !sameOrigin(annotations, img.Manifest.Annotations) {
 		return img, nil // and nothing is pulled to find out
 	} else if err != nil {
 		return img, err
 	}
-	previous, err := r.image(ctx, name, registry.Latest)
+	previous, err := j.latest(ctx, name)
 	if errdefs.IsNotFound(err) {
 		return img, nil
 	} else if err != nil {
 		return img, err
 	}
-	same, err := r.sameButDates(ctx, previous, img)
+	same, err := j.sameButDates(ctx, previous, img)
 	if err != nil {
 		return img, fmt.Errorf("comparing image %q with the one before: %w", name, err)
 	}
 	if !same {
 		return img, nil
 	}
-	r.Log.Debug("nothing but dates has changed: the image stays", "image", name, "digest", previous.Digest())
+	j.Log.Debug("nothing but dates has changed: the image stays", "image", name, "digest", previous.Digest())
 	return previous, nil
 }
 
@@ -56,7 +56,7 @@ func sameOrigin(a, b map[string]string) bool {
 
 // sameButDates compares two images, of which only the topmost layers may
 // differ.
-func (r *Runner) sameButDates(ctx context.Context, a, b layers.Image) (bool, error) {
+func (j *job) sameButDates(ctx context.Context, a, b layers.Image) (bool, error) {
 	n := len(b.Config.RootFS.DiffIDs)
 	if n == 0 || len(a.Config.RootFS.DiffIDs) != n || !slices.Equal(a.Config.RootFS.DiffIDs[:n-1], b.Config.RootFS.DiffIDs[:n-1]) {
 		return false, nil
@@ -66,9 +66,9 @@ func (r *Runner) sameButDates(ctx context.Context, a, b layers.Image) (bool, err
 	if err := errors.Join(errA, errB); err != nil || configA != configB {
 		return false, err
 	}
-	rules := datedInMasters(r.Config)
-	layerA, errA := r.undatedLayer(ctx, a, rules)
-	layerB, errB := r.undatedLayer(ctx, b, rules)
+	rules := datedInMasters(j.Config)
+	layerA, errA := j.undatedLayer(ctx, a, rules)
+	layerB, errB := j.undatedLayer(ctx, b, rules)
 	return layerA == layerB, errors.Join(errA, errB)
 }
 
@@ -99,8 +99,8 @@ func undatedConfig(img layers.Image) (string, error) {
 	return string(text), err
 }
 
-func (r *Runner) undatedLayer(ctx context.Context, img layers.Image, rules datedFiles) (d digest.Digest, err error) {
-	layer, err := r.Engine.OpenLayer(ctx, img.Manifest.Layers[len(img.Manifest.Layers)-1])
+func (j *job) undatedLayer(ctx context.Context, img layers.Image, rules datedFiles) (d digest.Digest, err error) {
+	layer, err := j.Engine.OpenLayer(ctx, img.Manifest.Layers[len(img.Manifest.Layers)-1])
 	if err != nil {
 		return "", err
 	}
@@ -108,41 +108,42 @@ func (r *Runner) undatedLayer(ctx context.Context, img layers.Image, rules dated
 	return digestUndated(layer, rules)
 }
 
-// unchangedHost returns the host's previous image when img differs from it in
-// nothing but dates: then that one stays, with its tags, file and digest.
-func (r *Runner) unchangedHost(ctx context.Context, m *config.Master, name string, master, img layers.Image) (layers.Image, error) {
-	previous, err := r.image(ctx, m.HostImage(name), registry.Latest)
+// unchanged returns the host's previous image when the one that it has become
+// differs from it in nothing but dates: then that one stays, with its tags, file
+// and digest.
+func (h *host) unchanged(ctx context.Context) (layers.Image, error) {
+	previous, err := h.latest(ctx, h.master.HostImage(h.name))
 	if errdefs.IsNotFound(err) {
-		return img, nil
+		return h.image, nil
 	} else if err != nil {
-		return img, err
+		return h.image, err
 	}
-	if _, err := previous.Above(master); err != nil {
-		return img, nil // built on another image of the master
+	if _, err := previous.Above(h.conffsTask.image); err != nil {
+		return h.image, nil // built on another image of the master
 	}
-	before, err := r.undated(ctx, name, master, previous)
+	before, err := h.undated(ctx, previous)
 	if err != nil {
-		return img, err
+		return h.image, err
 	}
-	now, err := r.undated(ctx, name, master, img)
+	now, err := h.undated(ctx, h.image)
 	if err != nil || now != before {
-		return img, err
+		return h.image, err
 	}
 	return previous, nil
 }
 
-// undated digests what a host's conffs has of its image, but for dates: keys
+// undated digests what the host's conffs has of an image, but for dates: keys
 // that its packages made give way to those of its identity.
-func (r *Runner) undated(ctx context.Context, host string, master, img layers.Image) (digest.Digest, error) {
+func (h *host) undated(ctx context.Context, img layers.Image) (digest.Digest, error) {
 	read, write := io.Pipe()
 	go func() {
-		_, err := r.Engine.Difference(ctx, master, img, write, r.mergeOptions(), r.identities.Layer(host)...)
+		_, err := h.Engine.Difference(ctx, h.conffsTask.image, img, write, h.mergeOptions(), h.identities.Layer(h.name)...)
 		write.CloseWithError(err)
 	}()
 	d, err := digestUndated(read, dated) // conffs ship keys
 	return d, errors.Join(err, read.CloseWithError(err))
 }
 
-func (r *Runner) mergeOptions() diff.MergeOptions {
-	return diff.MergeOptions{Exclude: r.Config.Configuration.ConffsExclude}
+func (j *job) mergeOptions() diff.MergeOptions {
+	return diff.MergeOptions{Exclude: j.Config.Configuration.ConffsExclude}
 }

@@ -84,10 +84,10 @@ func TestUnchangedMaster(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v: %v", err, outcomes)
 			}
-			for name, img := range r.images {
+			for name, img := range r.images.byName {
 				made[name] = img.Digest()
 			}
-			for host, archive := range digests(t, r) {
+			for host, archive := range digests(outcomes) {
 				made["conffs of "+host] = archive
 			}
 		}

@@ -10,8 +10,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"vauban/ansible"
@@ -21,6 +19,7 @@ import (
 	"vauban/pipeline/plan"
 	"vauban/progress"
 	"vauban/registry"
+	"vauban/scan"
 	"vauban/vault"
 )
 
@@ -58,8 +57,6 @@ type Options struct {
 	// rootfs is not built in the same run. Empty: the image that the
 	// current release names, or latest when there is none.
 	On string
-	// IfStale does only what would come out otherwise, as the records tell.
-	IfStale bool
 	// Given are images that stand for a name in this run instead of what
 	// the name says: by name, NAME[:TAG] or NAME@DIGEST of each.
 	Given map[string]string
@@ -93,30 +90,46 @@ type Runner struct {
 	plan *plan.Plan
 	time time.Time
 	work string                    // removed at the end
-	logs string                    // kept
+	logs logs                      // kept
 	seen map[*config.Master]string // releases that were served at the start
 
-	mu     sync.Mutex
-	images map[string]layers.Image // by image name, made or looked up in this run
-	parts  map[*config.Master]*parts
-	// claimed maps hosts to the first master whose conffs they get.
-	claimed     map[string]string
-	selected    map[*config.Master]freshness.Selection // by check
-	hostsFailed atomic.Bool
-	collected   *progress.Collector
-	gate        *gate             // nil before Run
-	withheld    []layers.Withheld // files that no build context has
-	identities  *Identities
-	records     *freshness.Records
-	judge       *freshness.Judge    // nil: everything is done
-	did         map[*plan.Task]bool // if judge is set
+	images     *imageCache
+	selected   selections // nil before Run
+	claims     claims
+	collected  *progress.Collector
+	gate       *gate             // nil before Run
+	withheld   []layers.Withheld // files that no build context has
+	identities *Identities
+	records    *freshness.Records
+	newDecider func(*Runner) decider
+	decide     decider // nil before Run
 }
 
-// NewRunner prepares the run of a plan.
-func NewRunner(ctx context.Context, o Options, p *plan.Plan) (*Runner, error) {
-	r := &Runner{Options: o, plan: p, images: map[string]layers.Image{}, parts: map[*config.Master]*parts{}, claimed: map[string]string{}, selected: map[*config.Master]freshness.Selection{},
-		identities: NewIdentities(o.Identities, o.CommitIdentities)}
-	r.identities.notice = func(host, text string) { r.notice(ctx, host, "%s", text) }
+// A decider says which parts of a plan have to be done.
+type decider interface {
+	// due says whether a task has to be done, now that those that it needs are;
+	// why is for the user.
+	due(ctx context.Context, t *plan.Task, given given) (due bool, why string, err error)
+	// hosts are those of a master's hosts that have to be built.
+	hosts(ctx context.Context, m *config.Master, names []string) ([]string, error)
+	// image is the product of a base or a master that does not have to be built.
+	image(ctx context.Context, name string) (Image, error)
+}
+
+// New prepares a run that does all of a plan.
+func New(ctx context.Context, o Options, p *plan.Plan) (*Runner, error) {
+	return newRunner(ctx, o, p, func(*Runner) decider { return everything{} })
+}
+
+// NewIfStale prepares a run that does what is out of date of a plan, as the
+// records say.
+func NewIfStale(ctx context.Context, o Options, p *plan.Plan) (*Runner, error) {
+	return newRunner(ctx, o, p, func(r *Runner) decider { return &ifStale{r.newJudge(), p} })
+}
+
+func newRunner(ctx context.Context, o Options, p *plan.Plan, newDecider func(*Runner) decider) (*Runner, error) {
+	r := &Runner{Options: o, plan: p, newDecider: newDecider, images: newImageCache(), claims: newClaims(), identities: NewIdentities(o.Identities, o.CommitIdentities)}
+	r.identities.notice = func(host, text string) { r.job(nil).notice(host, "%s", text) }
 	own := ownCapacity()
 	if r.Batch <= 0 {
 		r.Batch = own.batch()
@@ -128,9 +141,6 @@ func NewRunner(ctx context.Context, o Options, p *plan.Plan) (*Runner, error) {
 		r.Timeout = 2 * time.Hour
 	}
 	r.records = freshness.NewRecords(o.Registry, o.StateDir, o.Log)
-	if r.IfStale {
-		r.judge, r.did = r.newJudge(), map[*plan.Task]bool{}
-	}
 	if err := r.takeTime(ctx); err != nil {
 		return nil, err
 	}
@@ -154,8 +164,8 @@ func (r *Runner) takeTime(ctx context.Context) (err error) {
 			return err
 		}
 		r.time, _ = registry.ParseTimestamp(r.Tag)
-		r.logs = filepath.Join(all, r.Tag)
-		err := os.Mkdir(r.logs, 0o700)
+		r.logs = logs{dir: filepath.Join(all, r.Tag), redactor: func() *scan.Redactor { return r.gate.redactor() }}
+		err := os.Mkdir(r.logs.dir, 0o700)
 		if errors.Is(err, fs.ErrExist) {
 			continue
 		} else if err != nil {
@@ -166,20 +176,21 @@ func (r *Runner) takeTime(ctx context.Context) (err error) {
 }
 
 // Logs is the folder of the run's logs, one for each stage and host.
-func (r *Runner) Logs() string { return r.logs }
+func (r *Runner) Logs() string { return r.logs.dir }
 
 // Run does what is planned. The outcomes are in the plan's order; the error
-// tells that something failed.
-func (r *Runner) Run(ctx context.Context) (outcomes []plan.Outcome, err error) {
-	if err := r.check(ctx, r.plan); err != nil {
+// says that something failed.
+func (r *Runner) Run(ctx context.Context) (outcomes []Outcome, err error) {
+	if r.selected, err = r.check(ctx); err != nil {
 		return nil, err
 	}
 	if err := r.openGate(ctx, r.plan); err != nil {
 		return nil, err
 	}
-	if err := r.checkDockerfiles(ctx, r.plan); err != nil {
+	if err := r.checkDockerfiles(ctx); err != nil {
 		return nil, err
 	}
+	r.decide = r.newDecider(r)
 	end, err := r.begin()
 	if err != nil {
 		return nil, err
@@ -189,45 +200,34 @@ func (r *Runner) Run(ctx context.Context) (outcomes []plan.Outcome, err error) {
 		r.Log.Info(notice)
 	}
 	for name, reference := range r.Given {
-		img, err := r.found(ctx).Reference(ctx, reference)
+		img, err := r.job(nil).find().Reference(ctx, reference)
 		if err != nil {
 			return nil, err
 		}
-		r.remember(name, img)
+		r.images.set(name, img)
 	}
-	outcomes = plan.Execute(ctx, r.plan, r.Jobs, func(ctx context.Context, t *plan.Task) (string, error) {
-		ctx = withTask(ctx, t)
-		r.report(ctx, progress.Event{Type: progress.TaskStarted})
-		return r.doIfStale(ctx, t)
-	}, func(o plan.Outcome) { r.taskEnded(ctx, o) })
+	outcomes = plan.Execute(ctx, r.plan, r.Jobs, func(ctx context.Context, t *plan.Task, given given) (Product, string, error) {
+		return r.job(t).run(ctx, given)
+	}, func(o Outcome) { r.job(o.Task).ended(ctx, o) })
 	if err := ctx.Err(); err != nil {
 		return outcomes, context.Cause(ctx)
 	}
-	for _, o := range outcomes {
-		if o.Err != nil {
-			return outcomes, errors.New("some of the work failed")
-		}
-	}
-	if r.hostsFailed.Load() {
-		return outcomes, errors.New("some hosts failed; the rest is done")
-	}
-	return outcomes, nil
+	return outcomes, failed(outcomes)
 }
 
-func (r *Runner) do(ctx context.Context, t *plan.Task) (string, error) {
-	switch t.Kind {
-	case plan.MakeBase:
-		return r.makeBase(ctx, t.Base)
-	case plan.MakeRootfs:
-		return r.makeRootfs(ctx, t.Master)
-	case plan.MakeConffs:
-		return r.makeConffs(ctx, t.Master)
-	case plan.MakeKernel:
-		return r.makeKernel(ctx, t.Master)
-	case plan.MakeSquashfs:
-		return r.makeSquashfs(ctx, t.Master)
-	case plan.MakeRelease:
-		return r.makeRelease(ctx, t.Master)
+// failed is the error of a run of which something failed.
+func failed(outcomes []Outcome) error {
+	hosts := 0
+	for _, o := range outcomes {
+		if o.Err != nil {
+			return errors.New("some of the work failed")
+		}
+		if conffs, ok := o.Product.(Conffs); ok {
+			hosts += conffs.Failed()
+		}
 	}
-	return "", fmt.Errorf("nothing makes a %s", t.Kind)
+	if hosts > 0 {
+		return errors.New("some hosts failed; the rest is done")
+	}
+	return nil
 }

@@ -166,15 +166,15 @@ func TestHostAloneAndAmongNeighbours(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v: %v", err, outcomes)
 	}
-	alone := digests(t, r)
-	identityShips(t, r, store)
+	alone := digests(outcomes)
+	identityShips(t, r, outcomes, store)
 
 	t.Setenv("FAIL", "yes")
 	r, outcomes, err = w.build(t, Options{NoPublish: true, On: "latest", Identities: store}, hosts)
 	if err == nil || !strings.Contains(outcomes[0].Err.Error(), "1 of 3 hosts failed") {
 		t.Fatalf("a failing host did not fail the task: %v: %v", err, outcomes)
 	}
-	among := digests(t, r)
+	among := digests(outcomes)
 	if alone["host01"] == "" || alone["host01"] != among["host01"] {
 		t.Errorf("host01 alone is %s, among its neighbours %s", alone["host01"], among["host01"])
 	}
@@ -188,15 +188,14 @@ func TestHostAloneAndAmongNeighbours(t *testing.T) {
 func TestTogetherLooksAtAllHosts(t *testing.T) {
 	w := newWorld(t, map[string]string{"playbook_master.yml": neighbourly, "hosts.yml": inventory, "ansible.cfg": "[defaults]\ninventory = hosts.yml\n"})
 	write(t, filepath.Join(w.dir, "config.yml"), strings.TrimRight(worldConfig, "\n")+"\n    ansible_run: together\n")
-	r, outcomes, err := w.build(t, Options{NoPublish: true, Limit: "host01", Batch: 1}, plan.Request{Names: []string{"master-test"}, Stage: plan.Conffs, Parents: 1})
+	_, outcomes, err := w.build(t, Options{NoPublish: true, Limit: "host01", Batch: 1}, plan.Request{Names: []string{"master-test"}, Stage: plan.Conffs, Parents: 1})
 	if err != nil {
 		t.Fatalf("%v: %v", err, outcomes)
 	}
-	m := r.Config.Masters()[0]
-	if made := digests(t, r); len(made) != 1 || made["host01"] == "" {
+	if made := digests(outcomes); len(made) != 1 || made["host01"] == "" {
 		t.Fatalf("made: %v; want host01 alone", made)
 	}
-	seen, err := exec.CommandContext(t.Context(), "tar", "-xzOf", r.partsOf(m).hosts[0].file, "etc/neighbours").Output()
+	seen, err := exec.CommandContext(t.Context(), "tar", "-xzOf", conffsOf(outcomes)[0].Path, "etc/neighbours").Output()
 	if want := "host01 host02 host03\n"; err != nil || string(seen) != want {
 		t.Errorf("the play saw %q, want %q: %v", seen, want, err)
 	}
@@ -231,7 +230,7 @@ func TestChecksBeforeARun(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = w.runner(t, tt.options, p).check(t.Context(), p)
+			_, err = w.runner(t, tt.options, p).check(t.Context())
 			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
 				t.Errorf("the error is %v, want one about %q", err, tt.want)
 			}
@@ -250,14 +249,14 @@ const neighbourly = `
 
 // identityShips checks that a host's keys are in its conffs and in nothing
 // that is pushed.
-func identityShips(t *testing.T, r *Runner, store vault.Store) {
+func identityShips(t *testing.T, r *Runner, outcomes []Outcome, store vault.Store) {
 	t.Helper()
 	id, err := store.Get(t.Context(), "host01")
 	if err != nil {
 		t.Fatal(err)
 	}
 	m := r.Config.Masters()[0]
-	conffs := r.partsOf(m).hosts[0].file
+	conffs := conffsOf(outcomes)[0].Path
 	for path, file := range id.Files() {
 		out, err := exec.CommandContext(t.Context(), "tar", "-xzOf", conffs, strings.TrimPrefix(path, "/")).Output()
 		if err != nil || string(out) != string(file.Content()) {
@@ -268,7 +267,7 @@ func identityShips(t *testing.T, r *Runner, store vault.Store) {
 	if err != nil || !strings.HasPrefix(string(listed), "-rw------- 0/0") {
 		t.Errorf("the private key is %s: %v", listed, err)
 	}
-	img, err := r.image(t.Context(), m.HostImage("host01"), "latest")
+	img, err := r.job(nil).latest(t.Context(), m.HostImage("host01"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,15 +283,22 @@ func identityShips(t *testing.T, r *Runner, store vault.Store) {
 	}
 }
 
+// conffsOf are the hosts that a run built.
+func conffsOf(outcomes []Outcome) (hosts []HostConffs) {
+	for _, o := range outcomes {
+		if conffs, ok := o.Product.(Conffs); ok {
+			hosts = append(hosts, conffs.Hosts...)
+		}
+	}
+	return hosts
+}
+
 // digests are those of the archives that a run cut.
-func digests(t *testing.T, r *Runner) map[string]digest.Digest {
-	t.Helper()
+func digests(outcomes []Outcome) map[string]digest.Digest {
 	made := map[string]digest.Digest{}
-	for _, p := range r.parts {
-		for _, h := range p.hosts {
-			if h.err == nil {
-				made[h.name] = h.report.Digest
-			}
+	for _, h := range conffsOf(outcomes) {
+		if h.Failed == "" {
+			made[h.Name] = h.Digest
 		}
 	}
 	return made

@@ -14,22 +14,7 @@ import (
 	"vauban/layers"
 	"vauban/pipeline/freshness"
 	"vauban/pipeline/plan"
-	"vauban/registry"
 )
-
-// masterImage is the image that this run's rootfs, conffs and kernel of a
-// master are made of: the one it built, the one that --on names, else the one
-// that the current release names, else latest.
-func (r *Runner) masterImage(ctx context.Context, m *config.Master) (layers.Image, error) {
-	if img, ok := r.remembered(m.Image()); ok {
-		return img, nil
-	}
-	if r.judge != nil && r.plan.Find(plan.MakeRootfs, m) != nil {
-		return r.image(ctx, m.Image(), registry.Latest) // it was fresh
-	}
-	img, err := r.found(ctx).Master(ctx, r.uploadDir(), m, r.On)
-	return img, hinted(err)
-}
 
 // uploadDir is the root of the published tree.
 func (r *Runner) uploadDir() string {
@@ -51,69 +36,101 @@ func (r *Runner) served() map[*config.Master]string {
 	return seen
 }
 
-// makeSquashfs exports a master's root filesystem.
-func (r *Runner) makeSquashfs(ctx context.Context, m *config.Master) (string, error) {
-	if r.awaitsHosts(m) {
-		return "to be packed for its first release, with the conffs of its hosts", nil
-	}
-	img, err := r.masterImage(ctx, m)
-	if err != nil {
-		return "", err
-	}
-	dir := filepath.Join(r.work, m.Image())
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", err
-	}
-	options, err := freshness.PackingOptions(r.Config, m, r.Log)
-	if err != nil {
-		return "", err
-	}
-	if name := m.OwnIdentity(); name != "" {
-		if err := r.identities.ensure(ctx, nil, []string{name}); err != nil {
-			return "", err
-		}
-	}
-	options.Files = r.identities.RootfsFiles(m)
-	packing := options.Digest()
-	if current, err := export.Current(r.uploadDir(), m.Name); err == nil && current.Rootfs.Image == img.Digest() &&
-		current.Rootfs.Packing == packing && current.VerifyRootfs() == nil {
-		// The same image, packed the same way: the release's file stays.
-		r.partsOf(m).setImage(img)
-		return "unchanged since " + current.Timestamp, nil
-	}
-	if err := r.inspectImage(ctx, img); err != nil {
-		return "", fmt.Errorf("exporting %q: %w", m.Name, err)
-	}
-	report, err := export.Rootfs(ctx, filepath.Join(dir, "rootfs.squashfs"), r.mounted(img), options)
-	if err != nil {
-		return "", fmt.Errorf("exporting %q: %w", m.Name, err)
-	}
-	if len(report.LeftOut) > 0 {
-		r.say(ctx, "left out %s", strings.Join(report.LeftOut, " "))
-	}
-	if len(report.Parameters) > 0 {
-		r.say(ctx, "its boot entries have the kernel parameters %s", strings.Join(report.Parameters, " "))
-	}
-	for _, err := range report.Refused {
-		r.notice(ctx, "", "left out of boot entries: %v", err)
-	}
-	for _, path := range report.ACLs {
-		r.notice(ctx, "", "the squashfs cannot keep the ACL of %s", path)
-	}
-	r.partsOf(m).update(func(p *parts) { p.image, p.rootfs, p.report, p.packing = &img, report.Path, report, packing })
-	return fmt.Sprintf("%d MiB", report.Size>>20), nil
+// squashfsTask packs the root filesystem of a master.
+type squashfsTask struct {
+	*job
+	master *config.Master
 }
 
-// awaitsHosts tells whether a master's first release needs hosts that are not
+// makeSquashfs packs the given image of a master's rootfs, or when the plan does
+// not make that the one that stands for it.
+func (j *job) makeSquashfs(ctx context.Context, m *config.Master, rootfs *Image) (Squashfs, string, error) {
+	t := &squashfsTask{j, m}
+	if t.awaitsHosts() {
+		made := Squashfs{}
+		if rootfs != nil {
+			made.Image = *rootfs
+		}
+		return made, "to be packed for its first release, with the conffs of its hosts", nil
+	}
+	img, err := j.masterImage(ctx, m, rootfs)
+	if err != nil {
+		return Squashfs{}, "", err
+	}
+	return t.pack(ctx, img)
+}
+
+// pack packs an image of the master, unless the release that is served has it.
+func (t *squashfsTask) pack(ctx context.Context, img layers.Image) (Squashfs, string, error) {
+	options, err := t.options(ctx)
+	if err != nil {
+		return Squashfs{}, "", err
+	}
+	made := Squashfs{Image: Image{Name: t.master.Image(), Digest: img.Digest()}, Packing: options.Digest()}
+	if current, err := export.Current(t.uploadDir(), t.master.Name); err == nil && current.Rootfs.Image == img.Digest() &&
+		current.Rootfs.Packing == made.Packing && current.VerifyRootfs() == nil {
+		// The same image, packed the same way: the release's file stays.
+		return made, "unchanged since " + current.Timestamp, nil
+	}
+	dir := filepath.Join(t.work, t.master.Image())
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return Squashfs{}, "", err
+	}
+	if err := t.inspectImage(ctx, img); err != nil {
+		return Squashfs{}, "", fmt.Errorf("exporting %q: %w", t.master.Name, err)
+	}
+	report, err := export.Rootfs(ctx, filepath.Join(dir, "rootfs.squashfs"), t.mounted(img), options)
+	if err != nil {
+		return Squashfs{}, "", fmt.Errorf("exporting %q: %w", t.master.Name, err)
+	}
+	t.reportOf(report)
+	made.Path, made.Kernels, made.Parameters = report.Path, report.Kernels, report.Parameters
+	_, made.Identity = t.identities.get(t.master.OwnIdentity())
+	return made, fmt.Sprintf("%d MiB", report.Size>>20), nil
+}
+
+// options are those that the master is packed with, with the identity that it
+// ships.
+func (t *squashfsTask) options(ctx context.Context) (export.RootfsOptions, error) {
+	options, err := freshness.PackingOptions(t.Config, t.master, t.Log)
+	if err != nil {
+		return options, err
+	}
+	if name := t.master.OwnIdentity(); name != "" {
+		if err := t.identities.ensure(ctx, nil, []string{name}); err != nil {
+			return options, err
+		}
+	}
+	options.Files = t.identities.RootfsFiles(t.master)
+	return options, nil
+}
+
+// reportOf says what packing left out.
+func (t *squashfsTask) reportOf(report export.RootfsReport) {
+	if len(report.LeftOut) > 0 {
+		t.say("left out %s", strings.Join(report.LeftOut, " "))
+	}
+	if len(report.Parameters) > 0 {
+		t.say("its boot entries have the kernel parameters %s", strings.Join(report.Parameters, " "))
+	}
+	for _, err := range report.Refused {
+		t.notice("", "left out of boot entries: %v", err)
+	}
+	for _, path := range report.ACLs {
+		t.notice("", "the squashfs cannot keep the ACL of %s", path)
+	}
+}
+
+// awaitsHosts says whether the master's first release needs hosts that are not
 // built in this run. What is packed of it now would not be published.
-func (r *Runner) awaitsHosts(m *config.Master) bool {
-	if r.NoPublish || m.Conffs == "" || r.plan.Find(plan.MakeConffs, m) != nil {
+func (t *squashfsTask) awaitsHosts() bool {
+	if t.NoPublish || t.master.Conffs == "" || t.plan.Find(plan.MakeConffs, t.master) != nil {
 		return false
 	}
-	_, err := export.Current(r.uploadDir(), m.Name)
+	_, err := export.Current(t.uploadDir(), t.master.Name)
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-func (r *Runner) mounted(img layers.Image) func(context.Context, func(string) error) error {
-	return func(ctx context.Context, fn func(root string) error) error { return r.Engine.Mount(ctx, img, fn) }
+func (j *job) mounted(img layers.Image) func(context.Context, func(string) error) error {
+	return func(ctx context.Context, fn func(root string) error) error { return j.Engine.Mount(ctx, img, fn) }
 }

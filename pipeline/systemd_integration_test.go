@@ -85,7 +85,7 @@ func TestSystemdStages(t *testing.T) {
 		m.HostImage("host01"): {"master-test", "host01"},
 		m.HostImage("host02"): {"master-test", "host02"},
 	} {
-		img, err := r.image(t.Context(), image, "latest")
+		img, err := r.job(nil).latest(t.Context(), image)
 		if err != nil {
 			t.Fatal(err)
 		}

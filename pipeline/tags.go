@@ -21,37 +21,37 @@ const maxSeconds = 60
 // keep gives an image its names here and in the registry: the run's timestamp
 // and latest, which move last. An image that did not change keeps the timestamp
 // that it has, and latest stays with a newer run.
-func (r *Runner) keep(ctx context.Context, name string, img layers.Image, mountFrom ...string) error {
-	tags, err := r.tags(ctx, name, img, mountFrom)
+func (j *job) keep(ctx context.Context, name string, img layers.Image, mountFrom ...string) error {
+	tags, err := j.tags(ctx, name, img, mountFrom)
 	if err != nil {
 		return err
 	}
 	for _, tag := range tags {
-		if err := r.Engine.SetImage(ctx, name+":"+tag, img); err != nil {
+		if err := j.Engine.SetImage(ctx, name+":"+tag, img); err != nil {
 			return err
 		}
 	}
-	r.remember(name, img)
-	stamp := r.Tag
+	j.images.set(name, img)
+	stamp := j.Tag
 	if len(tags) > 0 {
 		stamp = tags[0]
 	}
-	r.report(ctx, progress.Event{Type: progress.Image, Name: name + ":" + stamp, Digest: img.Digest().String()})
+	j.report(progress.Event{Type: progress.Image, Name: name + ":" + stamp, Digest: img.Digest().String()})
 	return nil
 }
 
 // tags are those that name an image now, its timestamp first.
-func (r *Runner) tags(ctx context.Context, name string, img layers.Image, mountFrom []string) ([]string, error) {
-	if r.NoPush {
-		return r.localTags(ctx, name, img)
+func (j *job) tags(ctx context.Context, name string, img layers.Image, mountFrom []string) ([]string, error) {
+	if j.NoPush {
+		return j.localTags(ctx, name, img)
 	}
-	tags, err := r.push(ctx, name, img, mountFrom)
+	tags, err := j.push(ctx, name, img, mountFrom)
 	if err != nil {
 		return nil, fmt.Errorf("pushing image %q: %w", name, err)
 	}
 	slices.SortStableFunc(tags, func(a, b string) int { return isLatest(a) - isLatest(b) })
 	if !slices.Contains(tags, registry.Latest) {
-		r.notice(ctx, "", "a newer run holds latest of %s: this image keeps its timestamp %s alone", name, tags[0])
+		j.notice("", "a newer run holds latest of %s: this image keeps its timestamp %s alone", name, tags[0])
 	}
 	return tags, nil
 }
@@ -66,21 +66,21 @@ func isLatest(tag string) int {
 // push takes the next second for an image where another run, on this machine
 // or another, has given the run's own to another image. It takes no later one
 // than it must: the latest of a run that began after this one stays.
-func (r *Runner) push(ctx context.Context, name string, img layers.Image, mountFrom []string) ([]string, error) {
-	for second := r.time; ; second = second.Add(time.Second) {
-		pushed, err := r.Registry.Push(r.Engine.Context(ctx), name, img.Descriptor, r.Engine.Store(),
-			registry.PushOptions{Tags: []string{registry.Timestamp(second), registry.Latest}, MountFrom: mountFrom, Inspect: r.pushing()})
-		if errors.Is(err, registry.ErrTagMoved) && second.Before(r.time.Add(maxSeconds*time.Second)) {
+func (j *job) push(ctx context.Context, name string, img layers.Image, mountFrom []string) ([]string, error) {
+	for second := j.time; ; second = second.Add(time.Second) {
+		pushed, err := j.Registry.Push(j.Engine.Context(ctx), name, img.Descriptor, j.Engine.Store(),
+			registry.PushOptions{Tags: []string{registry.Timestamp(second), registry.Latest}, MountFrom: mountFrom, Inspect: j.pushing()})
+		if errors.Is(err, registry.ErrTagMoved) && second.Before(j.time.Add(maxSeconds*time.Second)) {
 			continue
 		}
-		r.Log.Debug("pushed", "image", name, "digest", img.Digest(), "blobs", pushed.Blobs, "bytes", pushed.Bytes, "tags", pushed.Tags)
+		j.Log.Debug("pushed", "image", name, "digest", img.Digest(), "blobs", pushed.Blobs, "bytes", pushed.Bytes, "tags", pushed.Tags)
 		return pushed.Tags, err
 	}
 }
 
 // localTags are by the same rules, of the names in containerd alone.
-func (r *Runner) localTags(ctx context.Context, name string, img layers.Image) ([]string, error) {
-	latest, err := r.Engine.Image(ctx, name)
+func (j *job) localTags(ctx context.Context, name string, img layers.Image) ([]string, error) {
+	latest, err := j.Engine.Image(ctx, name)
 	switch {
 	case errdefs.IsNotFound(err):
 	case err != nil:
@@ -88,7 +88,7 @@ func (r *Runner) localTags(ctx context.Context, name string, img layers.Image) (
 	case latest.Digest() == img.Digest():
 		return nil, nil
 	case newer(latest, img):
-		return []string{r.Tag}, nil
+		return []string{j.Tag}, nil
 	}
-	return []string{r.Tag, registry.Latest}, nil
+	return []string{j.Tag, registry.Latest}, nil
 }

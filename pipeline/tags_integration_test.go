@@ -80,7 +80,7 @@ func TestKeep(t *testing.T) {
 	t.Run("unchanged", func(t *testing.T) {
 		later := w.runner(t, Options{}, &plan.Plan{})
 		for _, run := range []*Runner{r, later, later} {
-			if err := run.keep(t.Context(), "same", w.base); err != nil {
+			if err := run.job(nil).keep(t.Context(), "same", w.base); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -89,7 +89,7 @@ func TestKeep(t *testing.T) {
 	t.Run("unchanged and not pushed", func(t *testing.T) {
 		private := w.runner(t, Options{NoPush: true}, &plan.Plan{})
 		for _, run := range []*Runner{private, w.runner(t, Options{NoPush: true}, &plan.Plan{})} {
-			if err := run.keep(t.Context(), "private", w.base); err != nil {
+			if err := run.job(nil).keep(t.Context(), "private", w.base); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -104,7 +104,7 @@ func TestKeep(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := r.keep(t.Context(), "taken", w.base); err != nil {
+		if err := r.job(nil).keep(t.Context(), "taken", w.base); err != nil {
 			t.Fatal(err)
 		}
 		wantNames(t, "taken", stamp(2), registry.Latest)
@@ -120,7 +120,7 @@ func TestKeep(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := r.keep(t.Context(), "overtaken", w.base); err != nil {
+		if err := r.job(nil).keep(t.Context(), "overtaken", w.base); err != nil {
 			t.Fatal(err)
 		}
 		wantNames(t, "overtaken", stamp(0))

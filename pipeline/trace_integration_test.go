@@ -44,7 +44,7 @@ func TestImagesTellTheirHistory(t *testing.T) {
 	if _, outcomes, err = w.build(t, Options{NoPublish: true, On: "latest", Limit: "host01"}, request); err != nil {
 		t.Fatalf("%v: %v", err, outcomes)
 	}
-	master := r.images["master-test"]
+	master := r.images.byName["master-test"]
 	want := []provenance.AppliedStage{
 		{Hostname: "master-test", Source: "base/iso", SourceDigest: w.base.Digest().String()},
 		{Hostname: "host01", Source: "master-test", SourceDigest: master.Digest().String()},

@@ -3,6 +3,7 @@
 package pipeline
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -69,7 +70,7 @@ func newWorld(t testing.TB, files map[string]string) *world {
 	}
 	t.Cleanup(func() { w.registry.Close() })
 	r := w.runner(t, Options{}, &plan.Plan{})
-	if err := r.keep(t.Context(), "base/iso", w.base); err != nil {
+	if err := r.job(nil).keep(t.Context(), "base/iso", w.base); err != nil {
 		t.Fatal(err)
 	}
 	return w
@@ -87,6 +88,11 @@ func write(t testing.TB, path, text string) {
 
 // runner prepares a run of a plan; o holds what is special about it.
 func (w *world) runner(t testing.TB, o Options, p *plan.Plan) *Runner {
+	t.Helper()
+	return w.prepare(t, o, p, New)
+}
+
+func (w *world) prepare(t testing.TB, o Options, p *plan.Plan, newRunner func(context.Context, Options, *plan.Plan) (*Runner, error)) *Runner {
 	t.Helper()
 	if o.Config == nil {
 		o.Config = w.config(t)
@@ -106,7 +112,7 @@ func (w *world) runner(t testing.TB, o Options, p *plan.Plan) *Runner {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { o.Ansible.Close() })
-	r, err := NewRunner(t.Context(), o, p)
+	r, err := newRunner(t.Context(), o, p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,9 +128,8 @@ func (w *world) config(t testing.TB) *config.Config {
 	return cfg
 }
 
-// build plans a request and runs it. It gives the runner, whose parts tell
-// what was made, and the error of the run.
-func (w *world) build(t testing.TB, o Options, request plan.Request) (*Runner, []plan.Outcome, error) {
+// build plans a request and runs it.
+func (w *world) build(t testing.TB, o Options, request plan.Request) (*Runner, []Outcome, error) {
 	t.Helper()
 	o.Config = w.config(t)
 	p, err := plan.New(o.Config, request)

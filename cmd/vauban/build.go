@@ -387,9 +387,13 @@ func (a *app) withRunner(ctx context.Context, log *slog.Logger, cfg *config.Conf
 			return nil
 		}
 	}
-	r, err := pipeline.NewRunner(ctx, pipeline.Options{
+	prepare := pipeline.New
+	if f.ifStale {
+		prepare = pipeline.NewIfStale
+	}
+	r, err := prepare(ctx, pipeline.Options{
 		Config: cfg, Settings: s, Engine: engine, Registry: images, Ansible: controller, Identities: identities, CommitIdentities: commit, NoIdentities: f.noIdentities, VaultHosts: vault.NewLocal(cfg.VaultDir(), "").List,
-		StateDir: stateDir, LogLinks: filepath.Join(os.TempDir(), "vauban-logs"), Version: version, Branch: f.branch, Limit: f.limit, On: f.on, IfStale: f.ifStale, Given: f.given,
+		StateDir: stateDir, LogLinks: filepath.Join(os.TempDir(), "vauban-logs"), Version: version, Branch: f.branch, Limit: f.limit, On: f.on, Given: f.given,
 		Batch: f.batch, Jobs: f.jobs, KeepGoing: f.keepGoing, Strict: f.strict, RemoveHosts: f.removeHosts, NoPush: f.noPush, NoPublish: f.noPublish,
 		Timeout: f.timeout, Progress: reporter, Log: log,
 	}, plan)

@@ -50,7 +50,7 @@ var reviewed = map[string]map[string][]string{
 		fresh:      {"taker.take", "taker.finish"},
 	},
 	"pipeline": {
-		state:      {"linkLogs", "Runner.begin", "Runner.logFailure", "Runner.logFile"},
+		state:      {"linkLogs", "Runner.begin", "logs.open", "logs.fail"},
 		repository: {"knownSecrets.addApt", "knownSecrets.addRegistry"},
 		fresh:      {"copyOut"},
 	},

@@ -9,8 +9,10 @@ import (
 )
 
 // Outcome is what became of a task.
-type Outcome struct {
+type Outcome[P any] struct {
 	Task *Task
+	// Product is what the task made, the zero value where that is nothing.
+	Product P
 	// Err says why it failed; [ErrSkipped] that it was not tried.
 	Err  error
 	Took time.Duration
@@ -18,14 +20,18 @@ type Outcome struct {
 	Note string
 }
 
+// Made are the products of the tasks that a task needs, by their kind: no task
+// needs two of one kind.
+type Made[P any] map[Kind]P
+
 // ErrSkipped is the error of a task that needs one that failed.
 var ErrSkipped = errors.New("not tried")
 
-// Execute runs the tasks of a plan, at most jobs at once, each after those it
-// needs, and tells ended of each. A failure stops what depends on it and
-// nothing else.
-func Execute(ctx context.Context, p *Plan, jobs int, do func(context.Context, *Task) (string, error), ended func(Outcome)) []Outcome {
-	outcomes := make([]Outcome, len(p.Tasks))
+// Execute runs the tasks of a plan, at most jobs at the same time, each after
+// those it needs, whose products it is given. A failure stops what depends on it
+// and nothing else. Ended is called for each task.
+func Execute[P any](ctx context.Context, p *Plan, jobs int, do func(context.Context, *Task, Made[P]) (P, string, error), ended func(Outcome[P])) []Outcome[P] {
+	outcomes := make([]Outcome[P], len(p.Tasks))
 	done := make(map[*Task]chan struct{}, len(p.Tasks))
 	index := make(map[*Task]int, len(p.Tasks))
 	for i, t := range p.Tasks {
@@ -35,26 +41,30 @@ func Execute(ctx context.Context, p *Plan, jobs int, do func(context.Context, *T
 	var all sync.WaitGroup
 	for i, t := range p.Tasks {
 		all.Go(func() {
+			o := &outcomes[i]
 			defer close(done[t])
-			defer func() { ended(outcomes[i]) }()
-			outcomes[i].Task = t
+			defer func() { ended(*o) }()
+			o.Task = t
+			made := Made[P]{}
 			for _, need := range t.Needs {
 				<-done[need]
-				if err := outcomes[index[need]].Err; err != nil && outcomes[i].Err == nil {
-					outcomes[i].Err = fmt.Errorf("%w: %s failed", ErrSkipped, need)
+				needed := outcomes[index[need]]
+				if needed.Err != nil && o.Err == nil {
+					o.Err = fmt.Errorf("%w: %s failed", ErrSkipped, need)
 				}
+				made[need.Kind] = needed.Product
 			}
-			if outcomes[i].Err != nil {
+			if o.Err != nil {
 				return
 			}
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			if outcomes[i].Err = context.Cause(ctx); outcomes[i].Err != nil {
+			if o.Err = context.Cause(ctx); o.Err != nil {
 				return
 			}
 			start := time.Now()
-			outcomes[i].Note, outcomes[i].Err = do(ctx, t)
-			outcomes[i].Took = time.Since(start)
+			o.Product, o.Note, o.Err = do(ctx, t, made)
+			o.Took = time.Since(start)
 		})
 	}
 	all.Wait()

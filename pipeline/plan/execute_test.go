@@ -22,20 +22,23 @@ func TestExecute(t *testing.T) {
 	var mu sync.Mutex
 	done := map[Kind]bool{}
 	ended := map[*Task]error{}
-	outcomes := Execute(t.Context(), plan, 2, func(_ context.Context, task *Task) (string, error) {
+	outcomes := Execute(t.Context(), plan, 2, func(_ context.Context, task *Task, made Made[string]) (string, string, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		for _, need := range task.Needs {
 			if !done[need.Kind] {
 				t.Errorf("%s ran before %s", task, need)
 			}
+			if made[need.Kind] != "product of "+string(need.Kind) {
+				t.Errorf("%s was given %v", task, made)
+			}
 		}
 		done[task.Kind] = true
 		if task == bad {
-			return "", boom
+			return "", "", boom
 		}
-		return "fine", nil
-	}, func(o Outcome) {
+		return "product of " + string(task.Kind), "fine", nil
+	}, func(o Outcome[string]) {
 		mu.Lock()
 		defer mu.Unlock()
 		ended[o.Task] = o.Err
@@ -51,8 +54,8 @@ func TestExecute(t *testing.T) {
 	if done["after bad"] {
 		t.Error("a task ran although the one it needs failed")
 	}
-	if outcomes[3].Note != "fine" {
-		t.Errorf("note %q", outcomes[3].Note)
+	if outcomes[3].Note != "fine" || outcomes[3].Product != "product of good" {
+		t.Errorf("outcome %+v", outcomes[3])
 	}
 }
 
@@ -61,13 +64,13 @@ func TestExecuteStopsWithItsContext(t *testing.T) {
 	base := &config.Base{Name: "base"}
 	first := &Task{Kind: "first", Base: base}
 	plan := &Plan{Tasks: []*Task{first, {Kind: "second", Base: base, Needs: []*Task{first}}}}
-	outcomes := Execute(ctx, plan, 1, func(_ context.Context, task *Task) (string, error) {
+	outcomes := Execute(ctx, plan, 1, func(_ context.Context, task *Task, _ Made[string]) (string, string, error) {
 		if task != first {
 			t.Errorf("%s ran", task)
 		}
 		cancel()
-		return "", nil
-	}, func(Outcome) {})
+		return "", "", nil
+	}, func(Outcome[string]) {})
 	if outcomes[0].Err != nil || !errors.Is(outcomes[1].Err, context.Canceled) {
 		t.Errorf("first %v, second %v", outcomes[0].Err, outcomes[1].Err)
 	}
