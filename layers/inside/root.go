@@ -17,9 +17,9 @@ import (
 
 // Bounds of what is read in one start of the program.
 const (
-	maxFile    = 16 << 20  // bytes of a file: lists of users, fstab
-	maxRead    = 256 << 20 // bytes in all
-	maxEntries = 20_000    // of a directory
+	maxFile    = 16 << 20 // bytes of a file: lists of users, fstab
+	maxRead    = 64 << 20 // bytes in all
+	maxEntries = 10_000   // of a directory
 )
 
 // Root is the root of the container's filesystem. As an [fs.FS] it follows

@@ -7,6 +7,9 @@ import (
 	"strings"
 )
 
+// reloads begins the names of settings that say how a service reads its files.
+const reloads = "ExecReload"
+
 // description is what systemctl shows of a unit.
 type description struct {
 	unitState
@@ -61,7 +64,7 @@ func (m manager) properties(unit, askedAs string) []string {
 		names += " " + askedAs
 	}
 	reload := "no"
-	if slices.ContainsFunc(d.says, func(o *option) bool { return strings.HasPrefix(o.Name, "ExecReload") }) {
+	if slices.ContainsFunc(d.says, func(o *option) bool { return strings.HasPrefix(o.Name, reloads) }) {
 		reload = "yes"
 	}
 	environment := strings.ReplaceAll(strings.Join(d.says.values("Environment"), " "), `"`, "")

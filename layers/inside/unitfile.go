@@ -2,13 +2,24 @@ package inside
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"github.com/coreos/go-systemd/v22/unit"
 )
 
-// maxUnit bounds a unit file, in bytes. Those of packages have some 2 KiB.
-const maxUnit = 1 << 20
+// Bounds of a unit file: those of packages have some 2 KiB, and fewer than ten
+// of the settings that are looked at.
+const (
+	maxUnit     = 256 << 10 // bytes
+	maxSettings = 1000
+)
+
+// lookedAt are the names of the settings that are kept of a unit file.
+var lookedAt = []string{
+	"Alias", "Also", "DefaultInstance", "Description", "Environment", "Group", "PIDFile", "RequiredBy",
+	"RuntimeDirectory", "RuntimeDirectoryMode", "Type", "User", "WantedBy", "WorkingDirectory",
+}
 
 // settings are what the files of a unit say, in their order.
 type settings []*option
@@ -26,7 +37,10 @@ func parseUnit(content []byte) settings {
 	if err != nil {
 		found, _ = unit.DeserializeOptions(bytes.NewReader(understood(content)))
 	}
-	return found
+	found = slices.DeleteFunc(found, func(o *option) bool {
+		return !slices.Contains(lookedAt, o.Name) && !strings.HasPrefix(o.Name, reloads)
+	})
+	return slices.Clone(found[:min(len(found), maxSettings)])
 }
 
 // understood returns the lines that are an assignment, or go on with one, a

@@ -154,9 +154,11 @@ func TestParseUnit(t *testing.T) {
 		"":                                                "/",
 		"[Service]\nUser=a":                               "a/",
 		"[Service]\r\nUser=a\r\nGroup=b\r\n":              "a/b",
-		long:                                              "a/b",
-		"[Service]\nUser=a\n#" + strings.Repeat("y", maxUnit): "/", // is not read
-		"[Unit]\n=x\n[Service]\nUser=a\n":                     "a/",
+		"[Service]\n" + strings.Repeat("Group=g\n", maxSettings) + "User=a\n": "/g", // is bounded
+		long: "a/b",
+		"[Service]\n" + strings.Repeat("Group=g\n", maxSettings) + "User=a\n": "/g", // and no more
+		"[Service]\nUser=a\n#" + strings.Repeat("y", maxUnit):                 "/",  // is not read
+		"[Unit]\n=x\n[Service]\nUser=a\n":                                     "a/",
 	} {
 		says := parseUnit([]byte(content))
 		if got := says.last("User") + "/" + says.last("Group"); got != want {
