@@ -224,6 +224,35 @@ func TestNeighbourHint(t *testing.T) {
 	}
 }
 
+// What one host registers or sets with run_once is not its neighbour's, whoever
+// is later: both wait until both have done so.
+func TestRunOnceIsEachHostsOwn(t *testing.T) {
+	repo := gittest.Repository(t, map[string]string{
+		"ansible.cfg": "[defaults]\ninventory = hosts\n",
+		"hosts":       "web1\nweb2\n",
+		"play.yml": `
+- hosts: all
+  gather_facts: false
+  tasks:
+    - {command: hostname, run_once: true, register: once}
+    - {set_fact: {set: "{{ inventory_hostname }}"}, run_once: true}
+    - shell: 'touch "$MEET/{{ inventory_hostname }}"; while [ $(ls "$MEET" | wc -l) -lt 2 ]; do sleep 0.1; done'
+      delegate_to: localhost
+    - copy: {dest: /etc/once, content: "{{ once.stdout }} {{ set }}\n"}
+`,
+	})
+	r := open(t, Options{Forks: 2, Repository: repository.Options{Repo: repo, Environ: append(os.Environ(), "MEET="+t.TempDir())}})
+	boxes := []box{newBox(t, "web1"), newBox(t, "web2")}
+	if failed := apply(t, r, PlaybookOptions{Path: "play.yml", Conffs: true}, boxes...); len(failed) > 0 {
+		t.Fatal(failed)
+	}
+	for _, b := range boxes {
+		if got, want := b.read(t, "etc/once"), b.name+" "+b.name+"\n"; got != want {
+			t.Errorf("%s: got %q, want %q", b.name, got, want)
+		}
+	}
+}
+
 // renamed hides from our plugins what they take hold of, as another version of
 // ansible might, but not from ansible.
 const renamed = `

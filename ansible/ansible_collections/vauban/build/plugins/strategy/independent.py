@@ -7,7 +7,7 @@ description:
   - The strategy C(host_pinned), less what in it still joins hosts. A play that
     fails on all of its hosts ends neither the run nor other hosts' plays.
     C(meta) tasks act on the host that reached them. Actions that ansible runs
-    once for all hosts (C(add_host), C(pause)) run for each. A host sees itself
+    once for all hosts (C(add_host), C(pause), C(run_once)) run for each. A host sees itself
     as the only one of the play, and of its neighbours what the inventory says,
     not what they found out or set.
 author: vauban
@@ -44,6 +44,10 @@ class StrategyModule(HostPinned):
         # play itself asked to be ended, it goes on with the next one.
         iterator.end_play = True
         return result
+
+    def get_task_hosts(self, iterator, task_host, task):
+        """What a task registers or sets with run_once is not its neighbours': it runs for each host."""
+        return [task_host.name]
 
     def _execute_meta(self, task, play_context, iterator, target_host):
         if task.args.get('_raw_params') == 'refresh_inventory':
