@@ -140,11 +140,11 @@ func (t *baseTask) importRoot(ctx context.Context) (layers.Image, digest.Digest,
 	img, err := t.Engine.ImportRootfs(ctx, root, ocispec.ImageConfig{}, layers.Change{
 		Created: t.time, CreatedBy: config.PublicURL(b.Source.Value),
 		Labels:  map[string]string{provenance.LabelVersion: t.Version, provenance.LabelBase: b.Image()},
-		Inspect: t.gate.inspect(nil, nil),
+		Inspect: t.gate.Inspect(nil, nil),
 	})
 	if err := errors.Join(err, root.Close()); err != nil {
 		return layers.Image{}, "", err
 	}
-	t.gate.pass(img)
+	t.gate.Pass(img)
 	return img, from, nil
 }

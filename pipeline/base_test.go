@@ -13,6 +13,7 @@ import (
 
 	"vauban/config"
 	"vauban/pipeline/freshness"
+	"vauban/pipeline/gate"
 	"vauban/progress"
 	"vauban/scan"
 )
@@ -32,7 +33,11 @@ func TestURLPasswords(t *testing.T) {
 	if err != nil || !bytes.Equal(with, without) {
 		t.Errorf("a password changes the record: %s, %s, %v", with, without, err)
 	}
-	names, err := scan.New(basesSecrets(&config.Config{Bases: []*config.Base{b}})).Find(strings.NewReader("x" + canary + "x"))
+	known, err := gate.Learn(t.Context(), gate.Sources{Config: &config.Config{Bases: []*config.Base{b}}, StateDir: t.TempDir(), UploadDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := scan.New(known.Needles).Find(strings.NewReader("x" + canary + "x"))
 	if err != nil || len(names) == 0 || strings.Contains(strings.Join(names, ""), canary) {
 		t.Errorf("the gate finds %q, %v", names, err)
 	}

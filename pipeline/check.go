@@ -9,6 +9,7 @@ import (
 	"vauban/config"
 	"vauban/layers"
 	"vauban/pipeline/freshness"
+	"vauban/pipeline/gate"
 	"vauban/pipeline/plan"
 	"vauban/pipeline/recipes"
 )
@@ -20,7 +21,7 @@ type selections map[*config.Master]freshness.Selection
 // anything runs: missing playbooks, Dockerfiles, branches, hosts and rights. It
 // gives the hosts that it found.
 func (r *Runner) check(ctx context.Context) (selections, error) {
-	if len(playbookBranches(plannedStages(r.Config, r.plan), r.Branch)) > 0 {
+	if len(gate.PlaybookBranches(plannedStages(r.Config, r.plan), r.Branch)) > 0 {
 		if err := r.Ansible.CheckVersion(ctx); err != nil {
 			return nil, err
 		}

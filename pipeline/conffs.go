@@ -171,7 +171,7 @@ func (t *conffsTask) applyStage(ctx context.Context, i int, stage config.Stage, 
 	ctx, cancel := context.WithTimeoutCause(ctx, t.Timeout, fmt.Errorf("it took longer than --timeout %s", t.Timeout))
 	defer cancel()
 	results, err := t.Engine.Apply(ctx, step, layers.Change{Created: t.time, CreatedBy: stage.Raw, Labels: labels,
-		Inspect: t.gate.inspect(t.identities.privateKeys, func(name, text string) { t.notice(name, "%s of %s: %s", stage.Raw, name, text) })}, targets...)
+		Inspect: t.gate.Inspect(t.identities.privateKeys, func(name, text string) { t.notice(name, "%s of %s: %s", stage.Raw, name, text) })}, targets...)
 	t.noticeRefused(stage.Raw, &refused)
 	if err != nil {
 		return nil, caused(ctx, err)
@@ -240,7 +240,7 @@ func (h *host) target(stage config.Stage, refused *refusals) layers.Target {
 func (h *host) moved(ctx context.Context, i int, result layers.Result) {
 	h.image, h.err = result.Image, result.Err
 	if h.err == nil {
-		h.gate.pass(h.image)
+		h.gate.Pass(h.image)
 		if h.Config.Configuration.PushHosts == "all" {
 			h.err = h.keep(ctx, h.master.HostStageImage(h.Config, h.name, i), h.image, h.master.Image())
 		}

@@ -208,7 +208,7 @@ func (k *kernelTask) build(ctx context.Context, step *recipe, source layers.Imag
 			if err := copyOut(ctx, c, "/boot-out/"+name, file); err != nil {
 				return err
 			}
-			if err := k.gate.inspectFile(ctx, file); err != nil {
+			if err := k.gate.InspectFile(ctx, file); err != nil {
 				return err
 			}
 		}

@@ -21,7 +21,7 @@ func (r *Runner) begin() (end func(context.Context, error) error, err error) {
 	if r.Progress == nil {
 		r.Progress = progress.New()
 	}
-	r.Progress.Hide(r.gate.redactor().String)
+	r.Progress.Hide(r.gate.Redactor().String)
 	r.linkLogs()
 	removals := []func() error{r.Progress.Add(progress.Plain{W: log, Closer: log}), r.Progress.Add(r.collected)}
 	start := time.Now()

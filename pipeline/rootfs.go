@@ -31,12 +31,12 @@ func (j *job) apply(ctx context.Context, step layers.Step, a application) (layer
 	var refused refusals
 	a.target.Refused = refused.add
 	results, err := j.Engine.Apply(ctx, step, layers.Change{Created: j.time, CreatedBy: a.by, Labels: a.labels,
-		Inspect: j.gate.inspect(j.identities.privateKeys, a.notice)}, a.target)
+		Inspect: j.gate.Inspect(j.identities.privateKeys, a.notice)}, a.target)
 	j.noticeRefused(a.by, &refused)
 	if err != nil {
 		return layers.Image{}, caused(ctx, err)
 	}
-	j.gate.pass(results[0].Image)
+	j.gate.Pass(results[0].Image)
 	return results[0].Image, results[0].Err
 }
 

@@ -10,12 +10,14 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"vauban/ansible"
 	"vauban/config"
 	"vauban/layers"
 	"vauban/pipeline/freshness"
+	"vauban/pipeline/gate"
 	"vauban/pipeline/plan"
 	"vauban/progress"
 	"vauban/registry"
@@ -97,7 +99,7 @@ type Runner struct {
 	selected   selections // nil before Run
 	claims     claims
 	collected  *progress.Collector
-	gate       *gate             // nil before Run
+	gate       *gate.Gate        // empty before Run
 	withheld   []layers.Withheld // files that no build context has
 	identities *Identities
 	records    *freshness.Records
@@ -128,7 +130,7 @@ func NewIfStale(ctx context.Context, o Options, p *plan.Plan) (*Runner, error) {
 }
 
 func newRunner(ctx context.Context, o Options, p *plan.Plan, newDecider func(*Runner) decider) (*Runner, error) {
-	r := &Runner{Options: o, plan: p, newDecider: newDecider, images: newImageCache(), claims: newClaims(), identities: NewIdentities(o.Identities, o.CommitIdentities)}
+	r := &Runner{Options: o, plan: p, newDecider: newDecider, images: newImageCache(), claims: newClaims(), gate: gate.Empty(o.Engine), identities: NewIdentities(o.Identities, o.CommitIdentities)}
 	r.identities.notice = func(host, text string) { r.job(nil).notice(host, "%s", text) }
 	own := ownCapacity()
 	if r.Batch <= 0 {
@@ -164,7 +166,7 @@ func (r *Runner) takeTime(ctx context.Context) (err error) {
 			return err
 		}
 		r.time, _ = registry.ParseTimestamp(r.Tag)
-		r.logs = logs{dir: filepath.Join(all, r.Tag), redactor: func() *scan.Redactor { return r.gate.redactor() }}
+		r.logs = logs{dir: filepath.Join(all, r.Tag), redactor: func() *scan.Redactor { return r.gate.Redactor() }}
 		err := os.Mkdir(r.logs.dir, 0o700)
 		if errors.Is(err, fs.ErrExist) {
 			continue
@@ -184,7 +186,7 @@ func (r *Runner) Run(ctx context.Context) (outcomes []Outcome, err error) {
 	if r.selected, err = r.check(ctx); err != nil {
 		return nil, err
 	}
-	if err := r.openGate(ctx, r.plan); err != nil {
+	if err := r.openGate(ctx); err != nil {
 		return nil, err
 	}
 	if err := r.checkDockerfiles(ctx); err != nil {
@@ -213,6 +215,28 @@ func (r *Runner) Run(ctx context.Context) (outcomes []Outcome, err error) {
 		return outcomes, context.Cause(ctx)
 	}
 	return outcomes, failed(outcomes)
+}
+
+// openGate learns the secrets of the run before anything is made.
+func (r *Runner) openGate(ctx context.Context) error {
+	found, err := gate.Learn(ctx, gate.Sources{Config: r.Config, Settings: r.Settings, Ansible: r.Ansible, Registry: r.Registry,
+		StateDir: r.StateDir, UploadDir: r.uploadDir()}, gate.PlaybookBranches(plannedStages(r.Config, r.plan), r.Branch)...)
+	if err != nil {
+		return fmt.Errorf("learning which secrets must stay out of images: %w", err)
+	}
+	if len(found.Short) > 0 {
+		r.Log.Warn("secrets of fewer than 4 bytes are not looked for in images: set longer ones", "names", strings.Join(found.Short, " "))
+	}
+	r.gate, r.withheld = gate.Open(r.Engine, found.Needles), found.Files
+	return nil
+}
+
+// plannedStages are those that a plan applies.
+func plannedStages(cfg *config.Config, p *plan.Plan) (stages []config.Stage) {
+	for _, t := range p.Tasks {
+		stages = append(stages, t.Stages(cfg)...)
+	}
+	return stages
 }
 
 // failed is the error of a run of which something failed.

@@ -76,7 +76,7 @@ func (t *squashfsTask) pack(ctx context.Context, img layers.Image) (Squashfs, st
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return Squashfs{}, "", err
 	}
-	if err := t.inspectImage(ctx, img); err != nil {
+	if err := t.gate.InspectImage(ctx, img); err != nil {
 		return Squashfs{}, "", fmt.Errorf("exporting %q: %w", t.master.Name, err)
 	}
 	report, err := export.Rootfs(ctx, filepath.Join(dir, "rootfs.squashfs"), t.mounted(img), options)

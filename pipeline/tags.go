@@ -69,7 +69,7 @@ func isLatest(tag string) int {
 func (j *job) push(ctx context.Context, name string, img layers.Image, mountFrom []string) ([]string, error) {
 	for second := j.time; ; second = second.Add(time.Second) {
 		pushed, err := j.Registry.Push(j.Engine.Context(ctx), name, img.Descriptor, j.Engine.Store(),
-			registry.PushOptions{Tags: []string{registry.Timestamp(second), registry.Latest}, MountFrom: mountFrom, Inspect: j.pushing()})
+			registry.PushOptions{Tags: []string{registry.Timestamp(second), registry.Latest}, MountFrom: mountFrom, Inspect: j.gate.InspectBlob})
 		if errors.Is(err, registry.ErrTagMoved) && second.Before(j.time.Add(maxSeconds*time.Second)) {
 			continue
 		}

@@ -14,9 +14,9 @@ import (
 
 	"vauban/ansible"
 	"vauban/config"
-	"vauban/pipeline"
 	"vauban/pipeline/bases"
 	"vauban/pipeline/freshness"
+	"vauban/pipeline/gate"
 	"vauban/pipeline/plan"
 )
 
@@ -125,7 +125,7 @@ func (a *app) judging(ctx context.Context, log *slog.Logger, cfg *config.Config,
 	if err != nil {
 		return err
 	}
-	withheld, err := pipeline.SecretFiles(ctx, pipeline.SecretSources{Config: cfg, Settings: s, Ansible: controller, StateDir: stateDir, UploadDir: s.PublishedTree(stateDir)}, branch)
+	withheld, err := gate.Files(ctx, gate.Sources{Config: cfg, Settings: s, Ansible: controller, StateDir: stateDir, UploadDir: s.PublishedTree(stateDir)}, branch)
 	if err != nil {
 		return err
 	}

@@ -31,8 +31,9 @@ layers/diff:
 layers/enter:
 layers/inside: internal/cmdline
 layers/store: internal/beneath internal/damage
-pipeline: Dockerfiles ansible ansible/repository config export internal/beneath internal/durable internal/filelock internal/sealed internal/text layers layers/diff pipeline/bases pipeline/freshness pipeline/plan pipeline/provenance pipeline/recipes progress registry scan vault
+pipeline: Dockerfiles ansible ansible/repository config export internal/beneath internal/durable internal/filelock internal/sealed internal/text layers layers/diff pipeline/bases pipeline/freshness pipeline/gate pipeline/plan pipeline/provenance pipeline/recipes progress registry scan vault
 pipeline/bases: ansible config download internal/beneath internal/command internal/decompress internal/durable layers registry
+pipeline/gate: ansible ansible/repository config internal/beneath layers pipeline/provenance registry scan vault
 pipeline/freshness: Dockerfiles ansible ansible/repository config export internal/damage internal/durable internal/filelock internal/text layers layers/diff pipeline/bases pipeline/plan pipeline/provenance pipeline/recipes registry
 pipeline/plan: config
 pipeline/provenance: ansible config internal/beneath layers

@@ -13,7 +13,7 @@ import (
 
 // readsImages are the packages that have to do with files of images and
 // containers. What they open, internal/beneath opens: see TestOpens.
-var readsImages = []string{"layers", "layers/aptpool", "layers/diff", "pipeline", "pipeline/bases", "pipeline/freshness", "pipeline/plan",
+var readsImages = []string{"layers", "layers/aptpool", "layers/diff", "pipeline", "pipeline/bases", "pipeline/freshness", "pipeline/gate", "pipeline/plan",
 	"pipeline/provenance", "pipeline/prune", "pipeline/recipes", "export", "drift", "scan", "cmd/vauban"}
 
 // opens are the functions that open, or may follow a link to, a file.
@@ -50,9 +50,8 @@ var reviewed = map[string]map[string][]string{
 		fresh:      {"taker.take", "taker.finish"},
 	},
 	"pipeline": {
-		state:      {"linkLogs", "Runner.begin", "logs.open", "logs.fail"},
-		repository: {"knownSecrets.addApt", "knownSecrets.addRegistry"},
-		fresh:      {"copyOut"},
+		state: {"linkLogs", "Runner.begin", "logs.open", "logs.fail"},
+		fresh: {"copyOut"},
 	},
 	"pipeline/bases": {
 		state:      {"Digests.digest", "Opener.fetched"},
@@ -63,6 +62,7 @@ var reviewed = map[string]map[string][]string{
 		state:      {"inventories.Get", "inventories.tidy", "CheckRecords", "Records.readCopy"},
 		repository: {"exclusions"},
 	},
+	"pipeline/gate":    {repository: {"Secrets.addApt", "Secrets.addRegistry"}},
 	"pipeline/prune":   {state: {"pruner.logs", "pruner.caches", "pruner.usage"}},
 	"pipeline/recipes": {repository: {"Write", "writeOwn", "writeTree", "OfStage"}},
 	"export": {

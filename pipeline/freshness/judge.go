@@ -42,7 +42,7 @@ type Judge struct {
 	Identities bool
 	// UploadDir is the published tree.
 	UploadDir string
-	// Withheld are the files that no build context has: see pipeline.SecretFiles.
+	// Withheld are the files that no build context has: see gate.Files.
 	Withheld []layers.Withheld
 	// Publishing is set when what is not published is to be built again, as
 	// only a run that makes a conffs publishes it.

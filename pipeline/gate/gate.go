@@ -1,4 +1,5 @@
-package pipeline
+// Package gate keeps secrets out of images, logs and build contexts.
+package gate
 
 import (
 	"bytes"
@@ -21,15 +22,15 @@ import (
 
 	"vauban/internal/beneath"
 	"vauban/layers"
-	"vauban/pipeline/plan"
 	"vauban/pipeline/provenance"
 	"vauban/scan"
 )
 
-// A gate keeps the run's secrets out of images and logs: no layer with one is
+// A Gate keeps the run's secrets out of images and logs: no layer with one is
 // stored, and nothing with one is pushed. It also finds the builder's addresses and
 // name, which a template wrote where it meant the host's.
-type gate struct {
+type Gate struct {
+	store   store
 	secrets []scan.Needle
 	traces  []scan.Needle
 	shared  *scan.Matcher // of both
@@ -42,29 +43,27 @@ type gate struct {
 // maxNamed bounds how many files one message names.
 const maxNamed = 10
 
-// openGate learns the secrets of the run before anything is made.
-func (r *Runner) openGate(ctx context.Context, p *plan.Plan) error {
-	found, err := learnSecrets(ctx, r.secretSources(), playbookBranches(plannedStages(r.Config, p), r.Branch)...)
-	if err != nil {
-		return fmt.Errorf("learning which secrets must stay out of images: %w", err)
-	}
-	if len(found.short) > 0 {
-		r.Log.Warn("secrets of fewer than 4 bytes are not looked for in images: set longer ones", "names", strings.Join(found.short, " "))
-	}
-	r.gate, r.withheld = newGate(found.needles, builderTraces()), found.files
-	return nil
+// store is where the layers and configurations of images are.
+type store interface {
+	Context(context.Context) context.Context
+	Store() content.Store
+	OpenLayer(context.Context, ocispec.Descriptor) (io.ReadCloser, error)
 }
 
-func newGate(secrets, traces []scan.Needle) *gate {
-	return &gate{secrets: secrets, traces: traces, shared: scan.New(slices.Concat(secrets, traces)),
+// Empty lets everything pass: no secrets are known.
+func Empty(s store) *Gate { return New(s, nil, nil) }
+
+// Open opens a gate that keeps secrets back.
+func Open(s store, secrets []scan.Needle) *Gate { return New(s, secrets, builderTraces()) }
+
+// New keeps secrets back, and reports traces of the builder.
+func New(s store, secrets, traces []scan.Needle) *Gate {
+	return &Gate{store: s, secrets: secrets, traces: traces, shared: scan.New(slices.Concat(secrets, traces)),
 		hide: scan.NewRedactor(secrets), passed: map[digest.Digest]bool{}}
 }
 
-// redactor takes the secrets out of logs and of what the run says.
-func (g *gate) redactor() *scan.Redactor {
-	if g == nil {
-		return nil
-	}
+// Redactor takes the secrets out of logs and of what the run says.
+func (g *Gate) Redactor() *scan.Redactor {
 	return g.hide
 }
 
@@ -99,13 +98,10 @@ func builderTraces() []scan.Needle {
 // untraced are the folders in which an address is an example, or a log's.
 var untraced = []string{"usr/share/doc/", "usr/share/man/", "usr/share/info/", "usr/share/perl", "usr/lib/python3", "var/log/", "var/cache/", "var/lib/dpkg/", "var/lib/apt/"}
 
-// inspect looks at a layer for [layers.Change]: secrets are an error, traces
+// Inspect looks at a layer for [layers.Change]: secrets are an error, traces
 // of the builder a notice and a label; a nil notice leaves these out. Own
 // gives the private keys of a container's machine; nil: none.
-func (g *gate) inspect(own func(container string) []scan.Needle, notice func(container, text string)) layers.Inspect {
-	if g == nil {
-		return nil
-	}
+func (g *Gate) Inspect(own func(container string) []scan.Needle, notice func(container, text string)) layers.Inspect {
 	return func(container string, layer io.Reader) (map[string]string, error) {
 		matcher := g.shared
 		if own != nil {
@@ -153,7 +149,7 @@ func advice(traces []scan.Finding) string {
 	return strings.Join(words, "; ")
 }
 
-func (g *gate) isTrace(name string) bool {
+func (g *Gate) isTrace(name string) bool {
 	return slices.ContainsFunc(g.traces, func(n scan.Needle) bool { return n.Name == name })
 }
 
@@ -184,12 +180,9 @@ func named(findings []scan.Finding) string {
 // maxUnpacked bounds what is looked at of an initramfs, in bytes.
 const maxUnpacked = 8 << 30
 
-// inspectFile looks into a file that ships outside of layers, as an initramfs
+// InspectFile looks into a file that ships outside of layers, as an initramfs
 // does: as it is, and unpacked.
-func (g *gate) inspectFile(ctx context.Context, path string) (err error) {
-	if g == nil {
-		return nil
-	}
+func (g *Gate) InspectFile(ctx context.Context, path string) (err error) {
 	f, err := beneath.OpenRegular(path)
 	if err != nil {
 		return err
@@ -216,26 +209,18 @@ func (g *gate) inspectFile(ctx context.Context, path string) (err error) {
 		filepath.Base(path), strings.Join(slices.Compact(names), ", "))
 }
 
-// pass remembers the topmost layer of an image that was inspected.
-func (g *gate) pass(img layers.Image) {
-	if g != nil && len(img.Manifest.Layers) > 0 {
+// Pass remembers the topmost layer of an image that was inspected.
+func (g *Gate) Pass(img layers.Image) {
+	if len(img.Manifest.Layers) > 0 {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		g.passed[img.Manifest.Layers[len(img.Manifest.Layers)-1].Digest] = true
 	}
 }
 
-// pushing inspects blobs that a push is about to send, for
-// registry.PushOptions: configurations, and layers that were made earlier.
-func (r *Runner) pushing() func(context.Context, ocispec.Descriptor) error {
-	if r.gate == nil {
-		return nil
-	}
-	return r.inspectBlob
-}
-
-func (r *Runner) inspectBlob(ctx context.Context, blob ocispec.Descriptor) (err error) {
-	g := r.gate
+// InspectBlob inspects a blob that a push is about to send, for
+// registry.PushOptions: a configuration, or a layer that was made earlier.
+func (g *Gate) InspectBlob(ctx context.Context, blob ocispec.Descriptor) (err error) {
 	g.mu.Lock()
 	passed := g.passed[blob.Digest]
 	g.mu.Unlock()
@@ -243,15 +228,15 @@ func (r *Runner) inspectBlob(ctx context.Context, blob ocispec.Descriptor) (err 
 		return nil
 	}
 	if images.IsLayerType(blob.MediaType) {
-		layer, err := r.Engine.OpenLayer(ctx, blob)
+		layer, err := g.store.OpenLayer(ctx, blob)
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, layer.Close()) }()
-		if _, err := g.inspect(nil, nil)("", layer); err != nil {
+		if _, err := g.Inspect(nil, nil)("", layer); err != nil {
 			return fmt.Errorf("layer %s: %w", blob.Digest, err)
 		}
-	} else if err := r.inspectConfig(ctx, blob); err != nil {
+	} else if err := g.inspectConfig(ctx, blob); err != nil {
 		return err
 	}
 	g.mu.Lock()
@@ -262,28 +247,25 @@ func (r *Runner) inspectBlob(ctx context.Context, blob ocispec.Descriptor) (err 
 
 // inspectConfig looks at an image's configuration: its environment, labels and
 // history.
-func (r *Runner) inspectConfig(ctx context.Context, blob ocispec.Descriptor) error {
-	text, err := content.ReadBlob(ctx, r.Engine.Store(), blob)
+func (g *Gate) inspectConfig(ctx context.Context, blob ocispec.Descriptor) error {
+	text, err := content.ReadBlob(ctx, g.store.Store(), blob)
 	if err != nil {
 		return fmt.Errorf("reading the image's configuration: %w", err)
 	}
-	names, err := scan.New(r.gate.secrets).Find(bytes.NewReader(text))
+	names, err := scan.New(g.secrets).Find(bytes.NewReader(text))
 	if err == nil && len(names) > 0 {
 		err = fmt.Errorf("the image's configuration (its environment, labels or history) holds %s: keep it out of the Dockerfile's ENV and ARG, and out of stages' names", strings.Join(names, ", "))
 	}
 	return err
 }
 
-// inspectImage inspects the layers of an image that this run did not make,
+// InspectImage inspects the layers of an image that this run did not make,
 // before they are published.
-func (r *Runner) inspectImage(ctx context.Context, img layers.Image) error {
-	if r.gate == nil {
-		return nil
-	}
-	ctx = r.Engine.Context(ctx)
+func (g *Gate) InspectImage(ctx context.Context, img layers.Image) error {
+	ctx = g.store.Context(ctx)
 	for _, layer := range img.Manifest.Layers {
 		layer.MediaType = cmp.Or(layer.MediaType, ocispec.MediaTypeImageLayerGzip)
-		if err := r.inspectBlob(ctx, layer); err != nil {
+		if err := g.InspectBlob(ctx, layer); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,9 @@
-package pipeline
+package gate
 
 import (
+	"archive/tar"
+	"bytes"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -11,7 +14,7 @@ import (
 )
 
 func TestGate(t *testing.T) {
-	g := newGate(scan.Secret("REGISTRY_PASSWORD", "correct horse"), []scan.Needle{
+	g := New(nil, scan.Secret("REGISTRY_PASSWORD", "correct horse"), []scan.Needle{
 		{Name: "the builder's address 192.0.2.7", Text: "192.0.2.7", Word: true},
 		{Name: "the builder's host name ci-17", Text: "ci-17", Word: true},
 		{Name: stagesPath, Text: "/run/vauban/bin/"},
@@ -40,8 +43,8 @@ func TestGate(t *testing.T) {
 			tt.container = "web01"
 		}
 		var notices []string
-		inspect := g.inspect(own, func(_, text string) { notices = append(notices, text) })
-		labels, err := inspect(tt.container, tarWith(t, tt.path, []byte(tt.content)))
+		inspect := g.Inspect(own, func(_, text string) { notices = append(notices, text) })
+		labels, err := inspect(tt.container, layerOfFile(t, tt.path, tt.content))
 		if (err != nil) != (tt.refused != nil) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -62,9 +65,6 @@ func TestGate(t *testing.T) {
 		if _, ok := labels[provenance.LabelTraces]; !ok {
 			t.Errorf("%s: the parent's label stays", name)
 		}
-	}
-	if (*gate)(nil).inspect(nil, nil) != nil {
-		t.Error("no gate inspects")
 	}
 }
 
@@ -105,4 +105,19 @@ func TestNamedIsBounded(t *testing.T) {
 	if text := named(findings); !strings.HasSuffix(text, "and 290 more") {
 		t.Errorf("%q", text)
 	}
+}
+
+// layerOfFile is the tar of one file.
+func layerOfFile(t *testing.T, name, content string) *bytes.Buffer {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(content))})
+	if err == nil {
+		_, err = w.Write([]byte(content))
+	}
+	if err := errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return &b
 }

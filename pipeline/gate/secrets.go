@@ -1,4 +1,4 @@
-package pipeline
+package gate
 
 import (
 	"context"
@@ -16,14 +16,13 @@ import (
 	"vauban/ansible/repository"
 	"vauban/config"
 	"vauban/layers"
-	"vauban/pipeline/plan"
 	"vauban/registry"
 	"vauban/scan"
 	"vauban/vault"
 )
 
-// SecretSources are what a run's secrets are named in, whatever it builds.
-type SecretSources struct {
+// Sources are what a run's secrets are named in, whatever it builds.
+type Sources struct {
 	Config   *config.Config
 	Settings config.Settings
 	// Ansible is nil if it is not open; then what the repository's ansible.cfg
@@ -36,19 +35,15 @@ type SecretSources struct {
 	StateDir, UploadDir string
 }
 
-func (r *Runner) secretSources() SecretSources {
-	return SecretSources{Config: r.Config, Settings: r.Settings, Ansible: r.Ansible, Registry: r.Registry, StateDir: r.StateDir, UploadDir: r.uploadDir()}
+// Secrets are what no image may hold, and what no build context has.
+type Secrets struct {
+	Needles []scan.Needle
+	Files   []layers.Withheld
+	Short   []string // names of those that are too short to be looked for
 }
 
-// knownSecrets are what no image may hold, and what no build context has.
-type knownSecrets struct {
-	needles []scan.Needle
-	files   []layers.Withheld
-	short   []string // names of those that are too short to be looked for
-}
-
-// playbookBranches are those that stages take their playbooks from.
-func playbookBranches(stages []config.Stage, branch string) (branches []string) {
+// PlaybookBranches are those that stages take their playbooks from.
+func PlaybookBranches(stages []config.Stage, branch string) (branches []string) {
 	for _, s := range stages {
 		if s.Playbook != "" {
 			branches = append(branches, s.RunBranch(branch))
@@ -57,18 +52,10 @@ func playbookBranches(stages []config.Stage, branch string) (branches []string) 
 	return branches
 }
 
-// plannedStages are those that a plan applies.
-func plannedStages(cfg *config.Config, p *plan.Plan) (stages []config.Stage) {
-	for _, t := range p.Tasks {
-		stages = append(stages, t.Stages(cfg)...)
-	}
-	return stages
-}
-
-// learnSecrets reads the secrets that settings name, and those that ansible.cfg
+// Learn reads the secrets that settings name, and those that ansible.cfg
 // names on branches of the repository. Without one, it is the default branch.
-func learnSecrets(ctx context.Context, from SecretSources, branches ...string) (knownSecrets, error) {
-	k := knownSecrets{needles: append(settingsSecrets(from.Settings), basesSecrets(from.Config)...)}
+func Learn(ctx context.Context, from Sources, branches ...string) (Secrets, error) {
+	k := Secrets{Needles: append(settingsSecrets(from.Settings), basesSecrets(from.Config)...)}
 	k.addOthers(from.Settings)
 	for _, learn := range []func() error{
 		func() error { return k.addApt(from.Settings) },
@@ -77,20 +64,20 @@ func learnSecrets(ctx context.Context, from SecretSources, branches ...string) (
 		func() error { return k.addFiles(ctx, from) },
 	} {
 		if err := learn(); err != nil {
-			return knownSecrets{}, err
+			return Secrets{}, err
 		}
 	}
 	for name, value := range from.Settings.Secrets() {
 		if scan.TooShort(value.Reveal()) {
-			k.short = append(k.short, name)
+			k.Short = append(k.Short, name)
 		}
 	}
-	slices.Sort(k.short)
+	slices.Sort(k.Short)
 	return k, nil
 }
 
-// SecretFiles are those that no build context has. Branch is what --branch says.
-func SecretFiles(ctx context.Context, from SecretSources, branch string) ([]layers.Withheld, error) {
+// Files are those that no build context has. Branch is what --branch says.
+func Files(ctx context.Context, from Sources, branch string) ([]layers.Withheld, error) {
 	var stages []config.Stage
 	for _, b := range from.Config.Bases {
 		stages = append(stages, b.Stages...)
@@ -98,37 +85,37 @@ func SecretFiles(ctx context.Context, from SecretSources, branch string) ([]laye
 	for _, m := range from.Config.Masters() {
 		stages = append(append(stages, m.Stages...), m.HostStages(from.Config)...)
 	}
-	branches := slices.DeleteFunc(playbookBranches(stages, branch), func(branch string) bool {
+	branches := slices.DeleteFunc(PlaybookBranches(stages, branch), func(branch string) bool {
 		if from.Ansible == nil {
 			return true
 		}
 		_, err := from.Ansible.Repository.Revision(ctx, branch)
 		return err != nil // a run of its stage will say so
 	})
-	k, err := learnSecrets(ctx, from, branches...)
+	k, err := Learn(ctx, from, branches...)
 	if err != nil {
 		return nil, fmt.Errorf("learning which files no build context may have: %w", err)
 	}
-	return k.files, nil
+	return k.Files, nil
 }
 
 // withhold adds a file, or a directory.
-func (k *knownSecrets) withhold(path, why string) error {
+func (k *Secrets) withhold(path, why string) error {
 	return k.add(layers.Withheld{Path: path, Why: why})
 }
 
 // add adds what is not known yet.
-func (k *knownSecrets) add(one layers.Withheld) (err error) {
+func (k *Secrets) add(one layers.Withheld) (err error) {
 	if one.Path, err = filepath.Abs(one.Path); err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(k.files, func(f layers.Withheld) bool { return f.Path == one.Path }) {
-		k.files = append(k.files, one)
+	if !slices.ContainsFunc(k.Files, func(f layers.Withheld) bool { return f.Path == one.Path }) {
+		k.Files = append(k.Files, one)
 	}
 	return nil
 }
 
-func (k *knownSecrets) addApt(s config.Settings) error {
+func (k *Secrets) addApt(s config.Settings) error {
 	if s.AptAuthFile == "" {
 		return nil
 	}
@@ -137,13 +124,13 @@ func (k *knownSecrets) addApt(s config.Settings) error {
 		return fmt.Errorf("reading apt's credentials: %w: correct APT_AUTH_FILE, or make that file", err)
 	}
 	for _, password := range aptPasswords(string(text)) {
-		k.needles = append(k.needles, scan.Secret("a password in APT_AUTH_FILE", password)...)
+		k.Needles = append(k.Needles, scan.Secret("a password in APT_AUTH_FILE", password)...)
 	}
 	return k.withhold(s.AptAuthFile, "apt's credentials, APT_AUTH_FILE")
 }
 
 // addAnsible adds those that ansible and its repository are used with.
-func (k *knownSecrets) addAnsible(ctx context.Context, from SecretSources, branches []string) error {
+func (k *Secrets) addAnsible(ctx context.Context, from Sources, branches []string) error {
 	s := from.Settings
 	all, err := ansible.Secrets(ansible.Options{ExtraArgs: s.AnsibleExtraArgs, Repository: repository.Options{Repo: s.AnsibleRepo, RootDir: s.AnsibleRootDir,
 		SSHKeyFile: s.AnsibleSSHKey, Dir: from.Config.Dir, Environ: config.WithoutSecrets(os.Environ())}})
@@ -172,7 +159,7 @@ func (k *knownSecrets) addAnsible(ctx context.Context, from SecretSources, branc
 		}
 	}
 	for _, secret := range all {
-		k.needles = append(k.needles, ansibleNeedles(secret)...)
+		k.Needles = append(k.Needles, ansibleNeedles(secret)...)
 		if secret.File == "" {
 			continue
 		}
@@ -196,15 +183,15 @@ func ansibleNeedles(s ansible.Secret) []scan.Needle {
 
 // addRegistry adds the login that Docker's configuration has for the user's
 // registry, and the files that registry clients read.
-func (k *knownSecrets) addRegistry(ctx context.Context, from SecretSources) error {
+func (k *Secrets) addRegistry(ctx context.Context, from Sources) error {
 	s := from.Settings
 	if from.Registry != nil && s.RegistryHostname != "" && s.RegistryPassword.Reveal() == "" {
 		username, password, err := from.Registry.Login(ctx)
 		if err != nil {
 			return err
 		}
-		k.needles = append(k.needles, scan.Secret("the password of the registry's login", password)...)
-		k.needles = append(k.needles, pair("the registry's login", username, password)...)
+		k.Needles = append(k.Needles, scan.Secret("the password of the registry's login", password)...)
+		k.Needles = append(k.Needles, pair("the registry's login", username, password)...)
 	}
 	for file, isKey := range registry.SecretFiles(s.RegistryHostname) {
 		why := "logins of registries"
@@ -214,7 +201,7 @@ func (k *knownSecrets) addRegistry(ctx context.Context, from SecretSources) erro
 			if err != nil {
 				return fmt.Errorf("reading %s: %w", why, err)
 			}
-			k.needles = append(k.needles, scan.Key(why, string(text))...)
+			k.Needles = append(k.Needles, scan.Key(why, string(text))...)
 		}
 		if err := k.withhold(file, why); err != nil {
 			return err
@@ -224,7 +211,7 @@ func (k *knownSecrets) addRegistry(ctx context.Context, from SecretSources) erro
 }
 
 // addFiles adds the files of secrets that have their place, and directories.
-func (k *knownSecrets) addFiles(ctx context.Context, from SecretSources) error {
+func (k *Secrets) addFiles(ctx context.Context, from Sources) error {
 	for name, why := range map[string]string{".secrets.env": "vauban's secrets", "ansible-ro": "a deploy key"} {
 		if err := k.withhold(filepath.Join(from.Config.Dir, name), why); err != nil {
 			return err
@@ -247,7 +234,7 @@ func (k *knownSecrets) addFiles(ctx context.Context, from SecretSources) error {
 			return err
 		}
 	}
-	slices.SortFunc(k.files, func(a, b layers.Withheld) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortFunc(k.Files, func(a, b layers.Withheld) int { return strings.Compare(a.Path, b.Path) })
 	return nil
 }
 
@@ -262,16 +249,16 @@ const ofOthers = " in .secrets.env"
 
 // addOthers adds the values in .secrets.env of names that are no settings. All
 // are secret but those that are plainly public and not named like a credential.
-func (k *knownSecrets) addOthers(s config.Settings) {
+func (k *Secrets) addOthers(s config.Settings) {
 	for _, name := range slices.Sorted(maps.Keys(s.Others)) {
 		value := s.Others[name].Reveal()
 		if password := passwordOf(name+ofOthers, value); password != nil {
-			k.needles = append(k.needles, password...)
+			k.Needles = append(k.Needles, password...)
 			continue
 		}
 		if info, err := os.Stat(value); filepath.IsAbs(value) && err == nil {
 			if scan.IsCredential(strings.TrimSuffix(name, "_FILE")) && info.Mode().IsRegular() {
-				k.files = append(k.files, layers.Withheld{Path: value, Why: name + ofOthers})
+				k.Files = append(k.Files, layers.Withheld{Path: value, Why: name + ofOthers})
 			}
 			continue
 		}
@@ -279,12 +266,12 @@ func (k *knownSecrets) addOthers(s config.Settings) {
 		case !scan.IsCredential(name) && isPublic(value):
 		case scan.TooShort(value):
 			if scan.IsCredential(name) {
-				k.short = append(k.short, name)
+				k.Short = append(k.Short, name)
 			}
 		case strings.Contains(value, "-----BEGIN"):
-			k.needles = append(k.needles, scan.Key(name+ofOthers, value)...)
+			k.Needles = append(k.Needles, scan.Key(name+ofOthers, value)...)
 		default:
-			k.needles = append(k.needles, scan.Secret(name+ofOthers, value)...)
+			k.Needles = append(k.Needles, scan.Secret(name+ofOthers, value)...)
 		}
 	}
 }

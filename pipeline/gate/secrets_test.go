@@ -1,4 +1,4 @@
-package pipeline
+package gate
 
 import (
 	"os"
@@ -45,11 +45,11 @@ func TestSecretsOfEveryRun(t *testing.T) {
 	}
 	put(t, dir, "vault.pass", "the password of the arguments")
 	put(t, dir, "docker/config.json", "{}")
-	k, err := learnSecrets(t.Context(), SecretSources{Config: &config.Config{Dir: dir}, Settings: s, StateDir: filepath.Join(dir, "state"), UploadDir: "/srv/pxe"})
+	k, err := Learn(t.Context(), Sources{Config: &config.Config{Dir: dir}, Settings: s, StateDir: filepath.Join(dir, "state"), UploadDir: "/srv/pxe"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	matcher := scan.New(k.needles)
+	matcher := scan.New(k.Needles)
 	for text, want := range map[string]string{
 		"the password in the environment": `the vault password in "` + filepath.Join(dir, "environment.pass") + `"`,
 		"the password of the arguments":   `the vault password in "` + filepath.Join(dir, "vault.pass") + `"`,
@@ -64,11 +64,11 @@ func TestSecretsOfEveryRun(t *testing.T) {
 	if names, err := matcher.Find(strings.NewReader("example.com LEVEL=3 xabc12")); err != nil || names != nil {
 		t.Errorf("found %v, %v in what is not secret", names, err)
 	}
-	if want := []string{"PIN_SECRET", "VAULT_TOKEN"}; !slices.Equal(k.short, want) {
-		t.Errorf("too short are %v, want %v", k.short, want)
+	if want := []string{"PIN_SECRET", "VAULT_TOKEN"}; !slices.Equal(k.Short, want) {
+		t.Errorf("too short are %v, want %v", k.Short, want)
 	}
 	got := map[string]string{}
-	for _, f := range k.files {
+	for _, f := range k.Files {
 		got[strings.TrimPrefix(f.Path, dir+"/")] = f.Why
 	}
 	want := map[string]string{
@@ -97,7 +97,7 @@ func TestVaultOrFolder(t *testing.T) {
 	} {
 		dir := t.TempDir()
 		put(t, dir, tt.file, "x")
-		files, err := SecretFiles(t.Context(), SecretSources{Config: &config.Config{Dir: dir}, Settings: tt.settings, UploadDir: filepath.Dir(dir)}, "")
+		files, err := Files(t.Context(), Sources{Config: &config.Config{Dir: dir}, Settings: tt.settings, UploadDir: filepath.Dir(dir)}, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -152,7 +152,7 @@ func TestRecipesLeaveSecretsOut(t *testing.T) {
 
 // TestInspectFile looks into what an initramfs has packed.
 func TestInspectFile(t *testing.T) {
-	g := newGate(scan.Secret("ANSIBLE_SSH_KEY", "correct horse"), nil)
+	g := New(nil, scan.Secret("ANSIBLE_SSH_KEY", "correct horse"), nil)
 	w, err := zstd.NewWriter(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -165,12 +165,9 @@ func TestInspectFile(t *testing.T) {
 		"nothing": {packed("hello"), false}, "plain": {"x correct horse", true}, "packed": {packed("x correct horse"), true},
 		"padded": {packed("x correct horse") + strings.Repeat("\x00", 100), true}, "cut off": {packed("hello")[:7], false}, "empty": {"", false},
 	} {
-		err := g.inspectFile(t.Context(), put(t, t.TempDir(), "initramfs.img", tt.content))
+		err := g.InspectFile(t.Context(), put(t, t.TempDir(), "initramfs.img", tt.content))
 		if (err != nil) != tt.refused || err != nil && (!strings.Contains(err.Error(), "initramfs.img holds secrets, which no image may: ANSIBLE_SSH_KEY") || strings.Contains(err.Error(), "horse")) {
 			t.Errorf("%s: %v", name, err)
 		}
-	}
-	if err := (*gate)(nil).inspectFile(t.Context(), "gone"); err != nil {
-		t.Error(err)
 	}
 }
