@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"vauban/internal/damage"
 	"vauban/internal/filelock"
 	"vauban/internal/git"
@@ -85,11 +87,17 @@ func (m *Mirror) warnAboutEdits(ctx context.Context) {
 	}
 }
 
-// failed is why git failed on the mirror: where that is damaged, the error says
-// so, not that something is wrong with the user's repository.
+// failed is why git failed on the mirror: where its disk is full or it is
+// damaged, the error says so, not that something is wrong with the user's
+// repository.
 func (m *Mirror) failed(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() != nil {
 		return err
+	}
+	// Some of git's messages about a file that it could not write give no reason.
+	var disk unix.Statfs_t
+	if unix.Statfs(filepath.Dir(m.dir), &disk) == nil && (disk.Bavail == 0 || disk.Files > 0 && disk.Ffree == 0) {
+		return fmt.Errorf("%w in %q: %w", unix.ENOSPC, filepath.Dir(m.dir), err)
 	}
 	if _, missing := os.Stat(m.dir); missing != nil {
 		return err
