@@ -21,10 +21,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"vauban/internal/retry"
+
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
-
-	"vauban/internal/pace"
 )
 
 // origin is a server of one file, whose answers a test can spoil.
@@ -320,7 +320,7 @@ func TestHostileServer(t *testing.T) {
 			o.cut(w, n-1, 1)
 			return true
 		}},
-		{"a wait of a day", 1, "asks to wait 24h0m0s: at most 30m0s are waited", func(_ *origin, w http.ResponseWriter, _ int) bool {
+		{"a wait of a day", 1, "asks to wait 24h0m0s; vauban waits at most 30m0s", func(_ *origin, w http.ResponseWriter, _ int) bool {
 			w.Header().Set("Retry-After", "86400")
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return true
@@ -357,8 +357,8 @@ func TestFileRetryAfter(t *testing.T) {
 	}{
 		"longer than the tries":  {window: 20 * time.Minute, seconds: "60", least: 20 * time.Minute},
 		"without a time":         {window: 20 * time.Minute, seconds: "", want: "429"},
-		"again and again a bit":  {window: 24 * time.Hour, seconds: "1", want: "at most 30m0s are waited"},
-		"a long time, then more": {window: 24 * time.Hour, seconds: "1000", want: "at most 30m0s are waited"},
+		"again and again a bit":  {window: 24 * time.Hour, seconds: "1", want: "vauban waits at most 30m0s"},
+		"a long time, then more": {window: 24 * time.Hour, seconds: "1000", want: "vauban waits at most 30m0s"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -368,7 +368,7 @@ func TestFileRetryAfter(t *testing.T) {
 					requests++
 					if time.Since(began) < test.window {
 						header := http.Header{"Retry-After": {test.seconds}}
-						return false, &statusError{429, "x", pace.Asked(&http.Response{StatusCode: 429, Header: header})}
+						return false, &statusError{429, "x", retry.Asked(&http.Response{StatusCode: 429, Header: header})}
 					}
 					return true, nil
 				})

@@ -2,20 +2,12 @@ package download
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"time"
 
-	"vauban/internal/outward"
-	"vauban/internal/pace"
+	"vauban/internal/retry"
 )
-
-// maxBackoff is the longest wait that no server asked for.
-const maxBackoff = time.Minute
 
 // minProgress is what must have come for a request not to count as one that
 // failed, in bytes: a server that sends a byte and breaks off would hold a run
@@ -25,61 +17,40 @@ const minProgress = 64 << 10
 // retry makes a request until it succeeds, fails for a lasting reason, or was
 // made often enough without anything having come.
 func (c Client) retry(ctx context.Context, server *server, request func() (came bool, err error)) error {
-	wait, waited := c.Backoff, time.Duration(0)
+	waits := retry.Waits{First: c.Backoff}
 	for attempt := 1; ; attempt++ {
 		came, err := request()
 		if err == nil {
 			return nil
 		}
 		if came {
-			attempt, wait = 1, c.Backoff
+			attempt = 1
+			waits.Reset()
 		}
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		pause := wait
+		asked := time.Duration(0)
 		if status, ok := errors.AsType[*statusError](err); ok && status.wait > 0 {
 			attempt-- // a server that says when to come back is no failure
-			pause = max(wait, status.wait)
-			if waited += pause; waited > pace.MaxWait {
-				return fmt.Errorf("downloading %s: %w, and asks to wait %v: at most %v are waited", server, err, pause, pace.MaxWait)
-			}
+			asked = status.wait
 		}
-		if ctx.Err() != nil || attempt >= c.Attempts || !isPassing(err) {
+		if ctx.Err() != nil || attempt >= c.Attempts || !isTransient(err) {
 			return fmt.Errorf("downloading %s: %w", server, err)
 		}
-		c.Log.Info("a download goes on after a failure", "from", server.String(), "wait", pause, "cause", err)
-		select {
-		case <-ctx.Done():
-		case <-time.After(pause):
+		wait, tooLong := waits.Next(asked)
+		if tooLong != nil {
+			return fmt.Errorf("downloading %s: %w: %w", server, err, tooLong)
 		}
-		wait = min(2*wait, maxBackoff)
+		c.Log.Info("a download goes on after a failure", "from", server.String(), "wait", wait, "cause", err)
+		_ = retry.Sleep(ctx, wait) // the next request says why
 	}
 }
 
-// isPassing tells whether the same request may succeed a moment later.
-func isPassing(err error) bool {
-	var (
-		status       *statusError
-		dns          *net.DNSError
-		verification *tls.CertificateVerificationError
-		authority    x509.UnknownAuthorityError
-		name         x509.HostnameError
-	)
-	if errors.As(err, &status) {
-		return status.isPassing()
+// isTransient reports whether the same request may succeed later.
+func isTransient(err error) bool {
+	if status, ok := errors.AsType[*statusError](err); ok {
+		return retry.Status(status.code)
 	}
-	return !(errors.Is(err, errDisk) || errors.Is(err, errRedirects) || errors.Is(err, errTooLong) || errors.Is(err, outward.ErrRefused) ||
-		errors.Is(err, http.ErrSchemeMismatch) || errors.As(err, &verification) || errors.As(err, &authority) ||
-		errors.As(err, &name) || errors.As(err, &dns) && dns.IsNotFound)
-}
-
-func (e *statusError) isPassing() bool {
-	switch e.code {
-	case http.StatusRequestTimeout, http.StatusTooManyRequests:
-		return true
-	case http.StatusNotImplemented, http.StatusHTTPVersionNotSupported:
-		return false
-	}
-	return e.code >= http.StatusInternalServerError
+	return retry.Network(err) && !errors.Is(err, errDisk) && !errors.Is(err, errRedirects) && !errors.Is(err, errTooLong)
 }

@@ -14,6 +14,7 @@ import (
 
 	"vauban/internal/outward"
 	"vauban/internal/pace"
+	"vauban/internal/retry"
 )
 
 // server is where one file is. Nothing that it returns or prints has more of
@@ -84,7 +85,7 @@ func (s *server) get(ctx context.Context, have int64) (body io.ReadCloser, from,
 		return s.get(ctx, 0) // of another place
 	default:
 		response.Body.Close()
-		return nil, 0, 0, &statusError{code, response.Request.URL.Host, pace.Asked(response)}
+		return nil, 0, 0, &statusError{code, response.Request.URL.Host, retry.Asked(response)}
 	}
 	size = -1
 	if response.ContentLength >= 0 {

@@ -13,6 +13,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"vauban/internal/durable"
+	"vauban/internal/retry"
 )
 
 // textAttempts are fewer than for a file: there may be what it was last time.
@@ -39,7 +40,7 @@ func (c Client) Text(ctx context.Context, address string, limit int64) (text []b
 		return text, keepText(dir, path, text)
 	}
 	var status *statusError
-	if ctx.Err() != nil || errors.As(err, &status) && !status.isPassing() || errors.Is(err, errTooLong) {
+	if ctx.Err() != nil || errors.As(err, &status) && !retry.Status(status.code) || errors.Is(err, errTooLong) {
 		return nil, err
 	}
 	kept, notKept := os.ReadFile(path)

@@ -20,6 +20,7 @@ import (
 
 	"vauban/internal/outward"
 	"vauban/internal/pace"
+	"vauban/internal/retry"
 )
 
 // copySource is one thing that COPY or ADD copies.
@@ -131,10 +132,10 @@ func (b *dockerBuild) get(from string) (_ *http.Response, done func(), err error
 		if isBusy {
 			waited += busy.wait
 		}
-		if isBusy && waited > pace.MaxWait {
-			err = fmt.Errorf("%w: at most %v are waited", busy, pace.MaxWait)
+		if isBusy && waited > retry.MaxWait {
+			err = fmt.Errorf("%w: at most %v are waited", busy, retry.MaxWait)
 		}
-		if !isBusy || waited > pace.MaxWait {
+		if !isBusy || waited > retry.MaxWait {
 			end()
 			return nil, nil, err
 		}
@@ -174,7 +175,7 @@ func ask(ctx context.Context, client *http.Client, from string) (*http.Response,
 	if response.StatusCode == http.StatusOK {
 		return response, nil
 	}
-	if wait := pace.Asked(response); wait > 0 {
+	if wait := retry.Asked(response); wait > 0 {
 		return nil, errors.Join(&busyError{response.Status, wait}, response.Body.Close())
 	}
 	return nil, errors.Join(errors.New(response.Status), response.Body.Close())

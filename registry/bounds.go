@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"vauban/internal/outward"
-	"vauban/internal/pace"
+	"vauban/internal/retry"
 )
 
 // limits bound what a registry may answer. Zero fields are the defaults.
@@ -46,7 +46,7 @@ func (l limits) withDefaults() limits {
 		l.entries = 1_000_000
 	}
 	if l.wait <= 0 {
-		l.wait = pace.MaxWait
+		l.wait = retry.MaxWait
 	}
 	if l.transfer <= 0 {
 		l.transfer = 12 * time.Hour

@@ -15,6 +15,7 @@ import (
 
 	"vauban/internal/outward"
 	"vauban/internal/pace"
+	"vauban/internal/retry"
 )
 
 // ErrTagMoved is returned for a timestamp tag that names another image
@@ -90,7 +91,7 @@ func (r *Registry) diagnose(err error) (kind error, advice string) {
 		asked  *url.Error
 	)
 	switch {
-	case isDistrusted(err):
+	case retry.Distrusted(err):
 		return errdefs.ErrUnavailable, fmt.Sprintf(
 			"if the certificate is right, put its authority's into /etc/docker/certs.d/%s/ca.crt", r.host)
 	case errors.As(err, &answer):

@@ -592,7 +592,7 @@ func TestRetryAfter(t *testing.T) {
 				return time.Now().Add(left + time.Second).UTC().Format(http.TimeFormat)
 			}},
 		"nothing": {window: time.Minute, least: time.Minute, refused: 10, header: func(time.Duration) string { return "" }},
-		"a day": {window: 24 * time.Hour, refused: 1, err: "it asks to wait 24h",
+		"a day": {window: 24 * time.Hour, refused: 1, err: "the server asks to wait 24h",
 			header: func(time.Duration) string { return "86400" }},
 		"for ever, without a word": {window: 24 * time.Hour, refused: triesKnown, err: "tried 12 times",
 			header: func(time.Duration) string { return "" }},

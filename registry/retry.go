@@ -3,8 +3,6 @@ package registry
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -18,13 +16,15 @@ import (
 
 	"vauban/internal/outward"
 	"vauban/internal/pace"
+	"vauban/internal/retry"
 )
 
 // do makes a request, which must be harmless to repeat, until it succeeds,
 // fails for a lasting reason or was made often enough. doing completes the
 // sentence of the error.
 func (r *Registry) do(ctx context.Context, doing string, request func(context.Context) error) error {
-	for attempt, waited := 1, time.Duration(0); ; attempt++ {
+	waits := retry.Waits{First: r.backoff, Total: r.limits.wait}
+	for attempt := 1; ; attempt++ {
 		asking, asked := withRetryAfter(ctx)
 		err := request(asking)
 		if err == nil {
@@ -40,20 +40,17 @@ func (r *Registry) do(ctx context.Context, doing string, request func(context.Co
 			}
 			return err
 		}
-		wait := r.pause(attempt, time.Duration(asked.Load()))
-		if waited += wait; waited > r.limits.wait {
-			return r.explain(doing, attempt, fmt.Errorf("%w: it asks to wait %v, at most %v are waited",
-				err, wait.Round(time.Second), r.limits.wait))
+		wait, tooLong := waits.Next(time.Duration(asked.Load()))
+		if tooLong != nil {
+			return r.explain(doing, attempt, fmt.Errorf("%w: %w", err, tooLong))
 		}
 		if asked.Load() > 0 {
 			r.tell(doing, wait)
 		}
 		r.log.Debug("repeating a registry request", "doing", doing, "attempt", attempt,
 			"wait", wait, "cause", r.public(err))
-		select {
-		case <-ctx.Done():
+		if retry.Sleep(ctx, wait) != nil {
 			return r.stopped(ctx, doing)
-		case <-time.After(wait):
 		}
 	}
 }
@@ -86,16 +83,15 @@ func (r *Registry) tries(err error) int {
 func (r *Registry) isTransient(err error) bool {
 	var (
 		answer *transport.Error
-		dns    *net.DNSError
 		dialed *net.OpError
 		asked  *url.Error
 	)
 	switch {
-	case isDistrusted(err), r.isPlain(err), errors.Is(err, errBound), errors.Is(err, outward.ErrRefused):
+	case r.isPlain(err), errors.Is(err, errBound):
 		return false
 	case errors.As(err, &answer):
 		return isTransientAnswer(answer)
-	case errors.As(err, &dns) && dns.IsNotFound:
+	case !retry.Network(err) && !errors.Is(err, http.ErrSchemeMismatch):
 		return false
 	case errors.Is(err, errBadContent):
 		return r.embedded == nil // its disk has the same bytes the next time
@@ -114,31 +110,13 @@ func isTransientAnswer(answer *transport.Error) bool {
 			return true // the registry lost the upload, by a restart for example
 		}
 	}
-	switch answer.StatusCode {
-	case http.StatusRequestTimeout, http.StatusTooManyRequests:
-		return true
-	case http.StatusNotImplemented, http.StatusHTTPVersionNotSupported:
-		return false
-	}
-	return answer.StatusCode >= 499 // nginx: the client went away
+	return retry.Status(answer.StatusCode)
 }
 
 // isPlain says whether the registry does not know TLS. On the loopback address
 // that is as good: plain HTTP was then tried too.
 func (r *Registry) isPlain(err error) bool {
 	return errors.Is(err, http.ErrSchemeMismatch) && !outward.IsLoopback(r.host.RegistryStr())
-}
-
-// isDistrusted says whether TLS found the wrong certificate.
-func isDistrusted(err error) bool {
-	var (
-		verification *tls.CertificateVerificationError
-		authority    x509.UnknownAuthorityError
-		hostname     x509.HostnameError
-		invalid      x509.CertificateInvalidError
-	)
-	return errors.As(err, &verification) || errors.As(err, &authority) ||
-		errors.As(err, &hostname) || errors.As(err, &invalid)
 }
 
 // isNotFound says whether the registry answered that the thing is not there.

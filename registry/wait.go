@@ -2,12 +2,11 @@ package registry
 
 import (
 	"context"
-	"math/rand/v2"
 	"net/http"
 	"sync/atomic"
 	"time"
 
-	"vauban/internal/pace"
+	"vauban/internal/retry"
 )
 
 // retryAfter is how long an answer asked to wait, in nanoseconds.
@@ -23,24 +22,9 @@ func withRetryAfter(ctx context.Context) (context.Context, *retryAfter) {
 }
 
 func noteRetryAfter(ctx context.Context, response *http.Response) {
-	if asked, ok := ctx.Value(retryAfterKey{}).(*retryAfter); ok && pace.Asked(response) > 0 {
-		asked.Store(int64(pace.Asked(response)))
+	if asked, ok := ctx.Value(retryAfterKey{}).(*retryAfter); ok && retry.Asked(response) > 0 {
+		asked.Store(int64(retry.Asked(response)))
 	}
-}
-
-// maxBackoff is how many times longer than the first wait a later one is.
-const maxBackoff = 120
-
-// pause is how long to wait after an attempt: what the answer asked for, or an
-// exponential backoff, of which up to a half is random so that the machines of
-// one site do not come back together.
-func (r *Registry) pause(attempt int, asked time.Duration) time.Duration {
-	wait := r.backoff * maxBackoff
-	if attempt <= 7 { // 2^7 > maxBackoff
-		wait = min(wait, r.backoff<<(attempt-1))
-	}
-	wait = wait/2 + rand.N(wait/2+1)
-	return max(wait, asked)
 }
 
 // tell logs, once, that the registry asks to wait.

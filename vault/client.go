@@ -14,7 +14,7 @@ import (
 	"sync"
 	"time"
 
-	"vauban/internal/pace"
+	"vauban/internal/retry"
 )
 
 // KVOptions say where the server is and who we are. A token wins over an
@@ -28,7 +28,7 @@ type KVOptions struct {
 	// RoleID and SecretID log in to the AppRole method at auth/approle.
 	RoleID   string
 	SecretID string `json:"-"`
-	// Attempts is how often a request that fails for a passing reason is made.
+	// Attempts is how often a request that fails for a transient reason is made.
 	// Zero is 5.
 	Attempts int
 	// Backoff is the time before the second attempt; it doubles each time.
@@ -118,7 +118,7 @@ type answer struct {
 	Errors []string
 }
 
-// call makes a request, again when it fails for a passing reason, and once more
+// call makes a request, again when it fails for a transient reason, and once more
 // after a new login when an AppRole's token ran out.
 func (c *client) call(ctx context.Context, method, path string, body any) (answer, error) {
 	token, err := c.authenticate(ctx, "")
@@ -156,34 +156,33 @@ func (c *client) authenticate(ctx context.Context, refused string) (string, erro
 }
 
 func (c *client) retry(ctx context.Context, method, path, token string, body any) (answer, error) {
-	backoff, waited := c.backoff, time.Duration(0)
+	waits := retry.Waits{First: c.backoff}
 	for attempt := 1; ; attempt++ {
 		a, err := c.once(ctx, method, path, token, body)
-		pause := backoff
+		asked := time.Duration(0)
 		if refused, ok := errors.AsType[*refusal](err); ok && refused.wait > 0 {
 			attempt-- // it says when to come back
-			pause = max(backoff, refused.wait)
-			if waited += pause; waited > pace.MaxWait {
-				return a, fmt.Errorf("%w; it asks to wait %v: at most %v are waited", err, pause, pace.MaxWait)
-			}
+			asked = refused.wait
 		}
-		if err == nil || !isPassing(err) || attempt >= c.attempts || ctx.Err() != nil {
+		if err == nil || !isTransient(err) || attempt >= c.attempts || ctx.Err() != nil {
 			return a, err
 		}
-		if err := wait(ctx, pause); err != nil {
+		wait, tooLong := waits.Next(asked)
+		if tooLong != nil {
+			return a, fmt.Errorf("%w: %w", err, tooLong)
+		}
+		if err := retry.Sleep(ctx, wait); err != nil {
 			return answer{}, err
 		}
-		backoff = min(2*backoff, time.Minute)
 	}
 }
 
-// isPassing says whether a request may do better when it is made again.
-func isPassing(err error) bool {
-	var refused *refusal
-	if errors.As(err, &refused) {
-		return refused.status >= 500 || refused.status == http.StatusTooManyRequests
+// isTransient reports whether a request may succeed when it is repeated.
+func isTransient(err error) bool {
+	if refused, ok := errors.AsType[*refusal](err); ok {
+		return retry.Status(refused.status)
 	}
-	return !errors.Is(err, ErrConflict) && !errors.Is(err, errRedirect)
+	return retry.Network(err) && !errors.Is(err, ErrConflict) && !errors.Is(err, errRedirect)
 }
 
 func (c *client) once(ctx context.Context, method, path, token string, body any) (answer, error) {
@@ -214,7 +213,7 @@ func (c *client) once(ctx context.Context, method, path, token string, body any)
 	a, err := parseAnswer(response.StatusCode, text, path)
 	var refused *refusal
 	if errors.As(err, &refused) {
-		refused.wait = pace.Asked(response)
+		refused.wait = retry.Asked(response)
 		refused.words = redact(refused.words, token, c.secretID.reveal())
 	}
 	return a, err

@@ -414,8 +414,8 @@ func TestKVRetryAfter(t *testing.T) {
 		want    string
 	}{
 		"more often than it is tried": {"1", 7, ""},
-		"a day":                       {"86400", 1, "asks to wait 24h0m0s: at most 30m0s are waited"},
-		"for ever":                    {"60", 1000, "at most 30m0s are waited"},
+		"a day":                       {"86400", 1, "asks to wait 24h0m0s; vauban waits at most 30m0s"},
+		"for ever":                    {"60", 1000, "vauban waits at most 30m0s"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

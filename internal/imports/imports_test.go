@@ -21,10 +21,10 @@ ansible/repository: internal/command internal/damage internal/filelock internal/
 boot: internal/cmdline internal/command
 config: internal/beneath internal/cmdline internal/near internal/squashfs
 doctor: ansible/repository export internal/damage internal/sealed layers/daemon layers/store pipeline/freshness registry
-download: internal/beneath internal/durable internal/filelock internal/outward internal/pace
+download: internal/beneath internal/durable internal/filelock internal/outward internal/pace internal/retry
 drift: internal/beneath internal/command layers/diff
 export: internal/beneath internal/cmdline internal/command internal/durable internal/filelock internal/squashfs
-layers: Dockerfiles internal/beneath internal/command internal/damage internal/decompress internal/filelock internal/gateway internal/outward internal/owned internal/pace internal/seccomp layers/aptpool layers/daemon layers/diff layers/enter layers/inside layers/store
+layers: Dockerfiles internal/beneath internal/command internal/damage internal/decompress internal/filelock internal/gateway internal/outward internal/owned internal/pace internal/retry internal/seccomp layers/aptpool layers/daemon layers/diff layers/enter layers/inside layers/store
 layers/aptpool: internal/beneath internal/decompress
 layers/daemon: internal/damage internal/filelock internal/owned layers/store
 layers/diff:
@@ -40,9 +40,9 @@ pipeline/provenance: ansible config internal/beneath layers
 pipeline/prune: export layers registry
 pipeline/recipes: Dockerfiles boot config layers
 progress:
-registry: internal/beneath internal/damage internal/durable internal/filelock internal/outward internal/pace
+registry: internal/beneath internal/damage internal/durable internal/filelock internal/outward internal/pace internal/retry
 scan:
-vault: internal/durable internal/filelock internal/git internal/pace
+vault: internal/durable internal/filelock internal/git internal/retry
 internal/beneath:
 internal/cmdline:
 internal/command:
@@ -61,6 +61,7 @@ internal/outward:
 internal/owned:
 internal/pace:
 internal/sealed: internal/beneath internal/damage internal/durable
+internal/retry: internal/outward
 internal/seccomp:
 internal/squashfs:
 internal/testenv: internal/filelock layers layers/daemon

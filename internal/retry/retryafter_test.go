@@ -1,4 +1,4 @@
-package pace
+package retry
 
 import (
 	"net/http"

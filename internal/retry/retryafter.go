@@ -1,4 +1,4 @@
-package pace
+package retry
 
 import (
 	"net/http"
@@ -9,10 +9,6 @@ import (
 // MaxRetryAfter is what longer waits are cut to: longer than any that should be
 // obeyed.
 const MaxRetryAfter = 365 * 24 * time.Hour
-
-// MaxWait bounds how long one request should wait, in all, for servers that ask
-// to.
-const MaxWait = 30 * time.Minute
 
 // Asked is how long a server that limits requests, or is in trouble, asks to wait
 // before the same request is made again; 0 of any other answer.
