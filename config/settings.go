@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"vauban/internal/redact"
+
 	"github.com/docker/go-units"
 )
 
@@ -17,9 +19,9 @@ import (
 // .secrets.env as its comment says, and in `configuration:`, secrets excepted,
 // in lower case. Paths are absolute.
 type Settings struct {
-	RegistryHostname string // REGISTRY_HOSTNAME: host[:port][/project]; "" is the embedded registry
-	RegistryUsername string // REGISTRY_USERNAME
-	RegistryPassword Secret // REGISTRY_PASSWORD
+	RegistryHostname string        // REGISTRY_HOSTNAME: host[:port][/project]; "" is the embedded registry
+	RegistryUsername string        // REGISTRY_USERNAME
+	RegistryPassword redact.Secret // REGISTRY_PASSWORD
 
 	AnsibleRepo      string // ANSIBLE_REPO: the URL or the path of a git repository
 	AnsibleRootDir   string // ANSIBLE_ROOT_DIR: the folder of the playbooks in it, default "."
@@ -30,22 +32,22 @@ type Settings struct {
 	HookPreAnsible  string // HOOK_PRE_ANSIBLE: a command of bash
 	HookPostAnsible string // HOOK_POST_ANSIBLE: a command of bash
 
-	UploadDir           string   // UPLOAD_DIR: where releases are published
-	UploadHostsList     []string // UPLOAD_HOSTS_LIST: hosts to publish to, divided by spaces or commas
-	UploadOwner         string   // UPLOAD_OWNER: USER[:GROUP] of what is published
-	UploadCISSHUsername string   // UPLOAD_CI_SSH_USERNAME
-	UploadCISSHKey      Secret   // UPLOAD_CI_SSH_KEY: a private key in base64
+	UploadDir           string        // UPLOAD_DIR: where releases are published
+	UploadHostsList     []string      // UPLOAD_HOSTS_LIST: hosts to publish to, divided by spaces or commas
+	UploadOwner         string        // UPLOAD_OWNER: USER[:GROUP] of what is published
+	UploadCISSHUsername string        // UPLOAD_CI_SSH_USERNAME
+	UploadCISSHKey      redact.Secret // UPLOAD_CI_SSH_KEY: a private key in base64
 
-	VaultEngine        string // VAULT_ENGINE: "local", the default, or "vault"
-	VaultedSSHDKeysKey Secret // VAULTED_SSHD_KEYS_KEY
-	VaultAddr          string // VAULT_ADDR
-	VaultToken         Secret // VAULT_TOKEN
-	VaultRoleID        string // VAULT_ROLE_ID: an AppRole, in the place of a token
-	VaultSecretID      Secret // VAULT_SECRET_ID
-	VaultPath          string // VAULT_PATH, default "vauban_kv2/"
+	VaultEngine        string        // VAULT_ENGINE: "local", the default, or "vault"
+	VaultedSSHDKeysKey redact.Secret // VAULTED_SSHD_KEYS_KEY
+	VaultAddr          string        // VAULT_ADDR
+	VaultToken         redact.Secret // VAULT_TOKEN
+	VaultRoleID        string        // VAULT_ROLE_ID: an AppRole, in the place of a token
+	VaultSecretID      redact.Secret // VAULT_SECRET_ID
+	VaultPath          string        // VAULT_PATH, default "vauban_kv2/"
 
-	GitTokenUsername string // GIT_TOKEN_USERNAME
-	GitTokenPassword Secret // GIT_TOKEN_PASSWORD
+	GitTokenUsername string        // GIT_TOKEN_USERNAME
+	GitTokenPassword redact.Secret // GIT_TOKEN_PASSWORD
 
 	DebianAptGetProxy string // DEBIAN_APT_GET_PROXY: its URL; also apt_proxy
 	DebianCachePath   string // DEBIAN_CACHE_PATH: where packages are kept
@@ -64,7 +66,7 @@ type Settings struct {
 
 	// Others are the values in .secrets.env whose names are not settings:
 	// secrets of other tools.
-	Others map[string]Secret
+	Others map[string]redact.Secret
 }
 
 // A setting is one field of a Settings: a text, a list, a secret, or a size.
@@ -72,7 +74,7 @@ type setting struct {
 	name   string
 	text   *string
 	list   *[]string
-	secret *Secret
+	secret *redact.Secret
 	size   *int64
 	isPath func(value string) bool // whether a value is relative to where it was set; nil: never
 	accept check                   // its message does not repeat the value; nil: all
@@ -129,8 +131,8 @@ func (s *Settings) PublishedTree(stateDir string) string {
 }
 
 // Secrets returns the secrets that are set, by the names of their settings.
-func (s *Settings) Secrets() map[string]Secret {
-	set := map[string]Secret{}
+func (s *Settings) Secrets() map[string]redact.Secret {
+	set := map[string]redact.Secret{}
 	for _, one := range s.table() {
 		if one.secret != nil && one.secret.Reveal() != "" {
 			set[one.name] = *one.secret
@@ -218,7 +220,7 @@ func (s setting) set(value, dir string) {
 	case s.list != nil:
 		*s.list = splitList(value)
 	case s.secret != nil:
-		*s.secret = NewSecret(value)
+		*s.secret = redact.NewSecret(value)
 	case s.size != nil:
 		*s.size, _ = units.RAMInBytes(value) // which was checked
 	}
@@ -288,16 +290,16 @@ func LoadSettings(c *Config, environ []string) (Settings, []string, error) {
 }
 
 // othersOf keeps the values that are set; nil when there is none.
-func othersOf(values map[string]string) map[string]Secret {
-	var others map[string]Secret
+func othersOf(values map[string]string) map[string]redact.Secret {
+	var others map[string]redact.Secret
 	for name, value := range values {
 		if value == "" {
 			continue
 		}
 		if others == nil {
-			others = map[string]Secret{}
+			others = map[string]redact.Secret{}
 		}
-		others[name] = NewSecret(value)
+		others[name] = redact.NewSecret(value)
 	}
 	return others
 }

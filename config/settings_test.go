@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"vauban/internal/redact"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -82,7 +84,7 @@ func TestLoadSettingsDefaults(t *testing.T) {
 }
 
 func compareSecrets() cmp.Option {
-	return cmp.Comparer(func(a, b Secret) bool { return a.Reveal() == b.Reveal() })
+	return cmp.Comparer(func(a, b redact.Secret) bool { return a.Reveal() == b.Reveal() })
 }
 
 // TestLoadSettingsPaths sets paths in each place: those of files start where
@@ -109,7 +111,7 @@ func TestLoadSettingsPaths(t *testing.T) {
 		AnsiblePlaybook: filepath.Join(dir, "venv/bin/ansible-playbook"),
 		AnsibleSSHKey:   filepath.Join(dir, "ansible-ro"),
 		UploadDir:       filepath.Join(here, "out"), UploadHostsList: []string{"pxe1", "pxe2", "pxe3"},
-		UploadCISSHKey: NewSecret("YQ=="),
+		UploadCISSHKey: redact.NewSecret("YQ=="),
 		VaultEngine:    "local", VaultPath: "vauban_kv2/",
 		DebianCachePath: filepath.Join(dir, "cache"), StateDir: "/state",
 	}

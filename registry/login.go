@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 
+	"vauban/internal/redact"
+
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
@@ -146,7 +148,7 @@ func (s *secrets) add(username, secret string) {
 		url.PathEscape(secret),
 		secret,
 	} {
-		s.forms = append(s.forms, form, "[redacted]")
+		s.forms = append(s.forms, form, redact.Mark)
 	}
 }
 

@@ -7,10 +7,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
-)
 
-// Redacted stands for a secret in a text.
-const Redacted = "[redacted]"
+	"vauban/internal/redact"
+)
 
 // maxLine is how much of a text without a line's end a [Redactor] keeps back
 // at most, in bytes.
@@ -49,7 +48,7 @@ func NewRedactor(needles []Needle) *Redactor {
 	}
 	pairs := make([]string, 0, 2*len(lines))
 	for _, line := range lines {
-		pairs = append(pairs, line, Redacted)
+		pairs = append(pairs, line, redact.Mark)
 		r.longest = max(r.longest, len(line))
 	}
 	r.replacer = strings.NewReplacer(pairs...)
@@ -70,7 +69,7 @@ func (r *Redactor) withoutSome(text string) string {
 	data, done := []byte(text), 0
 	r.some.search(data, func(i, at int) {
 		if n := r.some.needles[i]; at >= done && n.fits(data, at, true, true) {
-			b.WriteString(text[done:at] + Redacted)
+			b.WriteString(text[done:at] + redact.Mark)
 			done = at + len(n.Text)
 		}
 	})

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"vauban/internal/redact"
 	"vauban/internal/retry"
 )
 
@@ -59,12 +60,12 @@ type client struct {
 	http     *http.Client
 	address  string // without "/" at its end
 	roleID   string
-	secretID secret
+	secretID redact.Secret
 	attempts int
 	backoff  time.Duration
 
 	login sync.Mutex // held while token is read, or renewed
-	token secret
+	token redact.Secret
 }
 
 func newClient(o KVOptions) (*client, error) {
@@ -79,10 +80,10 @@ func newClient(o KVOptions) (*client, error) {
 		http:     &http.Client{Transport: o.Transport, CheckRedirect: checkRedirect, Timeout: requestTimeout},
 		address:  address.String(),
 		attempts: o.Attempts, backoff: o.Backoff,
-		token: newSecret(o.Token),
+		token: redact.NewSecret(o.Token),
 	}
 	if o.Token == "" {
-		c.roleID, c.secretID = o.RoleID, newSecret(o.SecretID)
+		c.roleID, c.secretID = o.RoleID, redact.NewSecret(o.SecretID)
 	}
 	if c.attempts == 0 {
 		c.attempts = 5
@@ -140,10 +141,10 @@ func (c *client) call(ctx context.Context, method, path string, body any) (answe
 func (c *client) authenticate(ctx context.Context, refused string) (string, error) {
 	c.login.Lock()
 	defer c.login.Unlock()
-	if token := c.token.reveal(); token != refused {
+	if token := c.token.Reveal(); token != refused {
 		return token, nil
 	}
-	body := map[string]string{"role_id": c.roleID, "secret_id": c.secretID.reveal()}
+	body := map[string]string{"role_id": c.roleID, "secret_id": c.secretID.Reveal()}
 	a, err := c.retry(ctx, http.MethodPost, "auth/approle/login", "", body)
 	if err == nil && a.Auth.ClientToken == "" {
 		err = errors.New("the server gave no token")
@@ -151,7 +152,7 @@ func (c *client) authenticate(ctx context.Context, refused string) (string, erro
 	if err != nil {
 		return "", fmt.Errorf("logging in with VAULT_ROLE_ID: %w", err)
 	}
-	c.token = newSecret(a.Auth.ClientToken)
+	c.token = redact.NewSecret(a.Auth.ClientToken)
 	return a.Auth.ClientToken, nil
 }
 
@@ -214,7 +215,7 @@ func (c *client) once(ctx context.Context, method, path, token string, body any)
 	var refused *refusal
 	if errors.As(err, &refused) {
 		refused.wait = retry.Asked(response)
-		refused.words = redact(refused.words, token, c.secretID.reveal())
+		refused.words = redact.Text(refused.words, token, c.secretID.Reveal())
 	}
 	return a, err
 }

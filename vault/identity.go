@@ -13,12 +13,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"vauban/internal/redact"
 )
 
 // Identity is what no two machines share and no rebuild changes. It is a value
 // that nothing changes, and prints as a placeholder. The zero value is empty.
 type Identity struct {
-	hidden
+	redact.Hidden
 	content *content
 }
 
@@ -72,7 +74,7 @@ func (id Identity) parts() parts {
 		p[machineIDPart] = id.MachineID() + "\n"
 	}
 	for t, pair := range id.get().keys {
-		p[string(t)] = pair.private.reveal()
+		p[string(t)] = pair.private.Reveal()
 		p[string(t)+".pub"] = pair.public
 	}
 	return p
@@ -119,13 +121,13 @@ func (id Identity) Equal(other Identity) bool { return maps.Equal(id.parts(), ot
 
 // File is a file of the guest. Its content prints as a placeholder.
 type File struct {
-	hidden
+	redact.Hidden
 	Mode    fs.FileMode
-	content secret
+	content redact.Secret
 }
 
 // Content returns the file's bytes.
-func (f File) Content() []byte { return []byte(f.content.reveal()) }
+func (f File) Content() []byte { return []byte(f.content.Reveal()) }
 
 // Files returns the files that give a machine this identity, by their absolute
 // path. They belong to root.
@@ -133,7 +135,7 @@ func (id Identity) Files() map[string]File {
 	files := map[string]File{}
 	for name, text := range id.parts() {
 		path, mode := partPath(name)
-		files["/"+path] = File{Mode: mode, content: newSecret(text)}
+		files["/"+path] = File{Mode: mode, content: redact.NewSecret(text)}
 	}
 	return files
 }

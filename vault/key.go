@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"strings"
 
+	"vauban/internal/redact"
+
 	"golang.org/x/crypto/ssh"
 )
 
@@ -45,7 +47,7 @@ type Key struct {
 // keyPair holds the texts of a key's two files.
 type keyPair struct {
 	Key
-	private secret
+	private redact.Secret
 	public  string
 	signer  ssh.Signer
 }
@@ -109,7 +111,7 @@ func parsePair(t KeyType, private, public string) (keyPair, error) {
 	if key.Type != t {
 		return keyPair{}, fmt.Errorf("this is a key of another type, %s", stored.Type())
 	}
-	return keyPair{Key: key, private: newSecret(private), public: public, signer: signer}, nil
+	return keyPair{Key: key, private: redact.NewSecret(private), public: public, signer: signer}, nil
 }
 
 // describe returns an empty type for what is no host key of ours.

@@ -13,13 +13,14 @@ import (
 	"strings"
 
 	"vauban/internal/filelock"
+	"vauban/internal/redact"
 )
 
 // Local keeps each identity in a file that gpg --decrypt reads, <host>.tar.gpg,
 // made for a folder in git. Its zero value is of no use: see [NewLocal].
 type Local struct {
 	dir        string
-	passphrase secret
+	passphrase redact.Secret
 }
 
 var _ Store = (*Local)(nil)
@@ -33,7 +34,7 @@ const fileVersion = "file"
 // passphrase is the first line of the one given, which is all that gpg reads.
 func NewLocal(dir, passphrase string) *Local {
 	line, _, _ := strings.Cut(passphrase, "\n")
-	return &Local{dir: dir, passphrase: newSecret(line)}
+	return &Local{dir: dir, passphrase: redact.NewSecret(line)}
 }
 
 // Get reads the identity of a host.
@@ -60,7 +61,7 @@ func (l *Local) decode(host string, message []byte) (Identity, error) {
 	if err := l.checkPassphrase(); err != nil {
 		return Identity{}, err
 	}
-	archive, err := decrypt(message, l.passphrase.reveal())
+	archive, err := decrypt(message, l.passphrase.Reveal())
 	if err != nil {
 		return Identity{}, err
 	}
@@ -93,7 +94,7 @@ func (l *Local) encode(host string, id Identity) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return encrypt(archive, l.passphrase.reveal())
+	return encrypt(archive, l.passphrase.Reveal())
 }
 
 // replace writes the file of a host, if it is still as it was read: version is
@@ -155,7 +156,7 @@ func (l *Local) file(host string) (string, error) {
 }
 
 func (l *Local) checkPassphrase() error {
-	if l.passphrase.reveal() == "" {
+	if l.passphrase.Reveal() == "" {
 		return errors.New("VAULTED_SSHD_KEYS_KEY is not set, or its first line is empty: " +
 			"set it, in .secrets.env for example, to the passphrase of the files in the vault")
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"vauban/internal/command"
+	"vauban/internal/redact"
 )
 
 // Git is how git is run. It is a value: what adds to it returns another.
@@ -107,12 +108,7 @@ func (g Git) WithLogin(server *url.URL, username, password string) (Git, error) 
 
 // Redact takes the password out of a text.
 func (g Git) Redact(text string) string {
-	for _, secret := range g.secrets {
-		if secret != "" {
-			text = strings.ReplaceAll(text, secret, "[redacted]")
-		}
-	}
-	return text
+	return redact.Text(text, g.secrets...)
 }
 
 // An Error is what git said when it failed.

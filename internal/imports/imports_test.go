@@ -19,7 +19,7 @@ Dockerfiles:
 ansible: ansible/repository internal/command internal/memo layers
 ansible/repository: internal/command internal/damage internal/filelock internal/git internal/memo internal/near internal/sealed
 boot: internal/cmdline internal/command
-config: internal/beneath internal/cmdline internal/near internal/squashfs
+config: internal/beneath internal/cmdline internal/near internal/redact internal/squashfs
 doctor: ansible/repository export internal/damage internal/sealed layers/daemon layers/store pipeline/freshness registry
 download: internal/beneath internal/durable internal/filelock internal/outward internal/pace internal/retry
 drift: internal/beneath internal/command layers/diff
@@ -40,9 +40,9 @@ pipeline/provenance: ansible config internal/beneath layers
 pipeline/prune: export layers registry
 pipeline/recipes: Dockerfiles boot config layers
 progress:
-registry: internal/beneath internal/damage internal/durable internal/filelock internal/outward internal/pace internal/retry
-scan:
-vault: internal/durable internal/filelock internal/git internal/retry
+registry: internal/beneath internal/damage internal/durable internal/filelock internal/outward internal/pace internal/redact internal/retry
+scan: internal/redact
+vault: internal/durable internal/filelock internal/git internal/redact internal/retry
 internal/beneath:
 internal/cmdline:
 internal/command:
@@ -51,7 +51,7 @@ internal/decompress:
 internal/durable:
 internal/filelock:
 internal/gateway:
-internal/git: internal/command
+internal/git: internal/command internal/redact
 internal/gittest:
 internal/hostile:
 internal/imports:
@@ -61,6 +61,7 @@ internal/outward:
 internal/owned:
 internal/pace:
 internal/sealed: internal/beneath internal/damage internal/durable
+internal/redact:
 internal/retry: internal/outward
 internal/seccomp:
 internal/squashfs:

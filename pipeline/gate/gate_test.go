@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"vauban/config"
+	"vauban/internal/redact"
 	"vauban/pipeline/provenance"
 	"vauban/scan"
 )
@@ -70,10 +71,10 @@ func TestGate(t *testing.T) {
 
 func TestSettingsSecrets(t *testing.T) {
 	needles := settingsSecrets(config.Settings{
-		RegistryPassword:   config.NewSecret("registry password"),
-		VaultedSSHDKeysKey: config.NewSecret("passphrase here\nsecond line"),
-		UploadCISSHKey:     config.NewSecret("LS0tLS1CRUdJTiBLRVktLS0tLQpBYkNkRWZHaElqS2xNbk9wCi0tLS0tRU5EIEtFWS0tLS0t"),
-		GitTokenPassword:   config.NewSecret("short"),
+		RegistryPassword:   redact.NewSecret("registry password"),
+		VaultedSSHDKeysKey: redact.NewSecret("passphrase here\nsecond line"),
+		UploadCISSHKey:     redact.NewSecret("LS0tLS1CRUdJTiBLRVktLS0tLQpBYkNkRWZHaElqS2xNbk9wCi0tLS0tRU5EIEtFWS0tLS0t"),
+		GitTokenPassword:   redact.NewSecret("short"),
 		AnsibleRepo:        "https://user:tokentoken@git.example.com/infra.git",
 		DebianAptGetProxy:  "http://proxy.example.com:3142",
 	})

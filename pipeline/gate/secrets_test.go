@@ -11,6 +11,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"vauban/config"
+	"vauban/internal/redact"
 	"vauban/layers"
 	"vauban/pipeline/recipes"
 	"vauban/scan"
@@ -38,10 +39,10 @@ func TestSecretsOfEveryRun(t *testing.T) {
 	const key = "-----BEGIN OPENSSH PRIVATE KEY-----\nQUJDREVGR0hJSktMTU5PUA==\n-----END OPENSSH PRIVATE KEY-----\n"
 	s := config.Settings{
 		AnsibleRepo: "https://git.example.com/x.git", AnsibleSSHKey: put(t, dir, "deploy", key), AnsibleExtraArgs: "--vault-id x@vault.pass",
-		AptAuthFile: put(t, dir, "apt.auth", "machine a login b password apt-password\n"), VaultedSSHDKeysKey: config.NewSecret("the passphrase"),
-		RegistryUsername: "ci", RegistryPassword: config.NewSecret("abc12"), VaultToken: config.NewSecret("ab"),
-		Others: map[string]config.Secret{"OTHER_TOKEN": config.NewSecret("other tool's token"), "DOMAIN": config.NewSecret("example.com"),
-			"API_KEY_FILE": config.NewSecret(put(t, dir, "api.key", "x")), "PIN_SECRET": config.NewSecret("12"), "LEVEL": config.NewSecret("3")},
+		AptAuthFile: put(t, dir, "apt.auth", "machine a login b password apt-password\n"), VaultedSSHDKeysKey: redact.NewSecret("the passphrase"),
+		RegistryUsername: "ci", RegistryPassword: redact.NewSecret("abc12"), VaultToken: redact.NewSecret("ab"),
+		Others: map[string]redact.Secret{"OTHER_TOKEN": redact.NewSecret("other tool's token"), "DOMAIN": redact.NewSecret("example.com"),
+			"API_KEY_FILE": redact.NewSecret(put(t, dir, "api.key", "x")), "PIN_SECRET": redact.NewSecret("12"), "LEVEL": redact.NewSecret("3")},
 	}
 	put(t, dir, "vault.pass", "the password of the arguments")
 	put(t, dir, "docker/config.json", "{}")
@@ -92,8 +93,8 @@ func TestVaultOrFolder(t *testing.T) {
 		"a user's folder":           {file: "vault/Dockerfile"},
 		"identities, no passphrase": {file: "vault/eu/web01.tar.gpg", want: true},
 		"identities of before":      {file: "vault/web01.tar.gpg", settings: config.Settings{VaultEngine: "vault"}, want: true},
-		"a passphrase":              {file: "x", settings: config.Settings{VaultedSSHDKeysKey: config.NewSecret("passphrase")}, want: true},
-		"a server":                  {file: "vault/Dockerfile", settings: config.Settings{VaultEngine: "vault", VaultedSSHDKeysKey: config.NewSecret("passphrase")}},
+		"a passphrase":              {file: "x", settings: config.Settings{VaultedSSHDKeysKey: redact.NewSecret("passphrase")}, want: true},
+		"a server":                  {file: "vault/Dockerfile", settings: config.Settings{VaultEngine: "vault", VaultedSSHDKeysKey: redact.NewSecret("passphrase")}},
 	} {
 		dir := t.TempDir()
 		put(t, dir, tt.file, "x")
