@@ -2,9 +2,9 @@ package config
 
 import (
 	"slices"
-	"strings"
 
 	"vauban/internal/near"
+	"vauban/internal/text"
 )
 
 // didYouMean asks whether the nearest of known was meant instead of word, or
@@ -15,11 +15,4 @@ func didYouMean(word string, known []string) string {
 }
 
 // list writes words as `a, b or c`, sorted.
-func list(words []string) string {
-	words = slices.Sorted(slices.Values(words))
-	if len(words) < 2 {
-		return strings.Join(words, "")
-	}
-	last := len(words) - 1
-	return strings.Join(words[:last], ", ") + " or " + words[last]
-}
+func list(words []string) string { return text.Or(slices.Sorted(slices.Values(words))) }

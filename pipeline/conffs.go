@@ -18,6 +18,7 @@ import (
 	"vauban/ansible"
 	"vauban/config"
 	"vauban/export"
+	"vauban/internal/text"
 	"vauban/layers"
 	"vauban/pipeline/freshness"
 	"vauban/pipeline/provenance"
@@ -74,7 +75,7 @@ func (j *job) makeConffs(ctx context.Context, m *config.Master, rootfs *Image) (
 		return Conffs{}, "", err
 	}
 	if made.Failed() == 0 {
-		return made, fmt.Sprintf("%d hosts", len(wanted)), nil
+		return made, text.Count(len(wanted), "host"), nil
 	}
 	err = fmt.Errorf("%d of %d hosts failed", made.Failed(), len(wanted))
 	if j.KeepGoing {

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -90,17 +91,14 @@ func (i Images) Digest(ctx context.Context, name string, of digest.Digest) (laye
 // Reference is the image that NAME[:TAG] or NAME@DIGEST stands for; without
 // either it is latest.
 func (i Images) Reference(ctx context.Context, reference string) (layers.Image, error) {
-	if name, d, ok := strings.Cut(reference, "@"); ok {
-		if err := digest.Digest(d).Validate(); err != nil {
+	name, tag := registry.SplitReference(reference)
+	if strings.Contains(reference, "@") {
+		if err := digest.Digest(tag).Validate(); err != nil {
 			return layers.Image{}, fmt.Errorf("reading image %q: %w", reference, err)
 		}
-		return i.Digest(ctx, name, digest.Digest(d))
+		return i.Digest(ctx, name, digest.Digest(tag))
 	}
-	name, tag := reference, registry.Latest
-	if colon := strings.LastIndexByte(reference, ':'); colon > strings.LastIndexByte(reference, '/') {
-		name, tag = reference[:colon], reference[colon+1:]
-	}
-	return i.Tagged(ctx, name, tag)
+	return i.Tagged(ctx, name, cmp.Or(tag, registry.Latest))
 }
 
 // Master is the image that parts of a master are made of when its rootfs is

@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"vauban/internal/text"
 )
 
 // Plain renders lines with a time and what they are about.
@@ -50,11 +52,11 @@ func PlainText(e Event) string {
 func sentence(e Event) string {
 	switch e.Type {
 	case RunStarted:
-		return fmt.Sprintf("run %s, %d tasks; its logs are in %s", e.Tag, len(e.Tasks), e.Path)
+		return fmt.Sprintf("run %s, %s; its logs are in %s", e.Tag, text.Count(len(e.Tasks), "task"), e.Path)
 	case TaskStarted:
 		return "started"
 	case Hosts:
-		return fmt.Sprintf("%d hosts", e.Total)
+		return text.Count(e.Total, "host")
 	case HostEnded:
 		if e.Outcome == Done {
 			return e.Host + ": done"

@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 
+	"vauban/internal/text"
+
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
@@ -175,8 +177,5 @@ func noPlatform(raw []byte, wanted fmt.Stringer) error {
 			have = append(have, strings.TrimSuffix(m.Platform.OS+"/"+m.Platform.Architecture+"/"+m.Platform.Variant, "/"))
 		}
 	}
-	if more := len(have) - maxListed; more > 0 {
-		have = append(have[:maxListed], fmt.Sprintf("and %d more", more))
-	}
-	return fmt.Errorf("it has no image for %s, but for %s: %w", wanted, clean(strings.Join(have, ", ")), errdefs.ErrNotFound)
+	return fmt.Errorf("it has no image for %s, but for %s: %w", wanted, clean(text.First(maxListed, have)), errdefs.ErrNotFound)
 }

@@ -16,6 +16,18 @@ import (
 // Latest is the tag of the newest image under a name.
 const Latest = "latest"
 
+// SplitReference splits NAME, NAME:TAG or NAME@DIGEST into the name and the tag or
+// digest, which is empty when there is neither. A port in the name is not a tag.
+func SplitReference(reference string) (name, tag string) {
+	if name, digest, ok := strings.Cut(reference, "@"); ok {
+		return name, digest
+	}
+	if colon := strings.LastIndexByte(reference, ':'); colon > strings.LastIndexByte(reference, '/') {
+		return reference[:colon], reference[colon+1:]
+	}
+	return reference, ""
+}
+
 // timestampLayout is ISO 8601 in UTC without the colons, which no tag may
 // hold. Its text order is the order in time.
 const timestampLayout = "2006-01-02T150405Z"

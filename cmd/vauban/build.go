@@ -342,31 +342,27 @@ func (a *app) run(ctx context.Context, out, errOut io.Writer, f *buildFlags, pre
 
 // withRunner opens what a run needs and closes it.
 func (a *app) withRunner(ctx context.Context, log *slog.Logger, cfg *config.Config, s config.Settings, reporter *progress.Reporter, f *buildFlags, plan *plan.Plan, fn func(*pipeline.Runner) error) (err error) {
-	stateDir, err := a.state(s)
+	in, err := a.sessionOf(log, cfg, s)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, in.Close()) }()
 	warnOfUnused(log, s)
 	var controller *ansible.Controller
 	if plan.NeedsRepository(cfg, s) {
-		if controller, err = openAnsible(ctx, log, cfg, s, stateDir); err != nil {
+		if controller, err = in.openAnsible(ctx); err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, controller.Close()) }()
 	}
-	engine, err := a.engine(ctx, log, cfg, s, stateDir)
-	if err != nil {
+	if err := in.openEngine(ctx); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, engine.Close()) }()
-	images, err := openRegistry(ctx, log, s, stateDir, engine)
-	if err != nil {
+	if err := in.openRegistry(ctx); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, images.Close()) }()
 	var identities vault.Store
 	if !f.noIdentities {
-		if identities, err = openVault(cfg, s); err != nil {
+		if identities, err = in.vault(); err != nil {
 			return err
 		}
 	}
@@ -392,8 +388,8 @@ func (a *app) withRunner(ctx context.Context, log *slog.Logger, cfg *config.Conf
 		prepare = pipeline.NewIfStale
 	}
 	r, err := prepare(ctx, pipeline.Options{
-		Config: cfg, Settings: s, Engine: engine, Registry: images, Ansible: controller, Identities: identities, CommitIdentities: commit, NoIdentities: f.noIdentities, VaultHosts: vault.NewLocal(cfg.VaultDir(), "").List,
-		StateDir: stateDir, LogLinks: filepath.Join(os.TempDir(), "vauban-logs"), Version: version, Branch: f.branch, Limit: f.limit, On: f.on, Given: f.given,
+		Config: cfg, Settings: s, Engine: in.engine, Registry: in.registry, Ansible: controller, Identities: identities, CommitIdentities: commit, NoIdentities: f.noIdentities, VaultHosts: vault.NewLocal(cfg.VaultDir(), "").List,
+		StateDir: in.stateDir, LogLinks: filepath.Join(os.TempDir(), "vauban-logs"), Version: version, Branch: f.branch, Limit: f.limit, On: f.on, Given: f.given,
 		Batch: f.batch, Jobs: f.jobs, KeepGoing: f.keepGoing, Strict: f.strict, RemoveHosts: f.removeHosts, NoPush: f.noPush, NoPublish: f.noPublish,
 		Timeout: f.timeout, Progress: reporter, Log: log,
 	}, plan)

@@ -173,7 +173,7 @@ func (s *session) booted(ctx context.Context, m *config.Master, host string) (la
 // introduce tells ssh the keys that the vault keeps for a machine. Without a
 // vault, or when it does not know the machine, ssh's own list counts.
 func (s *session) introduce(ctx context.Context, source *drift.Source, name string) error {
-	store, err := openVault(s.cfg, s.settings)
+	store, err := s.vault()
 	if err != nil || store == nil {
 		return err
 	}

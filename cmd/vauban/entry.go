@@ -12,6 +12,7 @@ import (
 
 	"vauban/boot"
 	"vauban/internal/durable"
+	"vauban/internal/text"
 )
 
 // entryFlags are what `entry` asks for.
@@ -90,7 +91,7 @@ func (f *entryFlags) writeAll(out io.Writer, r boot.Release) error {
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(out, "%s: %d entries of release %s\n", f.dir, len(files), r.Name)
+	_, err := fmt.Fprintf(out, "%s: %s of release %s\n", f.dir, text.Count(len(files), "entry"), r.Name)
 	return err
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"vauban/config"
 	"vauban/export"
+	"vauban/internal/text"
 	"vauban/layers"
 	"vauban/pipeline"
 	"vauban/pipeline/freshness"
@@ -146,7 +147,8 @@ func (f *exportFlags) conffs(ctx context.Context, s *session, master, host layer
 		return err
 	}
 	if f.out != "-" {
-		_, err = fmt.Fprintf(out, "%s: %d bytes, %s, %d files, %d deletions\n", report.Path, report.Size, report.Digest, report.Files, report.Deleted)
+		_, err = fmt.Fprintf(out, "%s: %s, %s, %s, %s\n", report.Path, text.Count(int(report.Size), "byte"), report.Digest,
+			text.Count(report.Files, "file"), text.Count(report.Deleted, "deletion"))
 		return err
 	}
 	file, err := os.Open(path)

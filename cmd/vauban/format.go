@@ -9,9 +9,9 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/spf13/cobra"
+	"vauban/internal/text"
 
-	"vauban/registry"
+	"github.com/spf13/cobra"
 )
 
 // formatFlag is a flag that takes one of several words.
@@ -27,25 +27,16 @@ func (f *formatFlag) Type() string { return "format" }
 // Set refuses what is none of the words.
 func (f *formatFlag) Set(value string) error {
 	if !slices.Contains(f.all, value) {
-		return fmt.Errorf("use %s", orList(f.all))
+		return fmt.Errorf("use %s", text.Or(f.all))
 	}
 	f.value = value
 	return nil
 }
 
-// orList joins words as a sentence does.
-func orList(words []string) string {
-	last := len(words) - 1
-	if last == 0 {
-		return words[0]
-	}
-	return strings.Join(words[:last], ", ") + " or " + words[last]
-}
-
 // outputFlag adds --output with its formats, the first being the default.
 func outputFlag(cmd *cobra.Command, format *formatFlag, formats ...string) {
 	*format = formatFlag{value: formats[0], all: formats}
-	cmd.Flags().Var(format, "output", "how it is printed: "+orList(formats))
+	cmd.Flags().Var(format, "output", "how it is printed: "+text.Or(formats))
 }
 
 // printJSON writes v as an indented document.
@@ -74,17 +65,4 @@ func escapeControls(text string) string {
 		}
 	}
 	return escaped.String()
-}
-
-// splitTag splits NAME[:TAG] or NAME@DIGEST; the tag is latest when there is
-// neither.
-func splitTag(reference string) (name, tag string) {
-	if name, digest, ok := strings.Cut(reference, "@"); ok {
-		return name, digest
-	}
-	slash := strings.LastIndexByte(reference, '/')
-	if colon := strings.LastIndexByte(reference, ':'); colon > slash {
-		return reference[:colon], reference[colon+1:]
-	}
-	return reference, registry.Latest
 }

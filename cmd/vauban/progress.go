@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"vauban/internal/text"
 	"vauban/progress"
 )
 
@@ -17,7 +18,7 @@ type reportFlags struct{ progress, summary formatFlag }
 
 func (f *reportFlags) add(cmd *cobra.Command) {
 	f.progress = formatFlag{value: "auto", all: []string{"auto", "live", "plain", "json", "quiet"}}
-	cmd.Flags().Var(&f.progress, "progress", "how the run is shown on stderr: "+orList(f.progress.all)+"; auto is live on a terminal, else plain")
+	cmd.Flags().Var(&f.progress, "progress", "how the run is shown on stderr: "+text.Or(f.progress.all)+"; auto is live on a terminal, else plain")
 	outputFlag(cmd, &f.summary, "text", "json")
 }
 

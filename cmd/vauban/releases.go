@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"vauban/export"
+	"vauban/internal/text"
 )
 
 // releaseLine is one release in a list.
@@ -92,7 +93,7 @@ func printReleases(out io.Writer, format string, all []*export.Published, pin *e
 		if l.Served {
 			mark = "*"
 		}
-		fmt.Fprintf(out, "%s %s  kernel %s  %d hosts%s%s\n", mark, l.Release, l.Kernel, len(l.Hosts), named(l.Hosts), l.remarks())
+		fmt.Fprintf(out, "%s %s  kernel %s  %s%s%s\n", mark, l.Release, l.Kernel, text.Count(len(l.Hosts), "host"), named(l.Hosts), l.remarks())
 	}
 	return nil
 }

@@ -55,7 +55,7 @@ func TestReleases(t *testing.T) {
 		out  []string // in stdout
 		err  string   // in stderr
 	}{
-		{"a list", []string{"releases", "web"}, 0, []string{"* " + newer + "  kernel 6.1.0  1 hosts: web01\n  " + older}, ""},
+		{"a list", []string{"releases", "web"}, 0, []string{"* " + newer + "  kernel 6.1.0  1 host: web01\n  " + older}, ""},
 		{"a list for programs", []string{"releases", "web", "--output", "json"}, 0, []string{`"release": "` + newer + `"`, `"served": true`}, ""},
 		{"another format", []string{"releases", "web", "--output", "x"}, 2, nil, "use text or json"},
 		{"of a base", []string{"releases", "suite"}, 2, nil, "is a base"},
@@ -66,14 +66,14 @@ func TestReleases(t *testing.T) {
 		{"an entry of nowhere", []string{"entry", "web"}, 2, nil, "--url is missing"},
 		{"an entry of another host", []string{"entry", "web", "--host", "db01", "--url", "http://server"}, 1, nil, `no files for host "db01"`},
 		{"entries of all hosts", []string{"entry", "web", "--url", "http://server/pxe", "--dir", filepath.Join(state, "entries")}, 0,
-			[]string{"entries: 1 entries of release " + newer}, ""},
+			[]string{"entries: 1 entry of release " + newer}, ""},
 		{"entries of all hosts and of one", []string{"entry", "web", "--url", "http://server/pxe", "--dir", "x", "--host", "web01"}, 2, nil, "leave out --host"},
 		{"a rollback", []string{"rollback", "web"}, 0, []string{"web: " + older + " is served"}, ""},
-		{"a list after it", []string{"releases", "web"}, 0, []string{"* " + older + "  kernel 6.1.0  1 hosts: web01  rolled back from " + newer}, ""},
+		{"a list after it", []string{"releases", "web"}, 0, []string{"* " + older + "  kernel 6.1.0  1 host: web01  rolled back from " + newer}, ""},
 		{"a rollback too far", []string{"rollback", "web"}, 1, nil, "no release is older"},
 		{"a rollback forward", []string{"rollback", "web", newer}, 0, []string{newer + " is served"}, ""},
 		{"a deployment", []string{"deploy", "web"}, 0, []string{newer + " is served"}, ""},
-		{"a list after that", []string{"releases", "web"}, 0, []string{"* " + newer + "  kernel 6.1.0  1 hosts: web01\n"}, ""},
+		{"a list after that", []string{"releases", "web"}, 0, []string{"* " + newer + "  kernel 6.1.0  1 host: web01\n"}, ""},
 		{"a deployment of nothing", []string{"deploy", "web", "2020-01-01T000000Z"}, 1, nil, "there is no release"},
 		{"pruning nothing said", []string{"prune", "web"}, 2, nil, "--keep"},
 		{"pruning tried", []string{"prune", "web", "--keep", "1", "--dry-run"}, 0, []string{"would remove release web/" + older}, ""},

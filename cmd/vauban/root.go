@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,13 +13,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"vauban/ansible"
-	"vauban/ansible/repository"
 	"vauban/config"
+	"vauban/internal/near"
 	"vauban/internal/owned"
-	"vauban/layers"
 	"vauban/progress"
-	"vauban/registry"
 )
 
 const defaultStateDir = "/var/lib/vauban"
@@ -76,8 +72,8 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	hint := "see " + cmd.CommandPath() + " --help"
-	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-		hint = "did you mean " + strings.Join(near, " or ") + "?"
+	if words := cmd.SuggestionsFor(args[0]); len(words) > 0 {
+		hint = near.Question(words)
 	}
 	return usage(fmt.Errorf("vauban: unknown command %q: %s", args[0], hint))
 }
@@ -180,69 +176,4 @@ func (a *app) trusted() []int {
 		return nil
 	}
 	return []int{int(info.Sys().(*syscall.Stat_t).Uid)}
-}
-
-// engine connects to containerd.
-func (a *app) engine(ctx context.Context, log *slog.Logger, cfg *config.Config, s config.Settings, stateDir string) (*layers.Engine, error) {
-	if os.Geteuid() != 0 {
-		return nil, errors.New("images and containers need root, who alone may mount filesystems: run vauban with sudo")
-	}
-	var allow []layers.Destination
-	for _, d := range cfg.Destinations(s) {
-		allow = append(allow, layers.Destination(d))
-	}
-	return layers.Open(ctx, layers.Options{
-		Allow:    allow,
-		StateDir: stateDir, Above: a.trusted(), Address: s.ContainerdAddress, Version: version, Log: log,
-		Apt: layers.AptOptions{Proxy: s.DebianAptGetProxy, AuthFile: s.AptAuthFile, Pool: s.DebianCachePath, Keyrings: a.keyrings(), PoolSize: s.AptPoolMax},
-		Limits: layers.Limits{Processes: s.ContainerProcesses, Memory: s.ContainerMemory, OpenFiles: s.ContainerOpenFiles,
-			FileSize: s.LayerMaxFileSize, LayerSize: s.LayerMaxSize},
-	})
-}
-
-// keyrings are the keys that config.yml trusts. Without one there are none.
-func (a *app) keyrings() (files []string) {
-	cfg, err := config.Load(a.configFile)
-	if err != nil {
-		return nil
-	}
-	for _, b := range cfg.Bases {
-		if b.Keyring != "" {
-			files = append(files, cfg.Resolve(b.Keyring))
-		}
-	}
-	return files
-}
-
-// openRegistry opens the user's registry, or the embedded one.
-func openRegistry(ctx context.Context, log *slog.Logger, s config.Settings, stateDir string, engine *layers.Engine) (*registry.Registry, error) {
-	o := registry.Options{
-		Hostname: s.RegistryHostname, Username: s.RegistryUsername, Password: s.RegistryPassword.Reveal(),
-		StateDir: stateDir, Log: log,
-	}
-	if engine != nil {
-		o.BlobPath = engine.BlobPath
-	}
-	return registry.Open(ctx, o)
-}
-
-// openAnsible sets ansible up and mirrors the playbooks' repository.
-func openAnsible(ctx context.Context, log *slog.Logger, cfg *config.Config, s config.Settings, stateDir string) (*ansible.Controller, error) {
-	if s.AnsibleRepo == "" {
-		return nil, usage(fmt.Errorf("vauban: no repository of playbooks is configured: set ANSIBLE_REPO, or `ansible_repo:` below `configuration:` in %s", cfg.Path))
-	}
-	factsFrom := cfg.Configuration.FactsFrom
-	if factsFrom != "" {
-		factsFrom = cfg.Resolve(factsFrom)
-	}
-	return ansible.Open(ctx, ansible.Options{
-		Repository: repository.Options{
-			Repo: s.AnsibleRepo, RootDir: s.AnsibleRootDir, SSHKeyFile: s.AnsibleSSHKey,
-			Username: s.GitTokenUsername, Password: s.GitTokenPassword.Reveal(),
-			StateDir: stateDir, Dir: cfg.Dir, Environ: config.WithoutSecrets(os.Environ()), Log: log,
-		},
-		ExtraArgs: s.AnsibleExtraArgs, Program: s.AnsiblePlaybook, Strategy: cfg.Configuration.AnsibleStrategy,
-		HookPre: s.HookPreAnsible, HookPost: s.HookPostAnsible,
-		FactsFrom: factsFrom, DelegateHosts: cfg.Configuration.DelegateHosts,
-	})
 }

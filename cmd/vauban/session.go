@@ -1,15 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
-	"github.com/spf13/cobra"
 
 	"vauban/config"
 	"vauban/internal/near"
@@ -20,53 +19,6 @@ import (
 	"vauban/registry"
 	"vauban/vault"
 )
-
-// session is what commands about images and releases work with.
-type session struct {
-	log      *slog.Logger
-	cfg      *config.Config
-	settings config.Settings
-	stateDir string
-	// Set by withEngine.
-	engine *layers.Engine
-	images pipeline.Images
-}
-
-// session reads the configuration and the settings; nothing is opened.
-func (a *app) session() (*session, error) {
-	log, err := a.log()
-	if err != nil {
-		return nil, err
-	}
-	s := &session{log: log}
-	if s.cfg, s.settings, err = a.settings(log); err != nil {
-		return nil, err
-	}
-	s.stateDir, err = a.state(s.settings)
-	return s, err
-}
-
-// withEngine opens containerd and the registry for fn and closes them.
-func (a *app) withEngine(cmd *cobra.Command, fn func(context.Context, *session) error) (err error) {
-	ctx := cmd.Context()
-	s, err := a.session()
-	if err != nil {
-		return err
-	}
-	if s.engine, err = a.engine(ctx, s.log, s.cfg, s.settings, s.stateDir); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.engine.Close()) }()
-	reg, err := openRegistry(ctx, s.log, s.settings, s.stateDir, s.engine)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, reg.Close()) }()
-	s.images = pipeline.Images{Engine: s.engine, Registry: reg, Pulling: func(reference string) {
-		fmt.Fprintf(cmd.ErrOrStderr(), "pulling %s\n", reference)
-	}}
-	return s.explain(fn(ctx, s))
-}
 
 // explain says of an image that is not there what to do about it.
 func (s *session) explain(err error) error {
@@ -123,7 +75,7 @@ func (s *session) identitiesOf(ctx context.Context, m *config.Master, host strin
 	if without {
 		return pipeline.NewIdentities(nil, nil), nil
 	}
-	store, err := openVault(s.cfg, s.settings)
+	store, err := s.vault()
 	if err != nil || store != nil {
 		return pipeline.NewIdentities(store, nil), err
 	}
@@ -153,7 +105,8 @@ func (s *session) image(ctx context.Context, reference string) (layers.Image, er
 // latest when there is none, or digest. The name is that of an image, or of
 // what has one: a base, by its key too, a master, or MASTER/HOST.
 func (s *session) reference(reference string) (name, tag string) {
-	name, tag = splitTag(reference)
+	name, tag = registry.SplitReference(reference)
+	tag = cmp.Or(tag, registry.Latest)
 	if base, _, err := s.cfg.Find(name); err == nil && base != nil {
 		return base.Image(), tag
 	}

@@ -19,6 +19,7 @@ import (
 	"vauban/internal/command"
 	"vauban/layers"
 	"vauban/layers/enter"
+	"vauban/registry"
 )
 
 func newShell(a *app) *cobra.Command {
@@ -50,7 +51,7 @@ It sees what a playbook would see. Nothing that it changes is kept.`,
 
 // shellHost is the host name inside: the last part of the image's name.
 func shellHost(reference string) string {
-	name, _ := splitTag(reference)
+	name, _ := registry.SplitReference(reference)
 	name = name[strings.LastIndexByte(name, '/')+1:]
 	return strings.ReplaceAll(name[:min(len(name), 64)], "_", "-")
 }

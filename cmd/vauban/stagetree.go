@@ -11,6 +11,7 @@ import (
 
 	"vauban/config"
 	"vauban/pipeline/plan"
+	"vauban/registry"
 )
 
 // stageTree is the configuration that the flags of `stage` stand for, and what
@@ -78,19 +79,19 @@ func (f *stageFlags) base(t *stageTree, set []field, exists func(string) bool) (
 	case len(set) > 0:
 		return stageBase{}, fmt.Errorf("--set base.%s does nothing here: it is for bases that are made, with --iso and --rootfs yes", set[0].key)
 	case f.source != "" && bool(f.rootfs):
-		name, suffix := splitReference(f.source)
+		name, _ := registry.SplitReference(f.source)
 		if name == f.name {
 			return stageBase{}, fmt.Errorf("--source-image and --name are both %q: an image is not built on itself; rename one, or add --rootfs no", name)
 		}
-		t.given[config.ImageName(name)] = config.ImageName(name) + suffix
-		return f.inheriting(stageBase{key: name, name: name, fields: []field{{"image", text(name)}}}), nil
+		t.given[config.ImageName(name)] = config.ImageName(name) + strings.TrimPrefix(f.source, name)
+		return f.inheriting(stageBase{key: name, name: name, fields: []field{{"image", scalar(name)}}}), nil
 	case f.source != "":
-		name, suffix := splitReference(f.source)
-		t.given[config.ImageName(f.name)] = config.ImageName(name) + suffix
+		name, _ := registry.SplitReference(f.source)
+		t.given[config.ImageName(f.name)] = config.ImageName(name) + strings.TrimPrefix(f.source, name)
 	}
 	// The master is there already, and what it was built on is of no matter.
 	name := f.name + "/source-image"
-	return f.inheriting(stageBase{key: name, name: name, fields: []field{{"image", text(f.name)}}}), nil
+	return f.inheriting(stageBase{key: name, name: name, fields: []field{{"image", scalar(f.name)}}}), nil
 }
 
 // inheriting gives the base the stages of all ancestors, which only hosts get
@@ -117,13 +118,13 @@ func (f *stageFlags) isoBase(t *stageTree, set []field, exists func(string) bool
 		default:
 			kind = "release"
 		}
-		b.fields = append(b.fields, field{kind, text(f.iso)})
+		b.fields = append(b.fields, field{kind, scalar(f.iso)})
 	}
 	if named := slices.IndexFunc(set, func(s field) bool { return s.key == "name" }); named >= 0 {
 		b.name = set[named].value.Value
 	} else {
 		b.name = baseName(f.iso)
-		b.fields = append(b.fields, field{"name", text(b.name)})
+		b.fields = append(b.fields, field{"name", scalar(b.name)})
 	}
 	if b.name == f.name {
 		return f.onlyBase(t, b)
@@ -168,7 +169,7 @@ func (f *stageFlags) master(set []field) []field {
 		fields = append(fields, field{"stages", stageList(f.stages)})
 	}
 	if f.buildsConffs() {
-		fields = append(fields, field{"conffs", text(f.hosts)})
+		fields = append(fields, field{"conffs", scalar(f.hosts)})
 	}
 	return fields
 }
@@ -187,17 +188,6 @@ func (f *stageFlags) request(t *stageTree) error {
 		return errors.New("nothing is to be built: say yes to one of --rootfs, --initramfs and --conffs (with --ansible-host)")
 	}
 	return nil
-}
-
-// splitReference divides NAME[:TAG] and NAME@DIGEST before the : or the @.
-func splitReference(reference string) (name, suffix string) {
-	if at := strings.IndexByte(reference, '@'); at >= 0 {
-		return reference[:at], reference[at:]
-	}
-	if colon := strings.LastIndexByte(reference, ':'); colon > strings.LastIndexByte(reference, '/') {
-		return reference[:colon], reference[colon:]
-	}
-	return reference, ""
 }
 
 // parseSets reads SCOPE.KEY=VALUE.
@@ -231,19 +221,19 @@ type field struct {
 func mapping(fields []field) *yaml.Node {
 	n := &yaml.Node{Kind: yaml.MappingNode}
 	for _, f := range fields {
-		n.Content = append(n.Content, text(f.key), f.value)
+		n.Content = append(n.Content, scalar(f.key), f.value)
 	}
 	return n
 }
 
-func text(value string) *yaml.Node {
+func scalar(value string) *yaml.Node {
 	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: value, Style: yaml.DoubleQuotedStyle}
 }
 
 func list(values []string) *yaml.Node {
 	n := &yaml.Node{Kind: yaml.SequenceNode}
 	for _, v := range values {
-		n.Content = append(n.Content, text(v))
+		n.Content = append(n.Content, scalar(v))
 	}
 	return n
 }
@@ -253,7 +243,7 @@ func stageList(stages []string) *yaml.Node {
 	n := list(stages)
 	for i, stage := range stages {
 		if playbook, ok := strings.CutPrefix(stage, "init: "); ok {
-			n.Content[i] = mapping([]field{{"init", text(playbook)}})
+			n.Content[i] = mapping([]field{{"init", scalar(playbook)}})
 		}
 	}
 	return n

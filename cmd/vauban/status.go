@@ -105,23 +105,22 @@ func (a *app) withJudge(ctx context.Context, branch string, fn func(context.Cont
 }
 
 func (a *app) judging(ctx context.Context, log *slog.Logger, cfg *config.Config, s config.Settings, branch string, fn func(context.Context, *freshness.Judge) error) (err error) {
-	stateDir, err := a.state(s)
+	in, err := a.sessionOf(log, cfg, s)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, in.Close()) }()
 	var controller *ansible.Controller
 	if plan.NeedsRepository(cfg, s) {
-		if controller, err = openAnsible(ctx, log, cfg, s, stateDir); err != nil {
+		if controller, err = in.openAnsible(ctx); err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, controller.Close()) }()
 	}
-	images, err := openRegistry(ctx, log, s, stateDir, nil)
-	if err != nil {
+	if err := in.openRegistry(ctx); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, images.Close()) }()
-	identities, err := openVault(cfg, s)
+	stateDir := in.stateDir
+	identities, err := in.vault()
 	if err != nil {
 		return err
 	}
@@ -130,7 +129,7 @@ func (a *app) judging(ctx context.Context, log *slog.Logger, cfg *config.Config,
 		return err
 	}
 	return fn(ctx, &freshness.Judge{
-		Config: cfg, Records: freshness.NewRecords(images, stateDir, log), Ansible: controller, Branch: branch,
+		Config: cfg, Records: freshness.NewRecords(in.registry, stateDir, log), Ansible: controller, Branch: branch,
 		Identities: identities != nil, UploadDir: s.PublishedTree(stateDir), Withheld: withheld, Now: time.Now(),
 		Upstream: bases.NewUpstream(cfg, s, stateDir, log),
 	})

@@ -18,21 +18,6 @@ import (
 	"vauban/vault"
 )
 
-// openVault opens the store of host identities that the settings name. It is
-// nil when none is set up.
-func openVault(cfg *config.Config, s config.Settings) (vault.Store, error) {
-	if s.VaultEngine != "vault" {
-		if s.VaultedSSHDKeysKey.Reveal() == "" {
-			return nil, nil
-		}
-		return vault.NewLocal(cfg.VaultDir(), s.VaultedSSHDKeysKey.Reveal()), nil
-	}
-	return vault.NewKV(vault.KVOptions{
-		Address: s.VaultAddr, Path: s.VaultPath, Token: s.VaultToken.Reveal(),
-		RoleID: s.VaultRoleID, SecretID: s.VaultSecretID.Reveal(),
-	})
-}
-
 // committingVault gives what commits and pushes the identities that a run
 // created, and those of an earlier run that could not. CI systems check out a
 // commit and tell the branch.
@@ -74,7 +59,7 @@ func (a *app) vaultCommand(use, short string, args cobra.PositionalArgs, do func
 			if err != nil {
 				return err
 			}
-			store, err := openVault(s.cfg, s.settings)
+			store, err := s.vault()
 			if err != nil {
 				return err
 			}

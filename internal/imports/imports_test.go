@@ -19,7 +19,7 @@ Dockerfiles:
 ansible: ansible/repository internal/command internal/memo layers
 ansible/repository: internal/command internal/damage internal/filelock internal/git internal/memo internal/near internal/sealed
 boot: internal/cmdline internal/command
-config: internal/beneath internal/cmdline internal/near internal/redact internal/squashfs
+config: internal/beneath internal/cmdline internal/near internal/redact internal/squashfs internal/text
 doctor: ansible/repository export internal/damage internal/sealed layers/daemon layers/store pipeline/freshness registry
 download: internal/beneath internal/durable internal/filelock internal/outward internal/pace internal/retry
 drift: internal/beneath internal/command layers/diff
@@ -33,14 +33,14 @@ layers/inside: internal/cmdline
 layers/store: internal/beneath internal/damage
 pipeline: Dockerfiles ansible ansible/repository config export internal/beneath internal/durable internal/filelock internal/sealed internal/text layers layers/diff pipeline/bases pipeline/freshness pipeline/gate pipeline/plan pipeline/provenance pipeline/recipes progress registry scan vault
 pipeline/bases: ansible config download internal/beneath internal/command internal/decompress internal/durable layers registry
-pipeline/gate: ansible ansible/repository config internal/beneath layers pipeline/provenance registry scan vault
+pipeline/gate: ansible ansible/repository config internal/beneath internal/text layers pipeline/provenance registry scan vault
 pipeline/freshness: Dockerfiles ansible ansible/repository config export internal/damage internal/durable internal/filelock internal/text layers layers/diff pipeline/bases pipeline/plan pipeline/provenance pipeline/recipes registry
 pipeline/plan: config
 pipeline/provenance: ansible config internal/beneath layers
 pipeline/prune: export layers registry
 pipeline/recipes: Dockerfiles boot config layers
-progress:
-registry: internal/beneath internal/damage internal/durable internal/filelock internal/outward internal/pace internal/redact internal/retry
+progress: internal/text
+registry: internal/beneath internal/damage internal/durable internal/filelock internal/outward internal/pace internal/redact internal/retry internal/text
 scan: internal/redact
 vault: internal/durable internal/filelock internal/git internal/redact internal/retry
 internal/beneath:
@@ -56,7 +56,7 @@ internal/gittest:
 internal/hostile:
 internal/imports:
 internal/memo:
-internal/near:
+internal/near: internal/text
 internal/outward:
 internal/owned:
 internal/pace:

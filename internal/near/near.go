@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"vauban/internal/text"
 )
 
 // Words are those of known that a slip of the hand would make of word: at most
@@ -42,7 +44,7 @@ func Question(words []string) string {
 	if len(quoted) == 0 {
 		return ""
 	}
-	return "did you mean " + strings.Join(quoted, " or ") + "?"
+	return "did you mean " + text.Or(quoted) + "?"
 }
 
 // distance counts the letters to insert, delete, replace or swap with their

@@ -22,7 +22,7 @@ func TestWords(t *testing.T) {
 
 func TestQuestion(t *testing.T) {
 	for want, words := range map[string][]string{
-		"": {}, `did you mean "a"?`: {"a"}, `did you mean "a" or "b" or "c"?`: {"a", "b", "c", "d"},
+		"": {}, `did you mean "a"?`: {"a"}, `did you mean "a", "b" or "c"?`: {"a", "b", "c", "d"},
 	} {
 		if got := Question(words); got != want {
 			t.Errorf("Question(%q) = %q, want %q", words, got, want)

@@ -1,4 +1,4 @@
-// Package text writes lists for people to read.
+// Package text writes numbers and lists for people to read.
 package text
 
 import (
@@ -7,9 +7,32 @@ import (
 )
 
 // Few names the first three and counts the rest: "a, b, c and 2 more".
-func Few(names []string) string {
-	if len(names) <= 3 {
+func Few(names []string) string { return First(3, names) }
+
+// First names at most n and counts the rest.
+func First(n int, names []string) string {
+	if len(names) <= n {
 		return strings.Join(names, ", ")
 	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:3], ", "), len(names)-3)
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:n], ", "), len(names)-n)
+}
+
+// Or lists alternatives: "a, b or c".
+func Or(words []string) string {
+	last := len(words) - 1
+	if last < 1 {
+		return strings.Join(words, "")
+	}
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}
+
+// Count writes a number of things, of which noun is one: "1 entry", "2 entries".
+func Count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	if stem, ok := strings.CutSuffix(noun, "y"); ok && !strings.HasSuffix(stem, "a") && !strings.HasSuffix(stem, "e") {
+		return fmt.Sprintf("%d %sies", n, stem)
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -17,3 +17,39 @@ func TestFew(t *testing.T) {
 		}
 	}
 }
+
+func TestOr(t *testing.T) {
+	for _, tt := range []struct {
+		words []string
+		want  string
+	}{
+		{nil, ""},
+		{[]string{"a"}, "a"},
+		{[]string{"a", "b"}, "a or b"},
+		{[]string{"a", "b", "c"}, "a, b or c"},
+	} {
+		if got := Or(tt.words); got != tt.want {
+			t.Errorf("%q: %q, want %q", tt.words, got, tt.want)
+		}
+	}
+}
+
+func TestCount(t *testing.T) {
+	for _, tt := range []struct {
+		n    int
+		noun string
+		want string
+	}{
+		{0, "host", "0 hosts"},
+		{1, "host", "1 host"},
+		{2, "host", "2 hosts"},
+		{1, "entry", "1 entry"},
+		{2, "entry", "2 entries"},
+		{2, "day", "2 days"},
+		{2, "key", "2 keys"},
+	} {
+		if got := Count(tt.n, tt.noun); got != tt.want {
+			t.Errorf("%d %s: %q, want %q", tt.n, tt.noun, got, tt.want)
+		}
+	}
+}

@@ -21,6 +21,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"vauban/internal/beneath"
+	"vauban/internal/text"
 	"vauban/layers"
 	"vauban/pipeline/provenance"
 	"vauban/scan"
@@ -168,13 +169,10 @@ func notSecret(findings []scan.Finding) string {
 
 func named(findings []scan.Finding) string {
 	var words []string
-	for _, f := range findings[:min(len(findings), maxNamed)] {
+	for _, f := range findings {
 		words = append(words, fmt.Sprintf("/%s (%s)", f.Path, f.Name))
 	}
-	if more := len(findings) - maxNamed; more > 0 {
-		words = append(words, fmt.Sprintf("and %d more", more))
-	}
-	return strings.Join(words, ", ")
+	return text.First(maxNamed, words)
 }
 
 // maxUnpacked bounds what is looked at of an initramfs, in bytes.

@@ -169,7 +169,7 @@ func (p *pruner) images(ctx context.Context) error {
 	names := map[string]map[string]digest.Digest{} // by image, by tag
 	full := map[[2]string]string{}
 	for _, record := range records {
-		name, tag := splitName(record.Name)
+		name, tag := registry.SplitReference(record.Name)
 		if names[name] == nil {
 			names[name] = map[string]digest.Digest{}
 		}
@@ -190,17 +190,6 @@ func (p *pruner) images(ctx context.Context) error {
 		return nil
 	}
 	return p.Engine.RemoveImages(ctx, remove...)
-}
-
-// splitName takes NAME:TAG or NAME@DIGEST apart.
-func splitName(full string) (name, tag string) {
-	if name, digest, ok := strings.Cut(full, "@"); ok {
-		return name, digest
-	}
-	if colon := strings.LastIndexByte(full, ':'); colon > strings.LastIndexByte(full, '/') {
-		return full[:colon], full[colon+1:]
-	}
-	return full, ""
 }
 
 // registry prunes the embedded registry; another one has its own rules.
