@@ -57,7 +57,7 @@ func (c CommandLine) Render() (string, error) {
 
 func (c CommandLine) parameters() ([]string, error) {
 	if err := checkURL(c.Rootfs); err != nil {
-		return nil, fmt.Errorf("address of the root file system: %w", err)
+		return nil, fmt.Errorf("address of the root filesystem: %w", err)
 	}
 	parameters := []string{"root=live:" + c.Rootfs}
 	if c.Conffs != "" {
@@ -68,7 +68,7 @@ func (c CommandLine) parameters() ([]string, error) {
 	}
 	if c.Sums != "" {
 		if err := c.Sums.Validate(); err != nil || c.Sums.Algorithm() != digest.SHA256 {
-			return nil, fmt.Errorf("digest %q of SHA256SUMS is no sha256 digest", c.Sums)
+			return nil, fmt.Errorf("digest %q of SHA256SUMS is not a sha256 digest", c.Sums)
 		}
 		parameters = append(parameters, "vauban.sums="+c.Sums.String())
 	}
@@ -94,7 +94,7 @@ func checkURL(address string) error {
 		return err
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return fmt.Errorf("%q is no http:// or https:// address", address)
+		return fmt.Errorf("%q is not an http:// or https:// address", address)
 	}
 	return nil
 }

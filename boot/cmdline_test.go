@@ -59,11 +59,11 @@ func TestCommandLineRefused(t *testing.T) {
 		line CommandLine
 		want string
 	}{
-		"no rootfs":        {CommandLine{}, "is no http:// or https:// address"},
-		"file":             {CommandLine{Rootfs: "file:///rootfs"}, "is no http:// or https:// address"},
+		"no rootfs":        {CommandLine{}, "is not an http:// or https:// address"},
+		"file":             {CommandLine{Rootfs: "file:///rootfs"}, "is not an http:// or https:// address"},
 		"conffs elsewhere": {CommandLine{Rootfs: testURL, Conffs: "web1.tgz"}, "address of the conffs"},
-		"digest":           {CommandLine{Rootfs: testURL, Sums: "sha256:12"}, "is no sha256 digest"},
-		"algorithm":        {CommandLine{Rootfs: testURL, Sums: digest.SHA512.FromString("")}, "is no sha256 digest"},
+		"digest":           {CommandLine{Rootfs: testURL, Sums: "sha256:12"}, "is not a sha256 digest"},
+		"algorithm":        {CommandLine{Rootfs: testURL, Sums: digest.SHA512.FromString("")}, "is not a sha256 digest"},
 		"space":            {with("a b"), `has the character ' '`},
 		"newline":          {with("a\nb"), `has the character '\n'`},
 		"expansion":        {with("${net0/mac}"), `has the character '$'`},

@@ -52,7 +52,7 @@ type Release struct {
 func OpenRelease(tree, master, name string) (Release, error) {
 	r := Release{Master: master, Name: name}
 	if !filepath.IsLocal(master) {
-		return r, fmt.Errorf("master %q is no name below the published tree", master)
+		return r, fmt.Errorf("master %q is not a name below the published tree", master)
 	}
 	if name == "" {
 		target, err := os.Readlink(filepath.Join(tree, master, "current"))
@@ -66,7 +66,7 @@ func OpenRelease(tree, master, name string) (Release, error) {
 	}
 	r.Path = path.Join(filepath.ToSlash(master), "releases", r.Name)
 	if !filepath.IsLocal(r.Path) || path.Base(r.Path) != r.Name {
-		return r, fmt.Errorf("release %q of %q is no name below the published tree", name, master)
+		return r, fmt.Errorf("release %q of %q is not a name below the published tree", name, master)
 	}
 	sums, err := os.ReadFile(filepath.Join(tree, filepath.FromSlash(r.Path), sumsFile))
 	if err != nil {

@@ -62,8 +62,8 @@ func TestOpenReleaseRefused(t *testing.T) {
 	for _, test := range []struct{ master, release, want string }{
 		{"db", "", "build and publish it first"},
 		{"web", "r3", "opening release"},
-		{"../web", "", "no name below"},
-		{"web", "../r1", "no name below"},
+		{"../web", "", "not a name below"},
+		{"web", "../r1", "not a name below"},
 	} {
 		_, err := OpenRelease(tree, test.master, test.release)
 		if err == nil || !strings.Contains(err.Error(), test.want) {

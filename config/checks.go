@@ -31,8 +31,8 @@ func checkPackage(text string) error {
 // checkOption accepts any text that no program can take for an option.
 func checkOption(text string) error {
 	if strings.HasPrefix(text, "-") || strings.ContainsFunc(text, isControl) {
-		return Mistake{What: fmt.Sprintf("%q cannot stand here", text),
-			Why: `what begins with "-" reads as an option, and control characters have no place here`, Do: "correct it"}
+		return Mistake{What: fmt.Sprintf("%q is not allowed here", text),
+			Why: `a leading "-" reads as an option, and control characters are not allowed`, Do: "correct it"}
 	}
 	return nil
 }
@@ -67,7 +67,7 @@ func checkImage(text string) error {
 // checkMoment accepts a moment as snapshots are named.
 func checkMoment(text string) error {
 	if _, err := time.Parse(momentLayout, text); err != nil {
-		return Mistake{What: fmt.Sprintf("%q is not a moment", text), Do: "write for example 20261120T000000Z"}
+		return Mistake{What: fmt.Sprintf("%q is not a timestamp", text), Do: "write for example 20261120T000000Z"}
 	}
 	return nil
 }

@@ -54,7 +54,7 @@ func (r *reader) readConfiguration(c *Config, key, value *yaml.Node) {
 			continue
 		}
 		if slices.Contains(secretNames(), strings.ToUpper(k.Value)) {
-			r.add(k, Mistake{What: fmt.Sprintf("%q is a secret", k.Value), Why: "config.yml is no place for one",
+			r.add(k, Mistake{What: fmt.Sprintf("%q is a secret", k.Value), Why: "secrets do not belong in config.yml",
 				Do: fmt.Sprintf("set %s in .secrets.env or in the environment", strings.ToUpper(k.Value))})
 			continue
 		}
@@ -119,9 +119,9 @@ func (r *reader) knownStagesInto(dst *[]Stage, c *Config) field {
 			for _, one := range c.stages() {
 				known[one.Raw] = true
 			}
-			r.addAt(s.Pos, Mistake{What: fmt.Sprintf("%q is a stage of no master", s.Raw),
+			r.addAt(s.Pos, Mistake{What: fmt.Sprintf("no master has the stage %q", s.Raw),
 				Why: fmt.Sprintf("%q must name stages of this file", key.Value),
-				Do:  remedy(s.Raw, slices.Sorted(maps.Keys(known)), "remove it")})
+				Do:  suggestion(s.Raw, slices.Sorted(maps.Keys(known)), "remove it")})
 		}
 	}
 }
@@ -136,8 +136,8 @@ func checkMaster(c *Config) check {
 		if slices.Contains(known, name) {
 			return nil
 		}
-		return Mistake{What: fmt.Sprintf("%q is no master", name), Why: "it must be one of this file",
-			Do: remedy(name, known, "remove it")}
+		return Mistake{What: fmt.Sprintf("%q is not a master", name), Why: "it must be one of this file",
+			Do: suggestion(name, known, "remove it")}
 	}
 }
 

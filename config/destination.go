@@ -80,7 +80,7 @@ var neverAllowed = map[string]string{
 // parseDestination reads HOST|CIDR[:PORT].
 func parseDestination(text string) (Destination, error) {
 	if strings.Contains(text, "://") {
-		return Destination{}, Mistake{What: "this is a URL", Why: "an item of network_allow is HOST or CIDR, and :PORT after it for a single port", Do: "write the server's name and port alone"}
+		return Destination{}, Mistake{What: "this is a URL", Why: "an item of network_allow is HOST or CIDR, with :PORT for a single port", Do: "write the server's name and port alone"}
 	}
 	d := Destination{Host: text}
 	if host, port, found := strings.Cut(text, ":"); found && !strings.Contains(port, ":") {
@@ -103,7 +103,7 @@ func (d Destination) check(text string) error {
 	switch {
 	case !prefix.IsValid():
 		if !regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$`).MatchString(d.Host) || !regexp.MustCompile(`[A-Za-z]`).MatchString(d.Host) {
-			return Mistake{What: fmt.Sprintf("%q is not an address", text), Why: "it must be HOST or CIDR, and :PORT after it for a single port",
+			return Mistake{What: fmt.Sprintf("%q is not an address", text), Why: "it must be HOST or CIDR, with :PORT for a single port",
 				Do: "write for example 192.0.2.10:5432, 192.0.2.0/28 or db.example.com"}
 		}
 		if d.Host == "localhost" || strings.HasSuffix(d.Host, ".localhost") {

@@ -122,7 +122,7 @@ func (x *expander) expand(n *yaml.Node) *yaml.Node {
 	switch n.Kind {
 	case yaml.AliasNode:
 		if x.open[n.Alias] {
-			x.add(n, Mistake{What: fmt.Sprintf(`the alias "*%s" stands inside what it repeats`, n.Value),
+			x.add(n, Mistake{What: fmt.Sprintf(`the alias "*%s" is inside the value that it repeats`, n.Value),
 				Why: "that would never end", Do: "write out what is meant"})
 			return &yaml.Node{Kind: broken, Line: n.Line, Column: n.Column}
 		}
@@ -153,7 +153,7 @@ func (x *expander) collection(n *yaml.Node) *yaml.Node {
 		}
 		if first, twice := seen[key.Value]; twice {
 			x.add(key, Mistake{What: fmt.Sprintf("%q is given twice", key.Value),
-				Why: fmt.Sprintf("it stands on line %d already", first.Line), Do: "keep one of the two"})
+				Why: fmt.Sprintf("line %d has it already", first.Line), Do: "keep one of the two"})
 			continue
 		}
 		seen[key.Value] = key

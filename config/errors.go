@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"vauban/internal/remedy"
+
 	"gopkg.in/yaml.v3"
 )
 
@@ -16,7 +18,7 @@ type Position struct {
 	Line, Column int
 }
 
-// Mistake is one thing that a user wrote and that cannot stand, in words for
+// Mistake is one thing that a user wrote and that is wrong, in words for
 // that user. Why and Do may be empty.
 type Mistake struct {
 	What string // what was found, quoting it unless it is secret
@@ -24,12 +26,8 @@ type Mistake struct {
 	Do   string // the way out
 }
 
-// Error joins what, why and what to do with commas.
-func (m Mistake) Error() string {
-	parts := slices.DeleteFunc([]string{m.What, m.Why, m.Do},
-		func(s string) bool { return s == "" })
-	return strings.Join(parts, ", ")
-}
+// Error is "what (why): what to do".
+func (m Mistake) Error() string { return remedy.Text(m.What, m.Why, m.Do) }
 
 // Error is a [Mistake] and its place.
 type Error struct {
@@ -38,7 +36,7 @@ type Error struct {
 	Mistake
 }
 
-// Error is `FILE:LINE:COLUMN: what, why, what to do`.
+// Error is `FILE:LINE:COLUMN: what (why): what to do`.
 func (e Error) Error() string {
 	if e.Pos == (Position{}) {
 		return fmt.Sprintf("%s: %s", e.File, e.Mistake.Error())
@@ -64,7 +62,7 @@ type problems struct {
 	list Errors
 }
 
-// add records err, found at n. What is no [Mistake] speaks for itself.
+// add records err, found at n. An error that is not a [Mistake] is its own text.
 func (p *problems) add(n *yaml.Node, err error) {
 	p.addAt(Position{n.Line, n.Column}, err)
 }
@@ -76,7 +74,7 @@ func (p *problems) addAt(pos Position, err error) {
 }
 
 // err returns the mistakes sorted, or nil when there is none. One that YAML
-// aliases brought in several times is told once.
+// aliases repeat is reported once.
 func (p *problems) err() error {
 	if len(p.list) == 0 {
 		return nil

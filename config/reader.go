@@ -111,10 +111,10 @@ func (r *reader) reservedWords() map[string]string {
 func (r *reader) unknown(label, why string, key *yaml.Node, known fields) {
 	keys := slices.Sorted(maps.Keys(known))
 	r.add(key, Mistake{What: fmt.Sprintf("unknown key %q in %s", key.Value, label), Why: why,
-		Do: remedy(key.Value, keys, "write "+list(keys))})
+		Do: suggestion(key.Value, keys, "write "+list(keys))})
 }
 
-// remedy asks whether the nearest of known was meant, or else says do.
-func remedy(word string, known []string, do string) string {
+// suggestion asks whether the nearest of known was meant, or else says do.
+func suggestion(word string, known []string, do string) string {
 	return cmp.Or(didYouMean(word, known), do)
 }

@@ -71,7 +71,7 @@ func checkPrivate(f *os.File, file, configFile string) error {
 		may = append(may, info.Sys().(*syscall.Stat_t).Uid)
 	}
 	if owner := info.Sys().(*syscall.Stat_t).Uid; !slices.Contains(may, owner) {
-		return fmt.Errorf("reading the secrets: %s belongs to user %d, who is neither root nor the owner of config.yml: run `chown root: %s`", file, owner, file)
+		return fmt.Errorf("reading the secrets: %s belongs to user %d, neither root nor the owner of config.yml: run `chown root: %s`", file, owner, file)
 	}
 	return nil
 }
@@ -166,10 +166,10 @@ func (p *envParser) word() (value string, ok bool) {
 		case c == '"':
 			ok = p.doubleQuoted(&b)
 		case c == '~' && (p.at == start || p.data[p.at-1] == ':'):
-			p.fail(p.at, Mistake{What: "a shell would make a folder of this ~", Do: "write the folder's path, or quote the ~"})
+			p.fail(p.at, Mistake{What: "a shell would expand this ~", Do: "write the folder's path, or quote the ~"})
 			return "", false
 		case strings.IndexByte("&;|<>()", c) >= 0:
-			p.fail(p.at, Mistake{What: fmt.Sprintf("%q means something to a shell", c), Do: "put the whole value in single quotes"})
+			p.fail(p.at, Mistake{What: fmt.Sprintf("%q is special to a shell", c), Do: "put the whole value in single quotes"})
 			return "", false
 		case c == '\\':
 			ok = p.escaped(&b, "")
@@ -188,7 +188,7 @@ func (p *envParser) literal(b *strings.Builder) bool {
 	c := p.data[p.at]
 	switch {
 	case strings.HasPrefix(p.data[p.at:], "$("), c == '`':
-		p.fail(p.at, Mistake{What: "a command stands in the value", Why: "the file is read, not run",
+		p.fail(p.at, Mistake{What: "the value contains a command", Why: "the file is read, not run",
 			Do: "write what the command prints, or put the value in single quotes"})
 		return false
 	case c == '$':
@@ -196,7 +196,7 @@ func (p *envParser) literal(b *strings.Builder) bool {
 			Do: `put the value in single quotes, or write "\$"`})
 		return false
 	case c == 0:
-		p.fail(p.at, Mistake{What: "a NUL byte stands in the value", Do: "remove it"})
+		p.fail(p.at, Mistake{What: "the value contains a NUL byte", Do: "remove it"})
 		return false
 	}
 	b.WriteByte(c)

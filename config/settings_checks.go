@@ -30,7 +30,7 @@ func checkRegistry(value string) error {
 func checkNoOption(value string) error {
 	for _, item := range splitList(value) {
 		if strings.HasPrefix(item, "-") {
-			return Mistake{What: "cannot be used", Why: `what begins with "-" reads as an option`, Do: "correct it"}
+			return Mistake{What: "cannot be used", Why: `a leading "-" reads as an option`, Do: "correct it"}
 		}
 	}
 	return nil
@@ -88,7 +88,7 @@ func checkProxy(value string) error {
 		return err
 	}
 	if u, err := url.Parse(value); err == nil && u.User != nil || strings.ContainsAny(value, "\"\\; \t\n") {
-		return Mistake{What: "holds more than an address", Why: "it is no secret, and ends up in apt's configuration during builds",
+		return Mistake{What: "holds more than an address", Why: "it is not secret, and becomes part of apt's configuration during builds",
 			Do: "write http://HOST:PORT, and put a name and password in APT_AUTH_FILE"}
 	}
 	return nil

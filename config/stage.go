@@ -84,7 +84,7 @@ func checkPath(label, file string) error {
 	case strings.ContainsFunc(file, isControl) || strings.TrimSpace(file) != file:
 		mistake.Why, mistake.Do = "a path here has no control characters and no spaces around it", "rename the file"
 	case strings.HasPrefix(path.Clean(file), "-"):
-		mistake.Why, mistake.Do = `what begins with "-" reads as an option`, "rename the file"
+		mistake.Why, mistake.Do = `a leading "-" reads as an option`, "rename the file"
 	case path.IsAbs(file), hasElement(file, ".."):
 		mistake.Why = "it leaves the folder that it is relative to"
 		mistake.Do = `write a path without ".." that does not begin with "/"`
@@ -109,7 +109,7 @@ func CheckBranch(branch string) error {
 	case branch == "":
 		mistake.Why, mistake.Do = "it is empty", `write one or remove the "@"`
 	case strings.HasPrefix(branch, "-"):
-		mistake.Why = `what begins with "-" reads as an option`
+		mistake.Why = `a leading "-" reads as an option`
 	case strings.ContainsFunc(branch, bad):
 		mistake.Why = `git allows no spaces, control characters, or any of ~ ^ : ? * [ \ in it`
 	case strings.Contains(branch, ".."), strings.Contains(branch, "@{"), branch == "@", branch == "HEAD":

@@ -92,7 +92,7 @@ func (r *reader) notBase(key, value *yaml.Node) {
 		return
 	}
 	mistake := Mistake{What: fmt.Sprintf("%q is %s", key.Value, describe(value)),
-		Why: "at the top of the file stand bases and \"configuration\"", Do: "write a base's keys and its masters below it"}
+		Why: "the top of the file has bases and \"configuration\"", Do: "write a base's keys and its masters below it"}
 	if _, isSetting := r.configurationFields(&Config{})[key.Value]; isSetting {
 		mistake.Do = `move it below "configuration"`
 	}
@@ -196,9 +196,9 @@ func (r *reader) checkSource(b *Base, key, value *yaml.Node) {
 // checkDigest sees to it that what comes from elsewhere can be verified.
 func (r *reader) checkDigest(b *Base, sources []*yaml.Node, value *yaml.Node) {
 	if b.Source.Kind == URL && valueOf(value, "sha256") == nil && valueOf(value, "sha512sums") == nil {
-		r.add(sources[0], Mistake{What: fmt.Sprintf("nothing says which file the base %q is to get", b.Key),
-			Why: "what a URL gives is used only when it has the right digest",
-			Do:  `add "sha256", or "sha512sums" with the list that stands beside the file`})
+		r.add(sources[0], Mistake{What: fmt.Sprintf("the base %q has no digest", b.Key),
+			Why: "a download is used only if its digest is right",
+			Do:  `add "sha256", or "sha512sums" with the list that is published next to the file`})
 	}
 }
 
@@ -208,12 +208,12 @@ func (r *reader) checkSnapshot(b *Base, value *yaml.Node) {
 	switch {
 	case snapshot == nil || b.Source.Kind != Release:
 	case mirror == nil && b.Distribution() == "":
-		r.add(snapshot, Mistake{What: fmt.Sprintf("nothing says where snapshots of %q are", b.Source.Value),
-			Why: "it is no suite of Debian's or Ubuntu's that is known here",
-			Do:  `add "mirror": its URL, without the moment`})
+		r.add(snapshot, Mistake{What: fmt.Sprintf("the location of snapshots of %q is unknown", b.Source.Value),
+			Why: "it is not a known suite of Debian or Ubuntu",
+			Do:  `add "mirror": its URL, without the timestamp`})
 	case mirror != nil && checkURL(mirror.Value) != nil:
-		r.add(mirror, Mistake{What: "the mirror of a snapshot is no URL",
-			Why: "the moment is put behind it", Do: "write for example http://snapshot.debian.org/archive/debian"})
+		r.add(mirror, Mistake{What: "the mirror of a snapshot is not a URL",
+			Why: "the timestamp is appended to it", Do: "write for example http://snapshot.debian.org/archive/debian"})
 	}
 }
 

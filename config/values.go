@@ -76,7 +76,7 @@ func (r *reader) text(label string, n *yaml.Node) (text string, ok bool) {
 		r.add(n, Mistake{What: fmt.Sprintf("%s is %s, which YAML takes for a tag", label, n.Tag),
 			Why: `a value that begins with "!" needs quotes`, Do: fmt.Sprintf("write %q", n.Tag)})
 	case isNull(n) || strings.TrimSpace(n.Value) == "":
-		r.add(n, Mistake{What: label + " is empty", Why: "it must be text", Do: "give it a value or remove it"})
+		r.add(n, Mistake{What: label + " is empty", Why: "it must be text", Do: "set it or remove it"})
 	case n.ShortTag() != "!!str":
 		r.wrongType(label, n, "text", fmt.Sprintf("write it as %q, in quotes", n.Value))
 	default:
@@ -209,7 +209,7 @@ func (r *reader) any(n *yaml.Node) any {
 		if f, isFloat := v.(float64); err == nil && (!isFloat || !math.IsInf(f, 0) && !math.IsNaN(f)) {
 			return v
 		}
-		r.add(n, Mistake{What: fmt.Sprintf("%q is no number that JSON knows", n.Value), Do: "put it in quotes"})
+		r.add(n, Mistake{What: fmt.Sprintf("%q is not a number in JSON", n.Value), Do: "put it in quotes"})
 	}
 	return n.Value
 }

@@ -28,7 +28,7 @@ type server struct {
 func newServer(address string, patience time.Duration) (*server, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, errors.New("reading the address of a download: it is no http or https URL") // and may be secret
+		return nil, errors.New("reading the address of a download: it is not an http or https URL") // and may be secret
 	}
 	s := &server{address: u, login: u.User}
 	u.User = nil

@@ -45,7 +45,7 @@ func ParseSource(text string) (Source, error) {
 	}
 	host = strings.TrimPrefix(host, "//")
 	if !remoteHost.MatchString(host) {
-		return Source{}, fmt.Errorf("%q is no machine: write ssh:[USER@]HOST[:PORT]", text)
+		return Source{}, fmt.Errorf("%q is not a machine: write ssh:[USER@]HOST[:PORT]", text)
 	}
 	return Source{Host: host, Dir: DefaultDir}, nil
 }

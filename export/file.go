@@ -44,7 +44,7 @@ func describe(path, name string) (File, error) {
 	if info, err := f.Stat(); err != nil {
 		return File{}, err
 	} else if !info.Mode().IsRegular() {
-		return File{}, fmt.Errorf("%q is no regular file", path)
+		return File{}, fmt.Errorf("%q is not a regular file", path)
 	}
 	hash := digest.SHA256.Digester()
 	n, err := io.Copy(hash.Hash(), f)

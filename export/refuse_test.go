@@ -22,7 +22,7 @@ func TestPublishRefuses(t *testing.T) {
 		"host that leaves the release": {func(r *Release) { r.Conffs["../../x"] = r.Conffs["web01"] }, "cannot name a file"},
 		"host with a line break":       {func(r *Release) { r.Conffs["a\nb"] = r.Conffs["web01"] }, "cannot name a file"},
 		"missing file":                 {func(r *Release) { r.Rootfs.Path += "x" }, "no such file"},
-		"directory as a file":          {func(r *Release) { r.Rootfs.Path = filepath.Dir(r.Rootfs.Path) }, "no regular file"},
+		"directory as a file":          {func(r *Release) { r.Rootfs.Path = filepath.Dir(r.Rootfs.Path) }, "not a regular file"},
 		"kernel without modules":       {func(r *Release) { r.Rootfs.Kernels = []string{"6.1.0-22"} }, "--stage initramfs"},
 		"conffs of another image": {func(r *Release) {
 			c := r.Conffs["web01"]

@@ -167,7 +167,7 @@ func addFiles(pseudos []pseudo, root string, files []RootfsFile) ([]pseudo, erro
 	modified := pseudos[0].modified
 	for _, f := range files {
 		if !plainPath.MatchString(f.Path) || !filepath.IsLocal(f.Path) {
-			return nil, fmt.Errorf("%q cannot be put into a root file system", f.Path)
+			return nil, fmt.Errorf("%q cannot be put into a root filesystem", f.Path)
 		}
 		for i, c := range f.Path {
 			if c != '/' {
@@ -182,7 +182,7 @@ func addFiles(pseudos []pseudo, root string, files []RootfsFile) ([]pseudo, erro
 			} else if err != nil {
 				return nil, err
 			} else if !info.IsDir() {
-				return nil, fmt.Errorf("/%s ships in /%s, which is no directory in the image: make it one", f.Path, dir)
+				return nil, fmt.Errorf("/%s ships in /%s, which is not a directory in the image: make it one", f.Path, dir)
 			}
 		}
 		pseudos = slices.DeleteFunc(pseudos, func(p pseudo) bool { return p.path == f.Path })
@@ -212,7 +212,7 @@ func kernels(root string) ([]string, error) {
 func machineID(root string) ([]pseudo, error) {
 	etc, err := os.Lstat(filepath.Join(root, "etc"))
 	if err != nil || !etc.IsDir() {
-		return nil, fmt.Errorf("%q has no directory /etc: it is no root file system", root)
+		return nil, fmt.Errorf("%q has no directory /etc: it is not a root filesystem", root)
 	}
 	pseudos := []pseudo{{path: "etc/machine-id", mode: 0o444, modified: etc.ModTime()}}
 	// dbus reads its own, which an image made with an older dbus carries as

@@ -136,7 +136,7 @@ func (t *tree) link(ctx context.Context, path, target string) error {
 	case err != nil:
 		return err
 	case info.Mode().Type() != fs.ModeSymlink:
-		return fmt.Errorf("%q is no link, so it was not published by this program: move it away", path)
+		return fmt.Errorf("%q is not a link, so vauban did not publish it: move it away", path)
 	default:
 		if old, err := os.Readlink(path); err != nil || old == target {
 			return err

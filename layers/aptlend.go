@@ -68,7 +68,7 @@ func (o AptOptions) checkAuthFile() error {
 	}
 	info, err := os.Stat(o.AuthFile)
 	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%q is no file", o.AuthFile)
+		err = fmt.Errorf("%q is not a file", o.AuthFile)
 	}
 	if err == nil && info.Mode().Perm()&0o077 != 0 {
 		err = fmt.Errorf("others may read %q: chmod 600 it", o.AuthFile)

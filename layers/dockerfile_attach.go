@@ -129,7 +129,7 @@ func (b *dockerBuild) attachTree(source string, m runMount, done *undoing) error
 // is ignored, and so that writing to it changes nothing.
 func (b *dockerBuild) copyForBind(source string, done *undoing) (string, error) {
 	if b.context == nil {
-		return "", errors.New("there is no context")
+		return "", errors.New("it has no context")
 	}
 	names, err := b.context.match(source)
 	if err != nil {

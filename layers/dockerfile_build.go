@@ -181,7 +181,7 @@ func (b *dockerBuild) UnrecognizedInstruction(step *imagebuilder.Step) error {
 }
 
 func errUnknownInstruction(step *imagebuilder.Step) error {
-	return fmt.Errorf("there is no instruction %q", strings.ToUpper(step.Command))
+	return fmt.Errorf("unknown instruction %q", strings.ToUpper(step.Command))
 }
 
 // EnsureContainerPath makes a directory.

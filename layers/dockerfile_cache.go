@@ -31,7 +31,7 @@ func cacheName(id string) string {
 // makeCache makes a cache's directory the first time.
 func (b *dockerBuild) makeCache(m runMount) (string, error) {
 	if b.CacheDir == "" {
-		return "", errors.New("there is no directory for caches")
+		return "", errors.New("the directory for caches is not set")
 	}
 	dir := filepath.Join(b.CacheDir, cacheName(m.id))
 	if err := os.MkdirAll(b.CacheDir, 0o755); err != nil {

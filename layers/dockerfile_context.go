@@ -30,7 +30,7 @@ type buildContext struct {
 // left.
 func (d *Dockerfile) openContext(left *leftOut) (*buildContext, error) {
 	if d.Context == "" {
-		return nil, fmt.Errorf("%s: it reads files, and there is no context", d.Name)
+		return nil, fmt.Errorf("%s: it reads files, but it has no context", d.Name)
 	}
 	real, err := filepath.Abs(d.Context)
 	if err == nil {
@@ -224,7 +224,7 @@ func (c *buildContext) entry(name string, info fs.FileInfo) (e treeEntry, err er
 		e.link, err = c.root.Readlink(name)
 	case fs.ModeDir:
 	default:
-		return e, fmt.Errorf("%q in the context is no file, directory or link: exclude it with .dockerignore", name)
+		return e, fmt.Errorf("%q in the context is not a file, directory or link: exclude it with .dockerignore", name)
 	}
 	return e, err
 }

@@ -126,7 +126,7 @@ func (b *dockerBuild) sources(c imagebuilder.Copy) (found []copySource, err erro
 // them are unpacked by ADD.
 func (b *dockerBuild) local(pattern string, unpack bool, excluded *patternmatcher.PatternMatcher) ([]copySource, error) {
 	if b.context == nil {
-		return nil, fmt.Errorf("copying %q: there is no context", pattern)
+		return nil, fmt.Errorf("copying %q: the build has no context", pattern)
 	}
 	names, err := b.context.match(pattern)
 	if err != nil {

@@ -114,7 +114,7 @@ func TestDockerfileRefuses(t *testing.T) {
 		"RUN true":                                             "has no FROM",
 		"FROM a\nRUN true\nFROM b":                             "test:3: a second FROM",
 		"FROM a\n\nCOPY --from=b / /":                          "test:3: COPY: --from=b",
-		"FROM a\nNOTHING x":                                    `there is no instruction "NOTHING"`,
+		"FROM a\nNOTHING x":                                    `unknown instruction "NOTHING"`,
 		"FROM a\nCOPY a b /c":                                  `end "/c" with a slash`,
 		"FROM a\nCOPY --parents a /b/":                         "--parents is not supported",
 		"FROM a\nADD https://example.com/x.git#main /x/":       "clone it in a RUN",

@@ -181,7 +181,7 @@ func makeDirs(dir string, perm fs.FileMode, owner fileOwner) ([]string, error) {
 	for path := dir; ; path = filepath.Dir(path) {
 		info, err := os.Stat(path)
 		if err == nil && !info.IsDir() {
-			return nil, fmt.Errorf("%q is no directory", path)
+			return nil, fmt.Errorf("%q is not a directory", path)
 		} else if err == nil {
 			break
 		} else if !errors.Is(err, fs.ErrNotExist) {

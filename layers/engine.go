@@ -201,7 +201,7 @@ func checkAddress(address string) error {
 	if err == nil && info.Mode().Type() == fs.ModeSocket {
 		return nil
 	}
-	return fmt.Errorf("there is no socket of containerd at %q: correct CONTAINERD_ADDRESS, or leave it out for the system's or the embedded one", address)
+	return fmt.Errorf("containerd has no socket at %q: correct CONTAINERD_ADDRESS, or unset it to use the system's or the embedded one", address)
 }
 
 func dial(ctx context.Context, address string) (*containerd.Client, error) {

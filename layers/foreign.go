@@ -211,7 +211,7 @@ const maxDocument = 8 << 20
 // checkForeign refuses an image that was made elsewhere and cannot be used.
 func (i Image) checkForeign() error {
 	if len(i.Manifest.Layers) == 0 {
-		return fmt.Errorf("image %s has no layers, so there is no root filesystem in it", i.Digest())
+		return fmt.Errorf("image %s has no layers, so it contains no root filesystem", i.Digest())
 	}
 	return nil
 }

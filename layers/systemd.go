@@ -137,7 +137,7 @@ func (c *Container) boot(ctx context.Context) error {
 	state := ""
 	for {
 		if c.exited(0) {
-			return fmt.Errorf("systemd ended at once: %s", c.consoleTail())
+			return fmt.Errorf("systemd exited immediately: %s", c.consoleTail())
 		}
 		if now := c.systemdState(ctx); now != "" { // the last question may be cut off
 			state = now

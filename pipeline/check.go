@@ -34,7 +34,7 @@ func (r *Runner) check(ctx context.Context) (selections, error) {
 			}
 		}
 		if t.Kind == plan.MakeRootfs && t.Master.KeepAnsible {
-			return nil, fmt.Errorf("%s: master %q wants `keep_ansible`, and nothing installs ansible in an image: remove it", r.Config.Place(t.Master.Pos), t.Subject())
+			return nil, fmt.Errorf("%s: master %q has `keep_ansible`, which is not supported because vauban never installs ansible in an image: remove it", r.Config.Place(t.Master.Pos), t.Subject())
 		}
 		for _, s := range t.Stages(r.Config) {
 			if err := r.checkStage(ctx, t, s); err != nil {
@@ -61,7 +61,7 @@ func (r *Runner) check(ctx context.Context) (selections, error) {
 func (r *Runner) checkStage(ctx context.Context, t *plan.Task, s config.Stage) error {
 	if s.Init == "systemd" {
 		if err := checkSystemd(t.Master); err != nil {
-			return fmt.Errorf("%s: stage %q of %q wants `init: systemd`: %w", r.Config.Place(s.Pos), s.Raw, t.Subject(), err)
+			return fmt.Errorf("%s: stage %q of %q needs `init: systemd`: %w", r.Config.Place(s.Pos), s.Raw, t.Subject(), err)
 		}
 	}
 	if s.Dockerfile != "" {

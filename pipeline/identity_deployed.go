@@ -142,7 +142,7 @@ func CheckWithoutVault(ctx context.Context, uploadDir string, records *freshness
 	}
 	const otherwise = "or build with --no-identities, which gives hosts no SSH keys and another machine-id"
 	if len(inVault) > 0 {
-		return fmt.Errorf("master %q: the vault beside config.yml has the SSH keys and the machine-id of %s, and VAULTED_SSHD_KEYS_KEY is not set: "+
+		return fmt.Errorf("master %q: the vault next to config.yml has the SSH keys and the machine-id of %s, and VAULTED_SSHD_KEYS_KEY is not set: "+
 			"set it to the vault's passphrase, %s", m.Name, text.Few(inVault), otherwise)
 	}
 	current, err := export.Current(uploadDir, m.Name)

@@ -83,7 +83,7 @@ func TestCheckWithoutVault(t *testing.T) {
 		kept      []string
 		want      string // in the error; "": none
 	}{
-		"a file of the vault":                {hosts, false, false, "h1", []string{"h0", "h1"}, "the vault beside config.yml has the SSH keys and the machine-id of h1, and VAULTED_SSHD_KEYS_KEY is not set"},
+		"a file of the vault":                {hosts, false, false, "h1", []string{"h0", "h1"}, "the vault next to config.yml has the SSH keys and the machine-id of h1, and VAULTED_SSHD_KEYS_KEY is not set"},
 		"a file of another host":             {hosts, false, false, "h1", []string{"h2"}, ""},
 		"the release":                        {hosts, true, false, "h1", nil, "release 2026-11-20T211348Z gives h1"},
 		"another host of the release":        {hosts, true, false, "h2", nil, ""},

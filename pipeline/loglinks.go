@@ -30,7 +30,7 @@ func linkLogs(dir, logs string) (err error) {
 	}
 	fd, err := unix.Open(dir, unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("%s is no folder of ours: %w", dir, err)
+		return fmt.Errorf("%s is not a folder of vauban's: %w", dir, err)
 	}
 	f := os.NewFile(uintptr(fd), dir)
 	defer func() { err = errors.Join(err, f.Close()) }()

@@ -26,7 +26,7 @@ type releaseTask struct {
 // the rest.
 func (t *releaseTask) make(ctx context.Context) (Release, string, error) {
 	if t.NoPublish {
-		return Release{}, "not published, as told", nil
+		return Release{}, "not published (--no-publish)", nil
 	}
 	// One that cannot be read is Publish's to judge: a release of which all
 	// was built takes its place.

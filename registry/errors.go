@@ -15,6 +15,7 @@ import (
 
 	"vauban/internal/outward"
 	"vauban/internal/pace"
+	"vauban/internal/remedy"
 	"vauban/internal/retry"
 )
 
@@ -56,10 +57,7 @@ func (r *Registry) explain(doing string, attempts int, err error) error {
 		text += fmt.Sprintf("tried %d times: ", attempts)
 	}
 	text += r.public(err)
-	if advice != "" {
-		text += "; " + advice
-	}
-	return &failure{text: text, kind: kind}
+	return &failure{text: remedy.Text(text, "", advice), kind: kind}
 }
 
 // maxText bounds what an error repeats of a registry's answer, in bytes.
@@ -119,7 +117,7 @@ func (r *Registry) diagnoseAnswer(answer *transport.Error) (kind error, advice s
 	case status == http.StatusUnauthorized:
 		return errdefs.ErrUnauthenticated, r.loginAdvice()
 	case status == http.StatusForbidden:
-		return errdefs.ErrPermissionDenied, "this login lacks the right: ask who runs the registry, or use another"
+		return errdefs.ErrPermissionDenied, "this login lacks permission: ask the registry's operator for it, or use another login"
 	case status == http.StatusMethodNotAllowed:
 		return errdefs.ErrNotImplemented, "the registry has this switched off, or is too old for it"
 	case status == http.StatusTooManyRequests:

@@ -309,7 +309,7 @@ func parseHostname(hostname string) (name.Registry, string, error) {
 	_, err := reference.WithName(address + "/image")
 	registry, err2 := name.NewRegistry(host, options...)
 	if err != nil || err2 != nil {
-		return name.Registry{}, "", fmt.Errorf("REGISTRY_HOSTNAME %q is no registry: write it as host[:port][/project], "+
+		return name.Registry{}, "", fmt.Errorf("REGISTRY_HOSTNAME %q is not a registry: write it as host[:port][/project], "+
 			"without https:// and with a project in lower case", hostname)
 	}
 	return registry, project, nil

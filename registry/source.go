@@ -102,10 +102,10 @@ func (r *Registry) Choose(ctx context.Context, image, tag string) (ocispec.Descr
 // that are not in the registry, as Windows' are.
 func (m manifest) checkLayers() error {
 	if !images.IsConfigType(m.blobs[0].MediaType) {
-		return fmt.Errorf("it is no image but an artifact of the type %q: %w", m.blobs[0].MediaType, errdefs.ErrInvalidArgument)
+		return fmt.Errorf("it is not an image but an artifact of the type %q: %w", m.blobs[0].MediaType, errdefs.ErrInvalidArgument)
 	}
 	if len(m.blobs) == 1 {
-		return fmt.Errorf("it has no layers, so there is no root filesystem in it: %w", errdefs.ErrInvalidArgument)
+		return fmt.Errorf("it has no layers, so it contains no root filesystem: %w", errdefs.ErrInvalidArgument)
 	}
 	for _, layer := range m.blobs[1:] {
 		if !images.IsLayerType(layer.MediaType) || images.IsNonDistributable(layer.MediaType) {

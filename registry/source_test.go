@@ -148,7 +148,7 @@ func TestChoose(t *testing.T) {
 		{tag: "windows", arch: "amd64", err: "for windows/amd64, not for linux/amd64"},
 		{tag: "foreign", arch: "amd64", err: "none of a root filesystem that the registry has"},
 		{tag: "old", arch: "amd64", err: "schema 1, which is obsolete"},
-		{tag: "chart", arch: "amd64", err: "no image but an artifact"},
+		{tag: "chart", arch: "amd64", err: "not an image but an artifact"},
 		{tag: "none", arch: "amd64", err: "MANIFEST_UNKNOWN"},
 	} {
 		t.Run(tt.tag+" for "+tt.arch, func(t *testing.T) {

@@ -74,7 +74,7 @@ func newClient(o KVOptions) (*client, error) {
 		return nil, errors.New("VAULT_ADDR is not the URL of a server: set it to one as https://vault.example.com:8200, without a user or password")
 	}
 	if o.Token == "" && (o.RoleID == "" || o.SecretID == "") {
-		return nil, errors.New("nothing says who we are to the server of VAULT_ADDR: set VAULT_TOKEN, or VAULT_ROLE_ID and VAULT_SECRET_ID")
+		return nil, errors.New("no login for the server of VAULT_ADDR is configured: set VAULT_TOKEN, or VAULT_ROLE_ID and VAULT_SECRET_ID")
 	}
 	c := &client{
 		http:     &http.Client{Transport: o.Transport, CheckRedirect: checkRedirect, Timeout: requestTimeout},

@@ -35,7 +35,7 @@ func readFile(name string) ([]byte, error) {
 		return nil, err
 	}
 	if len(data) > maxFile {
-		return nil, fmt.Errorf("%q has more than %d bytes: it is no identity", name, maxFile)
+		return nil, fmt.Errorf("%q has more than %d bytes: it is not an identity", name, maxFile)
 	}
 	return data, nil
 }

@@ -125,8 +125,8 @@ func TestNewIdentityRefuses(t *testing.T) {
 		name, part, text, want string
 	}{
 		{"another public key", "ed25519.pub", other["ed25519.pub"], "another private key"},
-		{"no private key", "ed25519", "", "its private key is not"},
-		{"a damaged key", "ed25519", strings.Replace(mine["ed25519"], "A", "B", 9), "no private key"},
+		{"cannot read the private key", "ed25519", "", "its private key is not"},
+		{"a damaged key", "ed25519", strings.Replace(mine["ed25519"], "A", "B", 9), "cannot read the private key"},
 		{"another type", "ecdsa", mine["ed25519"], "another private key"},
 		{"another type, both", "ecdsa+", "ed25519", "of another type"},
 		{"two lines", "rsa.pub", mine["rsa.pub"] + other["ed25519.pub"], "not one line"},

@@ -80,7 +80,7 @@ func generate(t KeyType) (crypto.Signer, error) {
 	case ECDSA:
 		return ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	}
-	return nil, fmt.Errorf("%q is no type of key", t)
+	return nil, fmt.Errorf("%q is not a type of key", t)
 }
 
 // parsePair reads the texts of a key's files. An empty public one is made from
@@ -90,10 +90,10 @@ func parsePair(t KeyType, private, public string) (keyPair, error) {
 	signer, err := ssh.ParsePrivateKey([]byte(private))
 	var encrypted *ssh.PassphraseMissingError
 	if errors.As(err, &encrypted) {
-		return keyPair{}, errors.New("the private key has a passphrase, and sshd has nobody to ask: remove it with ssh-keygen -p")
+		return keyPair{}, errors.New("the private key has a passphrase, which sshd cannot ask for: remove it with ssh-keygen -p")
 	}
 	if err != nil {
-		return keyPair{}, errors.New("this is no private key that ssh could read: restore it, or remove it to have a new one created")
+		return keyPair{}, errors.New("ssh cannot read the private key: restore it, or remove it to have a new one created")
 	}
 	if strings.TrimSpace(public) == "" {
 		public = string(ssh.MarshalAuthorizedKey(signer.PublicKey()))

@@ -323,7 +323,7 @@ func TestKVErrors(t *testing.T) {
 		{"a web page", 200, `<html>hello</html>`, "answered 200"},
 		{"version 1", 200, `{"data":{"ed25519":"x"}}`, "version 2"},
 		{"a number", 200, `{"data":{"data":{"ed25519":1},"metadata":{"version":1}}}`, "not the text of a key"},
-		{"no key", 200, `{"data":{"data":{"ed25519":"x"},"metadata":{"version":1}}}`, "no private key"},
+		{"no key", 200, `{"data":{"data":{"ed25519":"x"},"metadata":{"version":1}}}`, "cannot read the private key"},
 		{"an echo", 400, `{"errors":["you said token-0"]}`, "you said [redacted]"},
 	}
 	for _, tt := range tests {

@@ -59,7 +59,7 @@ func decrypt(message []byte, passphrase string) ([]byte, error) {
 		return nil, decryptError(err)
 	}
 	if !details.IsSymmetricallyEncrypted {
-		return nil, errors.New("decrypting: this is not encrypted with a passphrase: whoever could write the file could have made it")
+		return nil, errors.New("decrypting: the file is not encrypted with a passphrase, so it could be forged by anyone who can write it")
 	}
 	data, err := io.ReadAll(io.LimitReader(details.UnverifiedBody, maxFile+1))
 	if err != nil {

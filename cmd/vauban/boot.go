@@ -49,7 +49,7 @@ With --wait the command returns 0 only when the machine reports that it is up.`,
 	flags.IntVar(&o.Memory, "memory", 0, "the machine's memory in MiB (default: fitting the release)")
 	flags.IntVar(&o.CPUs, "cpus", 2, "the machine's processors")
 	flags.StringVar(&o.SerialLog, "serial-log", "", "where the console goes (default: a new file in the temporary directory)")
-	flags.StringArrayVar(&o.Extra, "append", nil, "a further kernel parameter; may be given again")
+	flags.StringArrayVar(&o.Extra, "append", nil, "an additional kernel parameter; may be repeated")
 	return cmd
 }
 

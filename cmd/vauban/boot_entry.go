@@ -67,7 +67,7 @@ kernel_parameters in config.yml has them; --append adds any other.`,
 	flags.StringVar(&f.url, "url", "", "where machines find the published tree")
 	flags.StringVar(&f.dir, "dir", "", "write files instead, HOST.ipxe or HOST.cfg, for all hosts of the release (for a release without hosts, one of the master's name)")
 	flags.Var(&f.format, "format", "the boot loader: ipxe or grub")
-	flags.StringArrayVar(&f.extra, "append", nil, "a further kernel parameter; may be given again")
+	flags.StringArrayVar(&f.extra, "append", nil, "an additional kernel parameter; may be repeated")
 	return cmd
 }
 

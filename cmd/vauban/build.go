@@ -46,7 +46,7 @@ func newBuild(a *app) *cobra.Command {
 		Use:   "build [MASTER...]",
 		Short: "Build masters, their hosts' conffs and their kernels, and publish them",
 		Example: `  vauban build master-12-web                        # all of it, on the parent that exists
-  vauban build master-12-web --build-parents yes    # and all that it stands on
+  vauban build master-12-web --build-parents yes    # and its ancestors
   vauban build master-12-web --stage conffs --limit web01
   vauban build master-12-web --check                # what would run, and why
   vauban build --if-stale                           # of the whole tree, what has changed`,
@@ -82,8 +82,8 @@ func (f *buildFlags) keeping(cmd *cobra.Command) {
 func (f *buildFlags) running(cmd *cobra.Command) {
 	f.report.add(cmd)
 	flags := cmd.Flags()
-	flags.IntVar(&f.batch, "batch", 0, "hosts built at once (default: 20, fewer where memory is short)")
-	flags.IntVar(&f.jobs, "jobs", 0, "tasks run at once (default: the number of cores, fewer where memory is short)")
+	flags.IntVar(&f.batch, "batch", 0, "how many hosts are built at a time (default: 20, fewer if memory is short)")
+	flags.IntVar(&f.jobs, "jobs", 0, "how many tasks run in parallel (default: the number of cores, fewer if memory is short)")
 	flags.BoolVar(&f.keepGoing, "keep-going", false, "publish although some hosts failed; they keep their previous conffs; the exit code is 1 all the same")
 	strictFlag(cmd, &f.strict)
 	flags.BoolVar(&f.removeHosts, "remove-hosts", false, "remove hosts from the release that the inventory no longer has (default: report them, and remove them in the next run)")
@@ -115,7 +115,7 @@ func (f *buildFlags) planning(cmd *cobra.Command) {
 	flags.StringVar(&f.stage, "stage", "all", "what to build: rootfs, conffs, initramfs or all")
 	flags.StringVar(&f.parents, "build-parents", "no", "how many ancestors to build too: a number, yes or -1 for all, no")
 	flags.BoolVar(&f.children, "build-children", false, "build all that descends from the masters too")
-	flags.BoolVar(&f.ifStale, "if-stale", false, "build only what would come out otherwise, see vauban status; without names, of the whole tree")
+	flags.BoolVar(&f.ifStale, "if-stale", false, "build only what is out of date (see vauban status); without names, in the whole tree")
 	flags.StringVar(&f.branch, "branch", "", "branch of the playbooks where a stage or master names none")
 	flags.StringVar(&f.limit, "limit", "", "narrow the hosts of conffs; the others keep what they have")
 }
@@ -147,7 +147,7 @@ func newPlan(a *app) *cobra.Command {
 		},
 	}
 	f.planning(cmd)
-	cmd.Flags().BoolVar(&f.fresh, "fresh", false, "tell of each task whether its result is stale, and why")
+	cmd.Flags().BoolVar(&f.fresh, "fresh", false, "show for each task whether its result is stale, and why")
 	outputFlag(cmd, &format, "text", "json")
 	return cmd
 }
@@ -185,7 +185,7 @@ func parseParents(s string) (int, error) {
 	}
 	n, err := strconv.Atoi(s)
 	if err != nil || n < plan.AllParents || strings.HasPrefix(s, "+") {
-		return 0, fmt.Errorf("%q is no number of ancestors: use 0 or more, yes or -1 for all, no for none", s)
+		return 0, fmt.Errorf("%q is not a number of ancestors: use 0 or more, yes or -1 for all, no for none", s)
 	}
 	return n, nil
 }

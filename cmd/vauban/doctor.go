@@ -17,6 +17,8 @@ import (
 	"vauban/config"
 	"vauban/doctor"
 	"vauban/internal/damage"
+	"vauban/internal/remedy"
+	"vauban/internal/text"
 	"vauban/layers"
 	"vauban/layers/daemon"
 )
@@ -94,18 +96,19 @@ func (a *app) doctor(ctx context.Context, out io.Writer, format string, reads, r
 	}
 	switch {
 	case damaged > 0:
-		return fmt.Errorf("%s damaged", counted(damaged, "thing is", "things are"))
+		return fmt.Errorf("%s damaged", are(damaged))
 	case missing > 0:
-		return fmt.Errorf("%s missing", counted(missing, "thing is", "things are"))
+		return fmt.Errorf("%s missing", are(missing))
 	}
 	return nil
 }
 
-func counted(n int, one, many string) string {
+// are counts things: "1 thing is", "2 things are".
+func are(n int) string {
 	if n == 1 {
-		return "1 " + one
+		return "1 thing is"
 	}
-	return fmt.Sprintf("%d %s", n, many)
+	return text.Count(n, "thing") + " are"
 }
 
 // damageFindings are those of a state directory; damaged counts what is left.
@@ -153,10 +156,7 @@ func printFindings(out io.Writer, format string, all []finding) error {
 		if state == "missing" || state == "damaged" {
 			state = strings.ToUpper(state) // to be seen at once
 		}
-		line := fmt.Sprintf("%-8s %s", state, f.What)
-		if f.Why != "" {
-			line += ": " + f.Why + ": " + f.Cure
-		}
+		line := fmt.Sprintf("%-8s %s", state, remedy.Text(f.What, f.Why, f.Cure))
 		if _, err := fmt.Fprintln(out, line); err != nil {
 			return err
 		}
@@ -182,7 +182,7 @@ func (a *app) checks(stateDir string, s config.Settings) []check {
 		{what: "slirp4netns can be used (/dev/net/tun)", need: exists("/dev/net/tun"), cure: "modprobe tun; in a container, pass --device /dev/net/tun"},
 	}
 	all = append(all, check{what: "cgroups of one's own", cure: "containers cannot be run without", need: func(context.Context) error { return layers.CheckCgroups() }})
-	all = append(all, check{what: "user namespaces and cgroup v2, for init: systemd", optional: true, cure: "only masters that want it cannot be built without",
+	all = append(all, check{what: "user namespaces and cgroup v2, for init: systemd", optional: true, cure: "only masters that need it cannot be built without it",
 		need: func(context.Context) error { return layers.CheckUserNamespaces() }})
 	for _, p := range []struct {
 		program, pkg string

@@ -201,7 +201,7 @@ func (s *session) compareRelease(ctx context.Context, source drift.Source, times
 	}
 	var booted struct{ Rootfs string }
 	if json.Unmarshal(text, &booted) == nil && !slices.Contains(strings.Split(booted.Rootfs, "/"), timestamp) {
-		s.log.Warn("the machine booted another release than the current one: some of what differs is not its doing",
+		s.log.Warn("the machine booted a release that is not the current one: some differences come from that",
 			"machine", booted.Rootfs, "current", timestamp)
 	}
 }

@@ -34,7 +34,7 @@ machine is asked by ssh, which must know it.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			h, err := a.history(cmd, args[0])
 			if err != nil {
-				return fmt.Errorf("telling the history of %q: %w", args[0], err)
+				return fmt.Errorf("reading the history of %q: %w", args[0], err)
 			}
 			if format.value == "json" {
 				return printJSON(cmd.OutOrStdout(), h)

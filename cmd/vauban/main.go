@@ -47,7 +47,7 @@ func run(args []string) int {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-signals
-		fmt.Fprintln(stderr, "vauban: interrupted; cleaning up (once more to end at once)")
+		fmt.Fprintln(stderr, "vauban: interrupted; cleaning up (interrupt again to exit immediately)")
 		cancel(errInterrupted)
 		<-signals
 		os.Exit(exitInterrupted)

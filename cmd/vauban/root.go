@@ -120,7 +120,7 @@ func (a *app) logOptions() (*slog.HandlerOptions, error) {
 func (a *app) load() (*config.Config, error) {
 	cfg, err := config.Load(a.configFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("vauban: there is no %s: go to its folder, or name it with --config FILE", a.configFile)
+		err = fmt.Errorf("vauban: %s does not exist here: change to its folder, or name it with --config FILE", a.configFile)
 	}
 	return cfg, usage(err)
 }

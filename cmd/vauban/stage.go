@@ -57,7 +57,7 @@ func newStage(a *app) (*cobra.Command, *stageFlags) {
 --source-image, or to a base made of --iso, and name the result --name.
 
 Settings come from the environment and from .secrets.env in the current folder.
-` + "`debug=yes vauban ci`" + ` prints the lines of this command that a run stands for.
+` + "`debug=yes vauban ci`" + ` prints the equivalent lines of this command.
 
 Without --rootfs, the source is the image itself: its conffs and its initramfs
 are made of it, and the stages are those that its hosts get. Without
@@ -134,7 +134,7 @@ func (f *stageFlags) deployKey(configured string) (string, error) {
 		return configured, nil
 	}
 	if !isFile(f.key) {
-		return "", usage(fmt.Errorf("vauban stage: --ssh-priv-key %q is no file", f.key))
+		return "", usage(fmt.Errorf("vauban stage: --ssh-priv-key %q is not a file", f.key))
 	}
 	return filepath.Abs(f.key)
 }

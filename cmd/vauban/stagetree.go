@@ -71,9 +71,9 @@ type stageBase struct {
 func (f *stageFlags) base(t *stageTree, set []field, exists func(string) bool) (stageBase, error) {
 	switch {
 	case f.source == "" && f.iso == "" && bool(f.rootfs):
-		return stageBase{}, errors.New("there is nothing to build a rootfs on: give --source-image IMAGE or --iso FILE, or --rootfs no")
+		return stageBase{}, errors.New("no image to build a rootfs on: give --source-image IMAGE or --iso FILE, or --rootfs no")
 	case f.source == "" && !bool(f.rootfs) && f.buildsConffs():
-		return stageBase{}, errors.New("there is no image to cut conffs on: give --source-image IMAGE, or --rootfs yes")
+		return stageBase{}, errors.New("no image to build conffs on: give --source-image IMAGE, or --rootfs yes")
 	case f.source == "" && bool(f.rootfs):
 		return f.isoBase(t, set, exists)
 	case len(set) > 0:
@@ -114,7 +114,7 @@ func (f *stageFlags) isoBase(t *stageTree, set []field, exists func(string) bool
 		switch {
 		case exists(f.iso):
 		case strings.ContainsAny(f.iso, "/."):
-			return b, fmt.Errorf("--iso %q is no file", f.iso)
+			return b, fmt.Errorf("--iso %q is not a file", f.iso)
 		default:
 			kind = "release"
 		}

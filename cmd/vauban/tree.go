@@ -54,7 +54,7 @@ func newTree(a *app) *cobra.Command {
 			return printTree(cmd.OutOrStdout(), format.value, nodes)
 		},
 	}
-	cmd.Flags().BoolVar(&fresh, "fresh", false, "tell what is stale, and why")
+	cmd.Flags().BoolVar(&fresh, "fresh", false, "show what is stale, and why")
 	outputFlag(cmd, &format, "text", "json", "dot", "mermaid")
 	return cmd
 }

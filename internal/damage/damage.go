@@ -4,7 +4,8 @@ package damage
 
 import (
 	"fmt"
-	"strings"
+
+	"vauban/internal/remedy"
 )
 
 // A Kind is a part of the state directory that can be damaged.
@@ -24,7 +25,7 @@ var (
 	Kernel     = Kind{"a kernel or an initramfs", "it is built again"}
 	Collection = Kind{"a role or a collection", "it is installed again"}
 	Download   = Kind{"a downloaded file", "it is downloaded again"}
-	Record     = Kind{"a freshness record", "it is fetched again from the registry; what it was the only record of counts as stale"}
+	Record     = Kind{"a freshness record", "it is fetched from the registry again; images without another record count as stale"}
 	Mirror     = Kind{"the mirror of the playbooks", "the repository is fetched again"}
 	Release    = Kind{"a published release", "it stays as it is: build its master again, or remove it with vauban prune"}
 )
@@ -54,14 +55,12 @@ func In(stateDir string, findings ...Finding) error {
 }
 
 func (e *Error) Error() string {
-	var b strings.Builder
 	f := e.Findings[0]
-	fmt.Fprintf(&b, "the state directory is damaged: %s (%s): %v", f.What, f.Path, f.Err)
+	what := fmt.Sprintf("the state directory is damaged: %s (%s): %v", f.What, f.Path, f.Err)
 	if more := len(e.Findings) - 1; more > 0 {
-		fmt.Fprintf(&b, "; and %d more", more)
+		what += fmt.Sprintf(" and %d more", more)
 	}
-	fmt.Fprintf(&b, ": run vauban doctor --state %s --repair; then %s", e.StateDir, f.Cost)
-	return b.String()
+	return remedy.Text(what, "", fmt.Sprintf("run vauban doctor --state %s --repair; then %s", e.StateDir, f.Cost))
 }
 
 // Unwrap gives the reasons.

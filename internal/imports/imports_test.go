@@ -19,7 +19,7 @@ Dockerfiles:
 ansible: ansible/repository internal/command internal/memo layers
 ansible/repository: internal/command internal/damage internal/filelock internal/git internal/memo internal/near internal/sealed
 boot: internal/cmdline internal/command
-config: internal/beneath internal/cmdline internal/near internal/redact internal/squashfs internal/text
+config: internal/beneath internal/cmdline internal/near internal/redact internal/remedy internal/squashfs internal/text
 doctor: ansible/repository export internal/damage internal/sealed layers/daemon layers/store pipeline/freshness registry
 download: internal/beneath internal/durable internal/filelock internal/outward internal/pace internal/retry
 drift: internal/beneath internal/command layers/diff
@@ -40,13 +40,13 @@ pipeline/provenance: ansible config internal/beneath layers
 pipeline/prune: export layers registry
 pipeline/recipes: Dockerfiles boot config layers
 progress: internal/text
-registry: internal/beneath internal/damage internal/durable internal/filelock internal/outward internal/pace internal/redact internal/retry internal/text
+registry: internal/beneath internal/damage internal/durable internal/filelock internal/outward internal/pace internal/redact internal/remedy internal/retry internal/text
 scan: internal/redact
 vault: internal/durable internal/filelock internal/git internal/redact internal/retry
 internal/beneath:
 internal/cmdline:
 internal/command:
-internal/damage:
+internal/damage: internal/remedy
 internal/decompress:
 internal/durable:
 internal/filelock:
@@ -62,6 +62,7 @@ internal/owned:
 internal/pace:
 internal/sealed: internal/beneath internal/damage internal/durable
 internal/redact:
+internal/remedy:
 internal/retry: internal/outward
 internal/seccomp:
 internal/squashfs:

@@ -125,7 +125,7 @@ func (w *walk) open(name, path string) (*os.File, error) {
 // follow puts where a link leads in the place of its name.
 func (w *walk) follow(link *os.File, info fs.FileInfo) error {
 	if owner := ownerOf(info); w.shared && !slices.Contains(w.above, owner) {
-		return fmt.Errorf("the link %s belongs to user %d, who can change where it leads: name the directory itself", link.Name(), owner)
+		return fmt.Errorf("the link %s belongs to user %d, which can change its target: name the directory itself", link.Name(), owner)
 	}
 	if w.links++; w.links > maxLinks {
 		return &fs.PathError{Op: "open", Path: link.Name(), Err: unix.ELOOP}
@@ -156,7 +156,7 @@ func (w *walk) checkParent() error {
 	}
 	path := w.at.Name()
 	if owner := ownerOf(info); !slices.Contains(w.above, owner) {
-		return fmt.Errorf("%s, above it, belongs to user %d, who could replace it: choose another place, or run `chown root: %s`", path, owner, quote(path))
+		return fmt.Errorf("%s, above it, belongs to user %d, which could replace it: choose another place, or run `chown root: %s`", path, owner, quote(path))
 	}
 	who, cure, err := writers(w.at, info, w.above)
 	if err != nil {

@@ -153,7 +153,7 @@ func (r *release) check(name string, now time.Time, everValid bool) error {
 	dist = strings.TrimSuffix(dist, "/")
 	switch {
 	case !found || dist == "":
-		return errors.New("it is of a repository without suites, whose release does not say what it is of")
+		return errors.New("the repository has no suites, so its release file does not identify itself")
 	case dist != r.suite && dist != r.codename:
 		return fmt.Errorf("it is of the suite %q, not of %q", r.codename, dist)
 	case r.date.After(now.Add(maxSkew)):

@@ -65,7 +65,7 @@ func checkStateDir(dir string, above []int) (err error) {
 		return err
 	}
 	if !hasTypes {
-		return errors.New("its file system does not say in directories which type files are of: " + cureStateDir)
+		return errors.New("the filesystem lacks d_type support: " + cureStateDir)
 	}
 	return tryOverlay(try)
 }
@@ -102,11 +102,11 @@ func tryOverlay(dir string) (err error) {
 	}
 	var st unix.Stat_t
 	if err := unix.Lstat(filepath.Join(upper, "gone"), &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev != 0 {
-		return errors.New("its file system keeps no whiteouts (character devices 0:0): " + cureStateDir)
+		return errors.New("the filesystem cannot store whiteouts (character devices 0:0): " + cureStateDir)
 	}
 	value := make([]byte, 1)
 	if _, err := unix.Lgetxattr(filepath.Join(upper, "dir"), "trusted.overlay.opaque", value); err != nil || value[0] != 'y' {
-		return errors.New("its file system keeps no trusted.* attributes: " + cureStateDir)
+		return errors.New("the filesystem cannot store trusted.* attributes: " + cureStateDir)
 	}
 	return nil
 }
@@ -118,5 +118,5 @@ func mountAdvice(err error) error {
 	case errors.Is(err, unix.EPERM):
 		return fmt.Errorf("%w: mounting is not allowed here: run in a container with CAP_SYS_ADMIN, or on the machine itself", err)
 	}
-	return fmt.Errorf("%w: it is on a file system that cannot hold an upperdir (overlay, NFS, …): %s", err, cureStateDir)
+	return fmt.Errorf("%w: the filesystem cannot hold an upperdir (overlay, NFS, …): %s", err, cureStateDir)
 }

@@ -167,7 +167,7 @@ func checkLink(n *node, b below, nodePath string, hidden bool) error {
 		return fmt.Errorf("the layers have a directory where the root filesystem has a link to %q, and would hide it: put the files there instead", b.meta.target)
 	}
 	if n.file == nil && !n.hides && !hidden {
-		return errors.New("the layers have files beneath it, but it is no directory in the root filesystem")
+		return errors.New("the layers have files beneath it, but it is not a directory in the root filesystem")
 	}
 	return nil
 }

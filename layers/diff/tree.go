@@ -112,7 +112,7 @@ func (t *tree) put(layer int, p string, f *file) error {
 func (t *tree) link(layer int, p, target string) error {
 	f := t.find(target)
 	if f == nil || f.isDir() {
-		return fmt.Errorf("%q is a hard link to %q, which is no file of the layers", p, target)
+		return fmt.Errorf("%q is a hard link to %q, which is not a file of the layers", p, target)
 	}
 	return t.put(layer, p, f)
 }

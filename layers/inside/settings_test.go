@@ -150,7 +150,7 @@ func TestLoginctl(t *testing.T) {
 		{"loginctl show-user --property=RuntimePath --value www-data", said("/run/user/33"), "directory root www-data"},
 		{"loginctl show-user", said("UID=0\nName=root\nRuntimePath=/run/user/0\nState=lingering\nLinger=yes"), "directory root www-data"},
 		{"loginctl show-user daemon", refused(1, "Failed to get user: User ID 1 is not logged in or lingering"), "directory root www-data"},
-		{"loginctl kill-user games", noted("loginctl kill-user: nobody is logged in"), "directory root www-data"},
+		{"loginctl kill-user games", noted("loginctl kill-user: no user is logged in"), "directory root www-data"},
 		{"loginctl list-sessions", said("loginctl: list-sessions"), "directory root www-data"},
 	} {
 		if got := c.call(strings.Fields(test.line)...); got != test.want {

@@ -153,7 +153,7 @@ func (c *call) loginctl() int {
 	case c.verb == "show-user":
 		return c.showUser()
 	case matchesAny(c.verb, "activate", "attach", "flush-devices", "kill-*", "lock-*", "terminate-*", "unlock-*"):
-		return c.passed("nobody is logged in")
+		return c.passed("no user is logged in")
 	}
 	return c.real()
 }

@@ -74,7 +74,7 @@ func identify(f *os.File) (fileIdentity, error) {
 		return fileIdentity{}, err
 	}
 	if !info.Mode().IsRegular() {
-		return fileIdentity{}, fmt.Errorf("%q is no file", f.Name())
+		return fileIdentity{}, fmt.Errorf("%q is not a file", f.Name())
 	}
 	s := info.Sys().(*syscall.Stat_t)
 	return fileIdentity{uint64(s.Dev), s.Ino, s.Size, time.Unix(s.Mtim.Unix()).UTC(), time.Unix(s.Ctim.Unix()).UTC()}, nil

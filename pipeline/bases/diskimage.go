@@ -34,7 +34,7 @@ const (
 // was not written back makes ext refuse to be mounted so, unless it is told.
 const tarOfPartition = `mount -o "ro,nodev,nosuid,noexec,loop,offset=$2,sizelimit=$3" "$1" "$4" 2>/dev/null ||
 	mount -o "ro,nodev,nosuid,noexec,noload,loop,offset=$2,sizelimit=$3" "$1" "$4" || {
-	echo "it is no tar, and no disk image whose file system this machine mounts" >&2
+	echo "it is neither a tar archive nor a disk image with a filesystem that this machine can mount" >&2
 	exit 1
 }
 exec tar --create --format=pax --numeric-owner --xattrs '--xattrs-include=*' --sort=name --exclude=./lost+found --directory="$4" .`
@@ -165,7 +165,7 @@ func rawDisk(ctx context.Context, dir, path string) (string, error) {
 		return "", fmt.Errorf("reading what qemu-img says: %w", err)
 	}
 	if other := cmp.Or(info.Backing, info.Specific.Data.File); other != "" {
-		return "", fmt.Errorf("the image stands on another file, %q: make it whole with `qemu-img convert -O qcow2`", other)
+		return "", fmt.Errorf("the image has a backing file, %q: make it complete with `qemu-img convert -O qcow2`", other)
 	}
 	if info.Size > maxDisk {
 		return "", fmt.Errorf("%w: a disk of %d GiB, at most %d", errDiskImage, info.Size>>30, maxDisk>>30)
@@ -215,7 +215,7 @@ func parsePartitions(out string) ([]partition, error) {
 		}
 		found := partitionLine.FindStringSubmatch(line)
 		if found == nil {
-			return nil, fmt.Errorf("reading what partx says: %q is no partition", line)
+			return nil, fmt.Errorf("reading what partx says: %q is not a partition", line)
 		}
 		first, _ := strconv.ParseInt(found[1], 10, 64) // the digits fit
 		count, _ := strconv.ParseInt(found[2], 10, 64)

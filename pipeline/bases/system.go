@@ -20,7 +20,7 @@ func CheckSystem(ctx context.Context, root string) error {
 		if _, err := fsys.Lstat(program); err == nil {
 			continue
 		}
-		return fmt.Errorf("%s has no /%s: vauban builds on Debian, on Ubuntu, and on what is made of them", systemName(ctx, fsys), program)
+		return fmt.Errorf("%s has no /%s: vauban builds Debian, Ubuntu and their derivatives", systemName(ctx, fsys), program)
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ func TestContentsElsewhere(t *testing.T) {
 	if now := j.contents(t.Context(), b, before); len(now) != 1 || now["the content of `file:`"] != "1234" {
 		t.Errorf("inputs: %v", now)
 	}
-	if !strings.Contains(log.String(), "cannot be told") {
+	if !strings.Contains(log.String(), "cannot check whether") {
 		t.Errorf("log: %s", log.String())
 	}
 	if err := os.WriteFile(filepath.Join(j.Config.Dir, "root.raw"), nil, 0o600); err != nil {

@@ -140,7 +140,7 @@ func (j *Judge) runs(ctx context.Context, m *config.Master, record *Record, name
 	for _, run := range record.Runs {
 		r := judgedRun{HostRun: run}
 		if run.Master != onto {
-			r.why = append(r.why, "its master was built anew")
+			r.why = append(r.why, "its master was rebuilt")
 		}
 		r.why = append(r.why, changedInputs("", run.Inputs, HostInputs(j.Config, m, j.Identities || run.Inputs[VaultInput] != ""))...)
 		why, changes, err := j.stages(ctx, m, m.HostStages(j.Config), run.Stages, true, names)

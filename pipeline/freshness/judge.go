@@ -103,7 +103,7 @@ func (j *Judge) contents(ctx context.Context, b *config.Base, before ansible.Inp
 	if err == nil {
 		return now
 	}
-	j.Records.log.Warn("whether a file of a base has changed cannot be told", "base", b.Name, "error", err)
+	j.Records.log.Warn("cannot check whether the base's file changed", "base", b.Name, "error", err)
 	now = ansible.Inputs{}
 	for name := range bases.Files(b) {
 		if d, ok := before[name]; ok {
@@ -121,7 +121,7 @@ func (j *Judge) moved(ctx context.Context, b *config.Base, from digest.Digest) [
 	}
 	now, err := j.Upstream(ctx, b)
 	if err != nil {
-		j.Records.log.Warn("whether a base's source has changed cannot be told", "base", b.Name, "error", err)
+		j.Records.log.Warn("cannot check whether the base's source changed", "base", b.Name, "error", err)
 		return nil
 	}
 	if now == "" || now == from {
@@ -146,7 +146,7 @@ func (j *Judge) Master(ctx context.Context, m *config.Master) (plan.Verdict, err
 		return plan.Verdict{}, err
 	}
 	if now != "" && now != record.Parent {
-		why = append(why, fmt.Sprintf("its parent %s was built anew", name))
+		why = append(why, fmt.Sprintf("its parent %s was rebuilt", name))
 	}
 	why = append(why, changedInputs("", record.Inputs, MasterInputs(m))...)
 	stages, _, err := j.stages(ctx, m, m.Stages, record.Stages, false, nil)
@@ -163,7 +163,7 @@ func (j *Judge) image(ctx context.Context, image string) (*Record, []string, err
 	case latest == "":
 		return nil, []string{"never built"}, nil
 	case record == nil || record.Image == "":
-		return nil, []string{"nothing tells what its image was made from"}, nil
+		return nil, []string{"no record of what its image was built from"}, nil
 	case record.Image != latest:
 		return nil, []string{fmt.Sprintf("its latest image, %.19s, is not the one that its record is of", latest)}, nil
 	}

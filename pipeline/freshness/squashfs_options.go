@@ -23,7 +23,7 @@ func PackingOptions(cfg *config.Config, m *config.Master, log *slog.Logger) (exp
 			o.Compression = value
 		case "level":
 			if o.Level, err = strconv.Atoi(value); err != nil {
-				err = fmt.Errorf("level %q is no number", value)
+				err = fmt.Errorf("level %q is not a number", value)
 			}
 		case "exclude":
 			o.Exclude, err = exclusions(cfg.Resolve(value))

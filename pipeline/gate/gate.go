@@ -162,7 +162,7 @@ func secretsError(findings []scan.Finding) error {
 // notSecret says what to do about a finding that is not a secret.
 func notSecret(findings []scan.Finding) string {
 	if slices.ContainsFunc(findings, func(f scan.Finding) bool { return strings.HasSuffix(f.Name, ofOthers) }) {
-		return "; what is not a secret does not belong in .secrets.env"
+		return "; values that are not secret do not belong in .secrets.env"
 	}
 	return ""
 }

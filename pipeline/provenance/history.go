@@ -45,7 +45,7 @@ func HistoryIn(ctx context.Context, dir string) (History, error) {
 	defer root.Close()
 	imginfo, err := root.ReadFile(ctx, string(imginfoList), maxTrace)
 	if err != nil {
-		return History{}, fmt.Errorf("reading how it was made, which images of other tools do not tell: %w", err)
+		return History{}, fmt.Errorf("reading how it was made (images of other tools do not record it): %w", err)
 	}
 	packages, err := root.ReadFile(ctx, string(packagesList), maxTrace)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

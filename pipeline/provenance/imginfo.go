@@ -154,7 +154,7 @@ func (l traceList) entries(text []byte) ([]*yaml.Node, error) {
 		return nil, fmt.Errorf("reading %q: %w", l, err)
 	}
 	if document.Kind != yaml.DocumentNode || document.Content[0].Kind != yaml.MappingNode {
-		return nil, fmt.Errorf("reading %q: it is no mapping with a list %q; remove the file in the base", l, l.key())
+		return nil, fmt.Errorf("reading %q: it is not a mapping with a list %q; remove the file in the base", l, l.key())
 	}
 	fields := document.Content[0].Content
 	for i := 0; i+1 < len(fields); i += 2 {

@@ -116,7 +116,7 @@ func stanzas(text []byte) func(yield func(map[string]string, error) bool) {
 			}
 			name, value, ok := bytes.Cut(line, []byte(":"))
 			if !ok {
-				yield(nil, fmt.Errorf("line %d is no field: %q", number, line))
+				yield(nil, fmt.Errorf("line %d is not a field: %q", number, line))
 				return
 			}
 			stanza[strings.ToLower(string(name))] = string(bytes.TrimSpace(value))
