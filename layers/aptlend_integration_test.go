@@ -239,7 +239,7 @@ func TestAptOptionsRefused(t *testing.T) {
 	for want, apt := range map[string]layers.AptOptions{
 		"chmod 600":         {AuthFile: readable},
 		"no such file":      {AuthFile: readable + ".gone"},
-		"is not a file":        {AuthFile: filepath.Dir(readable)},
+		"is not a file":     {AuthFile: filepath.Dir(readable)},
 		"APT_AUTH_FILE":     {Proxy: "http://user:password@proxy.example.com"},
 		"DEBIAN_CACHE_PATH": {Pool: filepath.Join(readable, "pool")},
 		"no URL of a proxy": {Proxy: "http://proxy\";Dir \"/"},
