@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"time"
+
+	"vauban/internal/gateway"
 )
 
 // Options say what to boot and how.
@@ -34,6 +37,9 @@ type Options struct {
 	// Allowed are patterns of the kernel parameters that the release may bring
 	// besides those of vauban's list.
 	Allowed []string
+	// Reach lists addresses of this machine that the guest may reach, besides
+	// the published tree; all others of this machine are refused.
+	Reach []gateway.Destination
 	// Extra are further kernel parameters.
 	Extra []string
 	// SerialLog is where the machine's console goes; a file in the temporary
@@ -66,7 +72,8 @@ type Result struct {
 }
 
 // Boot starts a virtual machine from a published release, served to it over
-// HTTP on the loopback interface. With Options.Wait it returns without an error
+// HTTP in a network namespace that both have for themselves. It needs root and
+// slirp4netns, which connects the namespace to the outside. With Options.Wait it returns without an error
 // only when the machine has reported that it is up; nothing is added to the
 // image for that. The machine does not outlive the process.
 func Boot(ctx context.Context, o Options) (Result, error) {
@@ -96,12 +103,21 @@ func (o Options) boot(ctx context.Context) (result Result, err error) {
 		return result, err
 	}
 	defer os.RemoveAll(scratch)
-	port, stop, err := serveLoopback(ctx, o.Tree, scratch, o.Log)
+	served := filepath.Join(scratch, "served")
+	if err := os.Mkdir(served, 0o700); err != nil {
+		return result, err
+	}
+	n, err := openNetwork(ctx, scratch, o.Reach, o.Log)
+	if err != nil {
+		return result, err
+	}
+	defer n.close()
+	stop, err := serveMachine(ctx, n, o.Tree, served, o.Log)
 	if err != nil {
 		return result, err
 	}
 	defer stop()
-	m, err := newMachine(o, release, scratch, port)
+	m, err := newMachine(o, release, served)
 	if err != nil {
 		return result, err
 	}
@@ -110,11 +126,12 @@ func (o Options) boot(ctx context.Context) (result Result, err error) {
 		"kvm", m.kvm, "memory", m.memory, "serial", m.serialLog)
 	start := time.Now()
 	if o.Wait {
-		result.Report, err = wait(ctx, m, o.timeout(m.kvm))
+		result.Report, err = wait(ctx, n, m, o.timeout(m.kvm))
 	} else {
-		err = interact(ctx, m)
+		err = interact(ctx, n, m)
 	}
 	result.Elapsed = time.Since(start)
+	n.refused(o.Log)
 	return result, err
 }
 

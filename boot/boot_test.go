@@ -3,6 +3,7 @@ package boot
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,6 +14,9 @@ import (
 // guest's second serial port, $serial its console.
 func program(t *testing.T, script string) string {
 	t.Helper()
+	if _, err := exec.LookPath("slirp4netns"); err != nil || os.Geteuid() != 0 {
+		t.Skip("it needs root and slirp4netns")
+	}
 	path := filepath.Join(t.TempDir(), "qemu")
 	prologue := "#!/bin/sh\n" + `for a; do case $a in file,id=console,path=*) serial=${a#*path=};; esac; done` + "\n"
 	if err := os.WriteFile(path, []byte(prologue+script), 0o755); err != nil {
@@ -41,7 +45,7 @@ func TestBootReported(t *testing.T) {
 }
 
 func TestBootFetches(t *testing.T) {
-	// What the command line names is served, though to 127.0.0.1.
+	// What the command line names is served, to the loopback of QEMU's namespace.
 	script := `
 while [ "$1" != -append ]; do shift; done
 for word in $2; do case $word in

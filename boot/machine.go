@@ -3,7 +3,6 @@ package boot
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -79,12 +78,13 @@ func (m machine) loader() []string {
 // escape protects a path in one of QEMU's comma-separated options.
 func escape(path string) string { return strings.ReplaceAll(path, ",", ",,") }
 
-// hostAddress is how a guest on QEMU's user network sees the host's loopback.
+// hostAddress is how a guest on QEMU's user network sees the loopback of the
+// namespace that QEMU runs in.
 const hostAddress = "10.0.2.2"
 
 // newMachine prepares a machine that boots the release from a server on that
 // loopback. What it has to change of the release it writes into scratch.
-func newMachine(o Options, r Release, scratch string, port int) (machine, error) {
+func newMachine(o Options, r Release, scratch string) (machine, error) {
 	m := machine{
 		program:     o.Program,
 		kvm:         canAccelerate(),
@@ -95,7 +95,7 @@ func newMachine(o Options, r Release, scratch string, port int) (machine, error)
 		firmware:    o.Firmware,
 		interactive: !o.Wait,
 	}
-	base := fmt.Sprintf("http://%s:%d", hostAddress, port)
+	const base = "http://" + hostAddress
 	entry, err := NewEntry(r, o.Host, base)
 	if err != nil {
 		return m, err

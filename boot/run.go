@@ -10,45 +10,46 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"vauban/internal/command"
 )
 
-// qemu runs QEMU, which ends with ctx, and with this process however that
-// ends. The returned function waits for it.
-func qemu(ctx context.Context, m machine) (*exec.Cmd, func() error) {
+// qemu prepares QEMU, which ends with ctx.
+func qemu(ctx context.Context, m machine) *exec.Cmd {
 	args := m.args()
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Second
-	return cmd, func() error {
-		defer command.Tie(cmd, syscall.SIGKILL)()
-		return cmd.Run()
-	}
+	return cmd
 }
 
 // interact gives the machine the terminal.
-func interact(ctx context.Context, m machine) error {
-	cmd, run := qemu(ctx, m)
+func interact(ctx context.Context, n *network, m machine) error {
+	cmd := qemu(ctx, m)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	if err := run(); err != nil {
+	err := n.start(cmd)
+	if err == nil {
+		err = cmd.Wait()
+	}
+	if err != nil {
 		return fmt.Errorf("running %q: %w", m.program, err)
 	}
 	return nil
 }
 
 // wait runs the machine until it has reported.
-func wait(ctx context.Context, m machine, timeout time.Duration) (Report, error) {
+func wait(ctx context.Context, n *network, m machine, timeout time.Duration) (Report, error) {
 	limit := fmt.Errorf("the guest has not reported within %s", timeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, limit)
 	defer cancel()
 	reader, writer := io.Pipe()
 	var messages tail
-	cmd, run := qemu(ctx, m)
+	cmd := qemu(ctx, m)
 	cmd.Stdout, cmd.Stderr = writer, &messages
+	if err := n.start(cmd); err != nil {
+		return Report{}, fmt.Errorf("running %q: %w", m.program, err)
+	}
 	ended := make(chan error, 1)
 	go func() {
-		err := run()
+		err := cmd.Wait()
 		writer.CloseWithError(io.EOF)
 		ended <- err
 	}()

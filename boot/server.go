@@ -83,21 +83,21 @@ func handle(ctx context.Context, listener net.Listener, handler http.Handler, lo
 // ones are served; no master has such a name.
 const scratchPath = "/.boot/"
 
-// serveLoopback serves the published tree, and the directory scratch below
-// scratchPath, on a free port of the loopback interface, until ctx ends or the
-// returned function is called.
-func serveLoopback(ctx context.Context, tree, scratch string, log *slog.Logger) (port int, stop func(), err error) {
+// serveMachine serves the published tree, and the directory scratch below
+// scratchPath, to the machine of a network, until ctx ends or the returned
+// function is called.
+func serveMachine(ctx context.Context, n *network, tree, scratch string, log *slog.Logger) (stop func(), err error) {
 	published, err := os.OpenRoot(tree)
 	if err != nil {
-		return 0, nil, err
+		return nil, err
 	}
 	own, err := os.OpenRoot(scratch)
 	if err != nil {
-		return 0, nil, errors.Join(err, published.Close())
+		return nil, errors.Join(err, published.Close())
 	}
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	listener, err := n.listen("127.0.0.1:80")
 	if err != nil {
-		return 0, nil, errors.Join(err, published.Close(), own.Close())
+		return nil, errors.Join(err, published.Close(), own.Close())
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/", NewHandler(published, log))
@@ -112,5 +112,5 @@ func serveLoopback(ctx context.Context, tree, scratch string, log *slog.Logger) 
 			log.Error("serving to the machine", "error", err)
 		}
 	}()
-	return listener.Addr().(*net.TCPAddr).Port, func() { cancel(); <-done }, nil
+	return func() { cancel(); <-done }, nil
 }

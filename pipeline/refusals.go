@@ -42,16 +42,11 @@ func (j *job) noticeRefused(by string, f *refusals) {
 
 func (f *refusals) lines() (lines []string) {
 	for _, one := range f.order {
-		who := ""
+		on := ""
 		if n := len(f.by[one]); n > 1 {
-			who = fmt.Sprintf(" on %d hosts", n)
+			on = fmt.Sprintf(" on %d hosts", n)
 		}
-		line := fmt.Sprintf("refused%s a connection (%s) to the builder's own address %s; to permit it, write below `configuration:` in config.yml: network_allow: [%q]",
-			who, one.Protocol, one.Destination(), one.Destination())
-		if one.Never {
-			line = fmt.Sprintf("refused%s a connection (%s) to %s, which no container reaches", who, one.Protocol, one.Destination())
-		}
-		lines = append(lines, line)
+		lines = append(lines, one.Explain(on))
 	}
 	if f.more > 0 {
 		lines = append(lines, fmt.Sprintf("refused connections to %d more addresses", f.more))

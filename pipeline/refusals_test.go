@@ -17,8 +17,8 @@ func TestRefusedAreReportedOnce(t *testing.T) {
 	f.add("web03", []layers.Refusal{database}, 1)
 	got := f.lines()
 	want := []string{
-		"refused on 2 hosts a connection (tcp) to the builder's own address 192.0.2.2:5432; to permit it, write below `configuration:` in config.yml: network_allow: [\"192.0.2.2:5432\"]",
-		"refused a connection (tcp) to 169.254.169.254:80, which no container reaches",
+		"refused on 2 hosts a connection (tcp) to the builder's own address 192.0.2.2:5432: to permit it, add to `configuration:` in config.yml: network_allow: [\"192.0.2.2:5432\"]",
+		"refused a connection (tcp) to 169.254.169.254:80, which is never permitted",
 		"refused connections to 3 more addresses",
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"vauban/boot"
+	"vauban/internal/gateway"
 )
 
 func newBoot(a *app) *cobra.Command {
@@ -18,7 +19,10 @@ func newBoot(a *app) *cobra.Command {
 		Long: `Boot a published release in a virtual machine.
 
 QEMU is given the release's kernel and initramfs; the initramfs fetches the
-rest over HTTP from the loopback interface, as a machine of the fleet would.
+rest over HTTP, as a machine of the fleet would. QEMU and the server are in a
+network namespace of their own: no other program of this machine reaches the
+published files, and the guest reaches this machine's own addresses only as far as
+"network_allow" in config.yml permits. It needs root and slirp4netns.
 With --pxe the machine's network card loads them too, with iPXE, from the entry
 that "vauban entry" writes: the whole way of a machine of the fleet.
 With --wait the command returns 0 only when the machine reports that it is up.`,
@@ -29,6 +33,9 @@ With --wait the command returns 0 only when the machine reports that it is up.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withTree(args[0], func(s *session, master string) error {
 				o.Tree, o.Master, o.Log, o.Allowed = s.tree(), master, s.log, s.kernelParameters(master)
+				for _, d := range s.cfg.Destinations(s.settings) {
+					o.Reach = append(o.Reach, gateway.Destination(d))
+				}
 				result, err := boot.Boot(cmd.Context(), o)
 				if err != nil || !o.Wait {
 					return err

@@ -154,3 +154,13 @@ func (r Refusal) Destination() string {
 	}
 	return net.JoinHostPort(r.Address.String(), fmt.Sprint(r.Port))
 }
+
+// Explain is what was refused and how to permit it, as the rest of a sentence
+// about who was; on names several who were, such as " on 3 hosts".
+func (r Refusal) Explain(on string) string {
+	if r.Never {
+		return fmt.Sprintf("refused%s a connection (%s) to %s, which is never permitted", on, r.Protocol, r.Destination())
+	}
+	return fmt.Sprintf("refused%s a connection (%s) to the builder's own address %s: to permit it, add to `configuration:` in config.yml: network_allow: [%q]",
+		on, r.Protocol, r.Destination(), r.Destination())
+}

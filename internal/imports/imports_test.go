@@ -18,7 +18,7 @@ const arrows = `
 Dockerfiles:
 ansible: ansible/repository internal/command internal/memo layers
 ansible/repository: internal/command internal/damage internal/filelock internal/git internal/memo internal/near internal/sealed
-boot: internal/cmdline internal/command
+boot: internal/cmdline internal/gateway
 config: internal/beneath internal/cmdline internal/near internal/redact internal/remedy internal/squashfs internal/text
 doctor: ansible/repository export internal/damage internal/sealed layers/daemon layers/store pipeline/freshness registry
 download: internal/beneath internal/durable internal/filelock internal/outward internal/pace internal/retry
