@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"path"
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -17,6 +19,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
+
+	"vauban/internal/beneath"
+	layerdiff "vauban/layers/diff"
 )
 
 // maxUnpacked is how many bytes all layers of an image may unpack to by default.
@@ -33,6 +38,9 @@ type bounds struct {
 	window  uint64 // of zstd, in bytes. Default: 128 MiB, the zstd program's
 
 	unpacked int64 // so far
+	// sparse are the files of the layer that was checked last which are worth
+	// holes, by name.
+	sparse map[string]*layerdiff.Holes
 }
 
 func (b bounds) withDefaults() bounds {
@@ -66,6 +74,7 @@ func (b *bounds) check(ctx context.Context, blob io.Reader) error {
 		return fmt.Errorf("decompressing the layer: %w", err)
 	}
 	defer done()
+	b.sparse = map[string]*layerdiff.Holes{}
 	counted := &countedReader{ctx: ctx, Reader: plain, left: b.left()}
 	entries := tar.NewReader(counted)
 	for n, held := 1, int64(0); ; n++ {
@@ -89,6 +98,11 @@ func (b *bounds) check(ctx context.Context, blob io.Reader) error {
 			return b.tooLarge()
 		}
 		held += header.Size
+		if err := b.findHoles(beneath.Reader(ctx, entries), header); errors.Is(err, errTooMuch) {
+			return b.tooLarge()
+		} else if err != nil {
+			return fmt.Errorf("reading the layer: %w", err)
+		}
 	}
 	// What follows the end of the tar is read when it is unpacked, too.
 	if _, err := io.Copy(io.Discard, counted); errors.Is(err, errTooMuch) {
@@ -97,6 +111,23 @@ func (b *bounds) check(ctx context.Context, blob io.Reader) error {
 		return fmt.Errorf("reading the layer: %w", err)
 	}
 	b.unpacked += counted.n
+	return nil
+}
+
+// findHoles looks at the content of an entry.
+func (b *bounds) findHoles(content io.Reader, header *tar.Header) error {
+	name := path.Clean("/" + header.Name)
+	delete(b.sparse, name) // of an earlier entry
+	if header.Typeflag != tar.TypeReg || header.Size < layerdiff.MinSparse {
+		return nil
+	}
+	holes := &layerdiff.Holes{}
+	if _, err := io.Copy(holes, content); err != nil {
+		return err
+	}
+	if holes.Found() {
+		b.sparse[name] = holes
+	}
 	return nil
 }
 
@@ -182,7 +213,7 @@ type boundedApplier struct {
 var _ diff.Applier = (*boundedApplier)(nil)
 
 // Apply implements diff.Applier. Nothing is unpacked of a layer that exceeds a
-// bound.
+// bound. The holes that sparse files had are made again.
 func (a *boundedApplier) Apply(ctx context.Context, desc ocispec.Descriptor, mounts []mount.Mount, options ...diff.ApplyOpt) (ocispec.Descriptor, error) {
 	blob, err := a.store.ReaderAt(ctx, desc)
 	if err != nil {
@@ -192,7 +223,55 @@ func (a *boundedApplier) Apply(ctx context.Context, desc ocispec.Descriptor, mou
 	if err := a.bounds.check(ctx, io.NewSectionReader(blob, 0, blob.Size())); err != nil {
 		return ocispec.Descriptor{}, err
 	}
-	return a.Applier.Apply(ctx, desc, mounts, options...)
+	applied, err := a.Applier.Apply(ctx, desc, mounts, options...)
+	if err != nil {
+		return applied, err
+	}
+	return applied, a.bounds.punch(ctx, mounts)
+}
+
+// punch makes the holes of the layer that was checked last, in the directory that
+// it was unpacked to.
+func (b *bounds) punch(ctx context.Context, mounts []mount.Mount) error {
+	dir := writtenTo(mounts)
+	if dir == "" || len(b.sparse) == 0 {
+		return nil
+	}
+	root, err := beneath.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for name, holes := range b.sparse {
+		file, err := root.OpenToWrite(name)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, beneath.ErrRefused) {
+			continue // a later entry removed or replaced it
+		} else if err != nil {
+			return err
+		}
+		if err := errors.Join(holes.Punch(ctx, file), file.Close()); err != nil {
+			return fmt.Errorf("%q of the layer: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// writtenTo is the directory that takes what is written to mounts of the overlayfs
+// snapshotter; it has files of this layer alone.
+func writtenTo(mounts []mount.Mount) string {
+	if len(mounts) != 1 {
+		return ""
+	}
+	m := mounts[0]
+	if m.Type == "bind" {
+		return m.Source
+	}
+	for _, option := range m.Options {
+		if dir, ok := strings.CutPrefix(option, "upperdir="); ok {
+			return dir
+		}
+	}
+	return ""
 }
 
 // unpackBounds are the bounds of an image that is unpacked below a directory.

@@ -12,9 +12,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+	"golang.org/x/sys/unix"
 )
 
 // tarOf is a tar of entries, each with its size of zeros.
@@ -233,4 +236,68 @@ func FuzzMentions(f *testing.F) {
 	f.Fuzz(func(t *testing.T, layer []byte, name string) {
 		_, _ = mentionsIn(bytes.NewReader(layer), name)
 	})
+}
+
+// TestPunch: holes are made only in what reads as zeros, beneath the directory
+// that a layer was unpacked to, whatever a hostile layer left there.
+func TestPunch(t *testing.T) {
+	const size = 2 << 20
+	dir, outside := t.TempDir(), filepath.Join(t.TempDir(), "outside")
+	zeros, ones := make([]byte, size), bytes.Repeat([]byte{1}, size)
+	when := time.Unix(1234567890, 0)
+	put := func(path string, content []byte) {
+		t.Helper()
+		if err := errors.Join(os.WriteFile(path, content, 0o600), os.Chtimes(path, when, when)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in := func(name string) string { return filepath.Join(dir, name) }
+	put(outside, zeros)
+	put(in("zeros"), zeros)
+	put(in("other"), ones)
+	put(in("shorter"), zeros[1:])
+	put(in("file"), nil)
+	err := errors.Join(os.Symlink(outside, in("link")), os.Symlink("../../../../../../../../../.."+outside, in("way out")),
+		unix.Mkfifo(in("pipe"), 0o600), os.Mkdir(in("directory"), 0o700))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var layer bytes.Buffer
+	w := tar.NewWriter(&layer)
+	for _, name := range []string{"zeros", "other", "shorter", "link", "way out", "pipe", "directory", "gone", "file/below", "../outside"} {
+		if err := w.WriteHeader(&tar.Header{Name: name, Size: size, Mode: 0o600}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(zeros); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b := bounds{}.withDefaults()
+	if err := b.check(t.Context(), &layer); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.punch(t.Context(), []mount.Mount{{Type: "overlay", Options: []string{"lowerdir=/nowhere", "upperdir=" + dir}}}); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]struct {
+		content []byte
+		holes   bool
+	}{in("zeros"): {zeros, true}, in("other"): {ones, false}, in("shorter"): {zeros[1:], false}, outside: {zeros, false}} {
+		var st unix.Stat_t
+		if err := unix.Stat(path, &st); err != nil {
+			t.Fatal(err)
+		}
+		if content, err := os.ReadFile(path); err != nil || !bytes.Equal(content, want.content) {
+			t.Errorf("%s: the content changed, %v", path, err)
+		}
+		if holes := st.Blocks*512 < st.Size; holes != want.holes {
+			t.Errorf("%s: holes %v", path, holes)
+		}
+		if st.Mtim.Sec != when.Unix() {
+			t.Errorf("%s: the time changed", path)
+		}
+	}
 }

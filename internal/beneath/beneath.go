@@ -45,7 +45,12 @@ func (r *Root) Close() error { return r.dir.Close() }
 
 // Open opens a regular file for reading. The error is [ErrRefused] for
 // anything else, and [fs.ErrNotExist] where the image does not have the name.
-func (r *Root) Open(name string) (*os.File, error) {
+func (r *Root) Open(name string) (*os.File, error) { return r.open(name, unix.O_RDONLY) }
+
+// OpenToWrite is Open for reading and writing.
+func (r *Root) OpenToWrite(name string) (*os.File, error) { return r.open(name, unix.O_RDWR) }
+
+func (r *Root) open(name string, flags int) (*os.File, error) {
 	found, err := r.resolve(name, unix.O_PATH)
 	if err != nil {
 		return nil, err
@@ -58,7 +63,7 @@ func (r *Root) Open(name string) (*os.File, error) {
 	if !info.Mode().IsRegular() {
 		return nil, refuseKind(name, info.Mode())
 	}
-	return reopen(found, name)
+	return reopen(found, name, flags)
 }
 
 // ReadFile reads a regular file of at most limit bytes.
@@ -183,18 +188,17 @@ func retry(open func() (int, error)) (fd int, err error) {
 	return -1, err
 }
 
-// reopen opens for reading what was found with O_PATH and is known to be a
-// regular file. It cannot become another file meanwhile, as it would by its
+// reopen opens what was found with O_PATH and is known to be a regular file. It cannot become another file meanwhile, as it would by its
 // name. The goroutine runs in the builder's own mount namespace, whose /proc
 // has our descriptors; that of a container does not.
-func reopen(found *os.File, name string) (*os.File, error) {
+func reopen(found *os.File, name string, flags int) (*os.File, error) {
 	type opened struct {
 		fd  int
 		err error
 	}
 	done := make(chan opened, 1)
 	go func() {
-		fd, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", found.Fd()), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+		fd, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", found.Fd()), flags|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 		done <- opened{fd, err}
 	}()
 	o := <-done
@@ -219,7 +223,7 @@ func OpenRegular(file string) (*os.File, error) {
 	if !info.Mode().IsRegular() {
 		return nil, refuseKind(file, info.Mode())
 	}
-	return reopen(found, file)
+	return reopen(found, file, unix.O_RDONLY)
 }
 
 // ReadRegular reads a regular file of the builder of at most limit bytes.
