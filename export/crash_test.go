@@ -157,6 +157,21 @@ func TestDeathAtEachStep(t *testing.T) {
 	}
 }
 
+// A release that was served when its publisher died stays one that can be rolled
+// back to, whatever is published next.
+func TestDeathOnceServed(t *testing.T) {
+	_, switched := countSteps(t)
+	dir := published(t)
+	_ = child(t, childOrders{Dir: dir, Releases: []Release{next(t)}, DieAt: switched}).Run()
+	wantWhole(t, dir, second)
+	third := mustPublish(t, dir, built(t, second, "three", "web01", "new"))
+	wantServed(t, dir, third.Timestamp)
+	if _, err := Rollback(t.Context(), dir, master, second, TreeOptions{}); err != nil {
+		t.Error(err)
+	}
+	mustPublish(t, dir, built(t, second, "four", "web01", "new"))
+}
+
 func TestDeathAtAnyMoment(t *testing.T) {
 	dir := t.TempDir()
 	a, b := built(t, first, "one", "web01", "web02"), built(t, first, "two", "web01", "web03")

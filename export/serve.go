@@ -48,11 +48,8 @@ func (t *tree) tidy(ctx context.Context, m *Manifest) error {
 		return err
 	}
 	dir := t.path(m.Master)
-	for _, mark := range []string{unserved, candidate} {
-		err := os.Remove(filepath.Join(dir, releasesName, m.Timestamp, mark))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+	if err := t.unmark(m.Master, m.Timestamp); err != nil {
+		return err
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -74,12 +71,29 @@ func (t *tree) tidy(ctx context.Context, m *Manifest) error {
 	return errors.Join(durable.Sync(filepath.Join(dir, releasesName, m.Timestamp)), durable.Sync(dir))
 }
 
+// unmark notes that a release has been served.
+func (t *tree) unmark(master, timestamp string) error {
+	for _, mark := range []string{unserved, candidate} {
+		err := os.Remove(t.path(master, releasesName, timestamp, mark))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
 // clean removes what publishers that died, or gave up, left of a master and in
-// the pool.
+// the pool. One that died after it had switched current left the mark of a release
+// that nobody served, by which the release would be removed once another is served.
 func (t *tree) clean(master string) error {
 	releases := t.path(master, releasesName)
 	for _, dir := range []string{t.path(poolName), t.path(master), releases} {
 		if err := t.sweep(dir); err != nil {
+			return err
+		}
+	}
+	if current, err := served(t.path(master)); err == nil {
+		if err := t.unmark(master, current); err != nil {
 			return err
 		}
 	}
