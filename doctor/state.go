@@ -13,13 +13,13 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"vauban/ansible/repository"
-	"vauban/export"
 	"vauban/internal/damage"
 	"vauban/internal/sealed"
 	"vauban/layers/daemon"
 	"vauban/layers/store"
 	"vauban/pipeline/freshness"
 	"vauban/registry"
+	"vauban/release"
 )
 
 // Options say what is checked.
@@ -113,9 +113,9 @@ func checkReleases(dir string) (found []damage.Finding, err error) {
 	if dir == "" {
 		return nil, nil
 	}
-	masters, err := export.Masters(dir)
+	masters, err := release.Masters(dir)
 	for _, master := range masters {
-		releases, err := export.Releases(dir, master)
+		releases, err := release.Releases(dir, master)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			found = append(found, damage.Finding{Kind: damage.Release, Path: filepath.Join(dir, master), Err: err})
 		}

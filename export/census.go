@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"vauban/internal/text"
 )
 
 // A census is what one reading of a conffs stream found.
@@ -106,11 +108,11 @@ func (c *census) rank(f SizedFile) {
 // check refuses what a conffs must not hold.
 func (c *census) check() error {
 	if len(c.foreign) > 0 {
-		return fmt.Errorf("names that mean something else in a conffs: %s", some(c.foreign))
+		return fmt.Errorf("names that mean something else in a conffs: %s", text.Quoted(listed, c.foreign))
 	}
 	if len(c.modules) > 0 {
 		return fmt.Errorf("it changes kernel modules, which belong to the kernel that all hosts of a master share: %s; "+
-			"install them in a stage of the master, or exclude them with conffs_exclude", some(c.modules))
+			"install them in a stage of the master, or exclude them with conffs_exclude", text.Quoted(listed, c.modules))
 	}
 	return nil
 }
@@ -149,16 +151,4 @@ func (c *census) largestText() string {
 		names = append(names, fmt.Sprintf("%q (%s)", f.Path, readable(f.Size)))
 	}
 	return strings.Join(names, ", ")
-}
-
-// some quotes the first names and counts the others.
-func some(names []string) string {
-	var quoted []string
-	for _, n := range names[:min(len(names), listed)] {
-		quoted = append(quoted, fmt.Sprintf("%q", n))
-	}
-	if more := len(names) - listed; more > 0 {
-		quoted = append(quoted, fmt.Sprintf("and %d more", more))
-	}
-	return strings.Join(quoted, ", ")
 }

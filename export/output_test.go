@@ -1,7 +1,6 @@
 package export
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -15,11 +14,6 @@ func must(t *testing.T, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// mounted lends a tree as the engine lends a mounted image.
-func mounted(root string) func(context.Context, func(string) error) error {
-	return func(_ context.Context, fn func(string) error) error { return fn(root) }
 }
 
 // wantOnly checks that a directory holds one file of the given content.

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 
 	"vauban/internal/treecmp"
@@ -182,11 +183,7 @@ func TestRootfsShipsFiles(t *testing.T) {
 	again := filepath.Join(t.TempDir(), "rootfs.squashfs")
 	_, err = Rootfs(t.Context(), again, mounted(root), RootfsOptions{Files: files})
 	must(t, err)
-	a, err := describe(out, rootfsName)
-	must(t, err)
-	b, err := describe(again, rootfsName)
-	must(t, err)
-	if a != b {
+	if a, b := digestOf(t, out), digestOf(t, again); a != b {
 		t.Errorf("two packings differ: %v, %v", a, b)
 	}
 	for _, bad := range []string{"bin/tool", "../etc/passwd", "etc/a b", "/etc/x", "etc/hostname/x"} {
@@ -196,16 +193,21 @@ func TestRootfsShipsFiles(t *testing.T) {
 	}
 }
 
+func digestOf(t *testing.T, path string) digest.Digest {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	must(t, err)
+	return digest.FromBytes(content)
+}
+
 func TestRootfsIsReproducible(t *testing.T) {
 	root := plant(t)
-	var sums []File
+	var sums []digest.Digest
 	for range 2 {
 		out := filepath.Join(t.TempDir(), "rootfs.squashfs")
 		_, err := Rootfs(t.Context(), out, mounted(root), RootfsOptions{})
 		must(t, err)
-		f, err := describe(out, rootfsName)
-		must(t, err)
-		sums = append(sums, f)
+		sums = append(sums, digestOf(t, out))
 		t.Setenv("SOURCE_DATE_EPOCH", "1700000000") // not ours to obey
 	}
 	if sums[0] != sums[1] {
@@ -334,4 +336,9 @@ func TestRootfsCancelled(t *testing.T) {
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
 		t.Errorf("left %v, %v", entries, err)
 	}
+}
+
+// mounted lends a tree as the engine lends a mounted image.
+func mounted(root string) func(context.Context, func(string) error) error {
+	return func(_ context.Context, fn func(string) error) error { return fn(root) }
 }

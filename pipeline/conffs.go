@@ -23,6 +23,7 @@ import (
 	"vauban/pipeline/freshness"
 	"vauban/pipeline/provenance"
 	"vauban/progress"
+	"vauban/release"
 )
 
 // conffsTask applies the stages of a master's ancestry as each of its hosts and
@@ -259,7 +260,7 @@ func (h *host) finish(ctx context.Context) (made HostConffs, err error) {
 	if err := h.keepImage(ctx); err != nil {
 		return made, err
 	}
-	file, err := export.ConffsName(h.name)
+	file, err := release.ConffsName(h.name)
 	if err != nil {
 		return made, err
 	}

@@ -18,6 +18,7 @@ import (
 	"vauban/config"
 	"vauban/export"
 	"vauban/layers/diff"
+	"vauban/release"
 	"vauban/scan"
 	"vauban/vault"
 )
@@ -69,9 +70,9 @@ func (i *Identities) Read(ctx context.Context, host string) error {
 
 // ensure reads the identities of hosts, creating what is missing: several at
 // once, as an RSA key takes a second. None is used before it is committed, by
-// another master of the run either. What the release that is served, nil for
-// none, gives a host of which the store has nothing is taken over.
-func (i *Identities) ensure(ctx context.Context, release *export.Published, hosts []string) error {
+// another master of the run either. What p, the release that is served or nil,
+// gives a host of which the store has nothing is taken over.
+func (i *Identities) ensure(ctx context.Context, p *release.Published, hosts []string) error {
 	if i.store == nil {
 		return nil
 	}
@@ -82,7 +83,7 @@ func (i *Identities) ensure(ctx context.Context, release *export.Published, host
 	made.SetLimit(runtime.NumCPU())
 	for _, host := range hosts {
 		made.Go(func() error {
-			id, created, err := vault.EnsureFrom(making, i.store, host, i.adopt(release, host))
+			id, created, err := vault.EnsureFrom(making, i.store, host, i.adopt(p, host))
 			if err != nil {
 				return fmt.Errorf("taking the identity of %q: %w", host, err)
 			}

@@ -9,10 +9,10 @@ import (
 	"slices"
 
 	"vauban/config"
-	"vauban/export"
 	"vauban/internal/text"
 	"vauban/pipeline/freshness"
 	"vauban/pipeline/plan"
+	"vauban/release"
 	"vauban/vault"
 )
 
@@ -23,18 +23,18 @@ func derivedMachineID(host string) string {
 }
 
 // deployed is what a release gives a host, and whether that is from a vault.
-func deployed(ctx context.Context, release *export.Published, host string) (id vault.Identity, fromVault bool, err error) {
-	entry, ok := release.Hosts[host]
+func deployed(ctx context.Context, p *release.Published, host string) (id vault.Identity, fromVault bool, err error) {
+	entry, ok := p.Hosts[host]
 	if !ok {
 		return vault.Identity{}, false, nil
 	}
-	files, err := release.ConffsFiles(ctx, host, vault.FilePaths()...)
+	files, err := p.ConffsFiles(ctx, host, vault.FilePaths()...)
 	if err != nil {
 		return vault.Identity{}, false, err
 	}
 	id = vault.FromFiles(files)
 	switch entry.Identity {
-	case export.FromVault:
+	case release.FromVault:
 		return id, true, nil
 	case "":
 		if id.MachineID() != "" && id.MachineID() != derivedMachineID(host) {
@@ -48,13 +48,13 @@ func deployed(ctx context.Context, release *export.Published, host string) (id v
 // adopt gives vault.EnsureFrom what a host is known by already, when the vault
 // has nothing of it. Where the vault has other hosts and this one's identity was
 // from a vault, it was removed to be made again.
-func (i *Identities) adopt(release *export.Published, host string) func(context.Context) (vault.Identity, error) {
-	if release == nil {
+func (i *Identities) adopt(p *release.Published, host string) func(context.Context) (vault.Identity, error) {
+	if p == nil {
 		return nil
 	}
 	return func(ctx context.Context) (vault.Identity, error) {
-		id, fromVault, err := deployed(ctx, release, host)
-		if errors.Is(err, export.ErrDamaged) {
+		id, fromVault, err := deployed(ctx, p, host)
+		if errors.Is(err, release.ErrDamaged) {
 			i.warn(host, fmt.Sprintf("the identity that %s has now cannot be read, and a new one is made: %v", host, err))
 			return vault.Identity{}, nil
 		} else if err != nil || !fromVault {
@@ -74,7 +74,7 @@ func (j *job) ensureIdentities(ctx context.Context, m *config.Master, hosts []st
 	if j.Identities == nil {
 		return nil
 	}
-	current, err := export.Current(j.uploadDir(), m.Name)
+	current, err := release.Current(j.uploadDir(), m.Name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		j.notice("", "the machine-ids that hosts have now cannot be taken over: %v", err)
 		current = nil
@@ -145,8 +145,8 @@ func CheckWithoutVault(ctx context.Context, uploadDir string, records *freshness
 		return fmt.Errorf("master %q: the vault next to config.yml has the SSH keys and the machine-id of %s, and VAULTED_SSHD_KEYS_KEY is not set: "+
 			"set it to the vault's passphrase, %s", m.Name, text.Few(inVault), otherwise)
 	}
-	current, err := export.Current(uploadDir, m.Name)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, export.ErrDamaged) {
+	current, err := release.Current(uploadDir, m.Name)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, release.ErrDamaged) {
 		return nil // nothing is known
 	} else if err != nil {
 		return err
@@ -160,17 +160,17 @@ func CheckWithoutVault(ctx context.Context, uploadDir string, records *freshness
 }
 
 // fromVault are those of the hosts that a release gives an identity of a vault.
-func fromVault(ctx context.Context, records *freshness.Records, m *config.Master, current *export.Published, hosts []string) (served []string, err error) {
+func fromVault(ctx context.Context, records *freshness.Records, m *config.Master, current *release.Published, hosts []string) (served []string, err error) {
 	for _, host := range hosts {
 		entry := current.Hosts[host]
-		given := entry.Identity == export.FromVault
+		given := entry.Identity == release.FromVault
 		switch {
 		case host == m.OwnIdentity():
 			given, err = ownFromVault(ctx, records, m, current)
 		case entry.Identity == "":
 			_, given, err = deployed(ctx, current, host)
 		}
-		if err != nil && !errors.Is(err, export.ErrDamaged) {
+		if err != nil && !errors.Is(err, release.ErrDamaged) {
 			return nil, err
 		}
 		if given {
@@ -182,9 +182,9 @@ func fromVault(ctx context.Context, records *freshness.Records, m *config.Master
 
 // ownFromVault tells whether a master's root filesystem has an identity. Of a
 // release from before that was noted in it, the record of its build says so.
-func ownFromVault(ctx context.Context, records *freshness.Records, m *config.Master, current *export.Published) (bool, error) {
+func ownFromVault(ctx context.Context, records *freshness.Records, m *config.Master, current *release.Published) (bool, error) {
 	if current.Rootfs.Identity != "" || records == nil {
-		return current.Rootfs.Identity == export.FromVault, nil
+		return current.Rootfs.Identity == release.FromVault, nil
 	}
 	record, _, err := records.Get(ctx, m.Image())
 	if err != nil || record == nil || record.Release == nil {

@@ -11,13 +11,13 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"vauban/config"
-	"vauban/export"
+	"vauban/release"
 	"vauban/vault"
 )
 
 // serve publishes a release of the master web with one host, whose conffs hold
 // files.
-func serve(t *testing.T, dir, host string, files map[string]string, fromVault bool) *export.Published {
+func serve(t *testing.T, dir, host string, files map[string]string, fromVault bool) *release.Published {
 	t.Helper()
 	scratch := t.TempDir()
 	file := func(name string) string {
@@ -51,12 +51,12 @@ func serve(t *testing.T, dir, host string, files map[string]string, fromVault bo
 		t.Fatal(err)
 	}
 	master := digest.FromString("master")
-	p, err := export.Publish(t.Context(), dir, export.Release{
+	p, err := release.Publish(t.Context(), dir, release.Release{
 		Master: "web", Timestamp: "2026-11-20T211348Z", Hosts: []string{host},
-		Kernel: &export.BuiltKernel{Version: "6.1.0", Vmlinuz: file("k"), Initramfs: file("i")},
-		Rootfs: &export.BuiltRootfs{Path: file("r"), Image: master, Kernels: []string{"6.1.0"}, Identity: fromVault},
-		Conffs: map[string]export.BuiltConffs{host: {Path: conffs.Name(), Image: digest.FromString(host), Master: master, Identity: fromVault}},
-	}, export.TreeOptions{})
+		Kernel: &release.BuiltKernel{Version: "6.1.0", Vmlinuz: file("k"), Initramfs: file("i")},
+		Rootfs: &release.BuiltRootfs{Path: file("r"), Image: master, Kernels: []string{"6.1.0"}, Identity: fromVault},
+		Conffs: map[string]release.BuiltConffs{host: {Path: conffs.Name(), Image: digest.FromString(host), Master: master, Identity: fromVault}},
+	}, release.TreeOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func serve(t *testing.T, dir, host string, files map[string]string, fromVault bo
 }
 
 // unnoted makes a release one from before its manifest noted identities.
-func unnoted(p *export.Published, host string) {
+func unnoted(p *release.Published, host string) {
 	entry := p.Hosts[host]
 	entry.Identity = ""
 	p.Hosts[host] = entry

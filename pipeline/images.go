@@ -10,10 +10,12 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
+
+	"vauban/release"
+
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"vauban/config"
-	"vauban/export"
 	"vauban/layers"
 	"vauban/registry"
 )
@@ -108,7 +110,7 @@ func (i Images) Master(ctx context.Context, uploadDir string, m *config.Master, 
 	if on != "" {
 		return i.Tagged(ctx, m.Image(), on)
 	}
-	current, err := export.Current(uploadDir, m.Name)
+	current, err := release.Current(uploadDir, m.Name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return i.Tagged(ctx, m.Image(), registry.Latest)
 	} else if err != nil {

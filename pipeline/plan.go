@@ -4,8 +4,8 @@ import (
 	"fmt"
 
 	"vauban/config"
-	"vauban/export"
 	"vauban/pipeline/plan"
+	"vauban/release"
 )
 
 // NewPlan plans requests, of masters whose names the published tree can have.
@@ -23,7 +23,7 @@ func checkMasters(cfg *config.Config, p *plan.Plan) error {
 		if t.Kind != plan.MakeRelease {
 			continue
 		}
-		if err := export.CheckMaster(t.Master.Name); err != nil {
+		if err := release.CheckMaster(t.Master.Name); err != nil {
 			return fmt.Errorf("%s: %w", cfg.Place(t.Master.Pos), err)
 		}
 	}

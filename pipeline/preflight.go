@@ -14,10 +14,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vauban/config"
-	"vauban/export"
 	"vauban/layers"
 	"vauban/pipeline/plan"
 	"vauban/registry"
+	"vauban/release"
 )
 
 // checkResults finds what would keep the results of a plan from being pushed
@@ -97,7 +97,7 @@ func (r *Runner) checkTree(p *plan.Plan) error {
 	if len(masters) == 0 {
 		return nil
 	}
-	return export.CheckTree(r.uploadDir(), r.Settings.UploadOwner, masters...)
+	return release.CheckTree(r.uploadDir(), r.Settings.UploadOwner, masters...)
 }
 
 // checkHosts refuses hosts for which nothing can be built. They would fail
@@ -106,7 +106,7 @@ func checkHosts(m *config.Master, hosts []string) error {
 	var bad []string
 	var errs []error
 	for _, host := range hosts {
-		if err := export.CheckHost(host); err != nil {
+		if err := release.CheckHost(host); err != nil {
 			bad, errs = append(bad, "!"+host), append(errs, err)
 		}
 	}
@@ -143,7 +143,7 @@ func (r *Runner) needs(ctx context.Context, p *plan.Plan) []need {
 		if t.Kind == plan.MakeRootfs {
 			state.likely += (1 + unpackedSize) * r.ownLayers(ctx, t.Master)
 		}
-		before, err := export.Current(r.uploadDir(), t.Master.Name)
+		before, err := release.Current(r.uploadDir(), t.Master.Name)
 		if err != nil {
 			continue // no release, or one that Publish will judge
 		}
@@ -192,10 +192,10 @@ func (r *Runner) ownLayers(ctx context.Context, m *config.Master) (size int64) {
 // checkRoom compares what the last build took with what is free: a disk that
 // cannot hold it is an error, one that may not is a warning.
 func (r *Runner) checkRoom(ctx context.Context, p *plan.Plan) error {
-	return checkRoom(r.needs(ctx, p), export.DiskOf, func(text string) { r.Log.Warn(text) })
+	return checkRoom(r.needs(ctx, p), release.DiskOf, func(text string) { r.Log.Warn(text) })
 }
 
-func checkRoom(needs []need, diskOf func(string) (export.Disk, error), warn func(string)) error {
+func checkRoom(needs []need, diskOf func(string) (release.Disk, error), warn func(string)) error {
 	type use struct {
 		need
 		free int64

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vauban/config"
-	"vauban/export"
 	"vauban/pipeline/plan"
+	"vauban/release"
 )
 
 func TestCheckRoom(t *testing.T) {
@@ -36,8 +36,8 @@ func TestCheckRoom(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			test.state.folder, test.tree.folder = "/state", "/tree"
 			warned := ""
-			err := checkRoom([]need{test.state, test.tree}, func(folder string) (export.Disk, error) {
-				disk := export.Disk{ID: 1, Free: test.free[folder]}
+			err := checkRoom([]need{test.state, test.tree}, func(folder string) (release.Disk, error) {
+				disk := release.Disk{ID: 1, Free: test.free[folder]}
 				if folder == "/tree" && !test.one {
 					disk.ID = 2
 				}

@@ -14,10 +14,10 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/google/go-cmp/cmp"
 
-	"vauban/export"
 	"vauban/layers"
 	"vauban/pipeline/prune"
 	"vauban/registry"
+	"vauban/release"
 )
 
 // TestPrune has a master with four releases, the second served, and builds
@@ -52,7 +52,7 @@ func TestPrune(t *testing.T) {
 	if err := maker.Close(); err != nil { // a run keeps what it made
 		t.Fatal(err)
 	}
-	if _, err := export.Rollback(t.Context(), pxe, "master-test", stamp(1), export.TreeOptions{}); err != nil {
+	if _, err := release.Rollback(t.Context(), pxe, "master-test", stamp(1), release.TreeOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	pulled := "master-test@" + images[0].Digest().String()
@@ -159,11 +159,11 @@ func publish(t *testing.T, pxe, timestamp string, img layers.Image) {
 	for _, name := range []string{"k", "i", "r"} {
 		write(t, filepath.Join(dir, name), name+timestamp)
 	}
-	_, err := export.Publish(t.Context(), pxe, export.Release{
+	_, err := release.Publish(t.Context(), pxe, release.Release{
 		Master: "master-test", Timestamp: timestamp, Hosts: []string{},
-		Kernel: &export.BuiltKernel{Version: "6.1.0", Vmlinuz: filepath.Join(dir, "k"), Initramfs: filepath.Join(dir, "i")},
-		Rootfs: &export.BuiltRootfs{Path: filepath.Join(dir, "r"), Image: img.Digest(), Kernels: []string{"6.1.0"}},
-	}, export.TreeOptions{})
+		Kernel: &release.BuiltKernel{Version: "6.1.0", Vmlinuz: filepath.Join(dir, "k"), Initramfs: filepath.Join(dir, "i")},
+		Rootfs: &release.BuiltRootfs{Path: filepath.Join(dir, "r"), Image: img.Digest(), Kernels: []string{"6.1.0"}},
+	}, release.TreeOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,10 +7,10 @@ import (
 
 	"vauban/ansible"
 	"vauban/config"
-	"vauban/export"
 	"vauban/pipeline/freshness"
 	"vauban/pipeline/plan"
 	"vauban/pipeline/recipes"
+	"vauban/release"
 )
 
 // recording tells whether the run is one of a configuration: what is made of
@@ -51,7 +51,7 @@ func (r *Runner) recordHosts(ctx context.Context, m *config.Master, conffs Conff
 
 // record notes what was published of the master. What the run did not make of it
 // is as the record before says.
-func (t *releaseTask) record(ctx context.Context, published *export.Published) error {
+func (t *releaseTask) record(ctx context.Context, published *release.Published) error {
 	if !t.recording() {
 		return nil
 	}

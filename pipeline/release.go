@@ -8,8 +8,8 @@ import (
 	"strings"
 
 	"vauban/config"
-	"vauban/export"
 	"vauban/progress"
+	"vauban/release"
 )
 
 // releaseTask publishes what the run made of a master. Parts that it did not
@@ -30,7 +30,7 @@ func (t *releaseTask) make(ctx context.Context) (Release, string, error) {
 	}
 	// One that cannot be read is Publish's to judge: a release of which all
 	// was built takes its place.
-	current, err := export.Current(t.uploadDir(), t.master.Name)
+	current, err := release.Current(t.uploadDir(), t.master.Name)
 	if errors.Is(err, fs.ErrNotExist) {
 		if note, err := t.completeFirst(ctx); err != nil || note != "" {
 			return Release{}, note, err
@@ -43,13 +43,13 @@ func (t *releaseTask) make(ctx context.Context) (Release, string, error) {
 			return Release{}, "", err
 		}
 	}
-	published, err := export.Publish(ctx, t.uploadDir(), t.release(),
-		export.TreeOptions{Owner: t.Settings.UploadOwner, Log: t.Log})
+	published, err := release.Publish(ctx, t.uploadDir(), t.release(),
+		release.TreeOptions{Owner: t.Settings.UploadOwner, Log: t.Log})
 	switch {
-	case errors.Is(err, export.ErrOvertaken), errors.Is(err, export.ErrLeaving):
+	case errors.Is(err, release.ErrOvertaken), errors.Is(err, release.ErrLeaving):
 		t.notice("", "%v", err)
 		return Release{}, fmt.Sprintf("built, but not published: %v", err), nil
-	case errors.Is(err, export.ErrMixed) && (t.conffs == nil || len(t.conffs.Hosts) == 0):
+	case errors.Is(err, release.ErrMixed) && (t.conffs == nil || len(t.conffs.Hosts) == 0):
 		return Release{}, fmt.Sprintf("built, but not published: %v; or cut the conffs on it with --stage conffs --on latest", err), nil
 	case err != nil:
 		return Release{}, "", err
@@ -107,12 +107,12 @@ func (t *releaseTask) completeFirst(ctx context.Context) (note string, err error
 }
 
 // published reports a release, and which hosts it lacks or will lack.
-func (t *releaseTask) published(p *export.Published) (string, error) {
+func (t *releaseTask) published(p *release.Published) (string, error) {
 	for _, notice := range hostNotices(p) {
 		t.notice("", "%s", notice)
 	}
 	if p.Candidate {
-		pin, err := export.Pinned(t.uploadDir(), t.master.Name)
+		pin, err := release.Pinned(t.uploadDir(), t.master.Name)
 		if err != nil {
 			return "", err
 		}
@@ -132,31 +132,31 @@ func (t *releaseTask) published(p *export.Published) (string, error) {
 }
 
 // release is what there is to publish.
-func (t *releaseTask) release() export.Release {
-	release := export.Release{Master: t.master.Name, Timestamp: t.Tag, Seen: t.seen[t.master], Tool: "vauban " + t.Version,
-		Some: t.Limit != "", RemoveHosts: t.RemoveHosts, Conffs: map[string]export.BuiltConffs{}}
+func (t *releaseTask) release() release.Release {
+	made := release.Release{Master: t.master.Name, Timestamp: t.Tag, Seen: t.seen[t.master], Tool: "vauban " + t.Version,
+		Some: t.Limit != "", RemoveHosts: t.RemoveHosts, Conffs: map[string]release.BuiltConffs{}}
 	if s := t.squashfs; t.packed() {
-		release.Rootfs = &export.BuiltRootfs{Path: s.Path, Image: s.Image.Digest, Kernels: s.Kernels, Parameters: s.Parameters, Packing: s.Packing, Identity: s.Identity}
+		made.Rootfs = &release.BuiltRootfs{Path: s.Path, Image: s.Image.Digest, Kernels: s.Kernels, Parameters: s.Parameters, Packing: s.Packing, Identity: s.Identity}
 	}
 	if k := t.kernel; k != nil {
-		release.Kernel = &export.BuiltKernel{Version: k.Version, Vmlinuz: k.Vmlinuz, Initramfs: k.Initramfs}
+		made.Kernel = &release.BuiltKernel{Version: k.Version, Vmlinuz: k.Vmlinuz, Initramfs: k.Initramfs}
 	}
 	if t.conffs == nil {
-		return release
+		return made
 	}
-	release.Hosts = t.conffs.All
+	made.Hosts = t.conffs.All
 	for _, h := range t.conffs.Hosts {
 		if h.Failed != "" {
-			release.Failed = append(release.Failed, h.Name)
+			made.Failed = append(made.Failed, h.Name)
 			continue
 		}
-		release.Conffs[h.Name] = export.BuiltConffs{Path: h.Path, Image: h.Image, Master: t.conffs.Image.Digest, Identity: h.Identity}
+		made.Conffs[h.Name] = release.BuiltConffs{Path: h.Path, Image: h.Image, Master: t.conffs.Image.Digest, Identity: h.Identity}
 	}
-	return release
+	return made
 }
 
 // hostNotices are about hosts that a release lacks, or will lack.
-func hostNotices(p *export.Published) (notices []string) {
+func hostNotices(p *release.Published) (notices []string) {
 	if len(p.Removed) > 0 {
 		notices = append(notices, fmt.Sprintf("no longer in the release, as the inventory or `conffs:` no longer has them: %s", strings.Join(p.Removed, ", ")))
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"vauban/config"
-	"vauban/export"
+	"vauban/release"
 )
 
 // The run tells publishing what it was asked for by hand.
@@ -25,7 +25,7 @@ func TestReleaseOfARun(t *testing.T) {
 }
 
 func TestHostNotices(t *testing.T) {
-	p := &export.Published{Removed: []string{"h1"}}
+	p := &release.Published{Removed: []string{"h1"}}
 	p.Leaving, p.Missing = []string{"h2", "h3"}, []string{"h4"}
 	got := strings.Join(hostNotices(p), "\n")
 	for _, want := range []string{"no longer has them: h1", "no longer has h2, h3", "--remove-hosts", "no conffs of h4"} {
@@ -33,7 +33,7 @@ func TestHostNotices(t *testing.T) {
 			t.Errorf("%q lacks %q", got, want)
 		}
 	}
-	if got := hostNotices(&export.Published{}); got != nil {
+	if got := hostNotices(&release.Published{}); got != nil {
 		t.Errorf("got %q", got)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"vauban/layers"
 	"vauban/pipeline/freshness"
 	"vauban/pipeline/plan"
+	"vauban/release"
 )
 
 // uploadDir is the root of the published tree.
@@ -29,7 +30,7 @@ func (r *Runner) served() map[*config.Master]string {
 			continue
 		}
 		// One that cannot be read is Publish's to judge.
-		if current, err := export.Current(r.uploadDir(), t.Master.Name); err == nil {
+		if current, err := release.Current(r.uploadDir(), t.Master.Name); err == nil {
 			seen[t.Master] = current.Timestamp
 		}
 	}
@@ -67,7 +68,7 @@ func (t *squashfsTask) pack(ctx context.Context, img layers.Image) (Squashfs, st
 		return Squashfs{}, "", err
 	}
 	made := Squashfs{Image: Image{Name: t.master.Image(), Digest: img.Digest()}, Packing: options.Digest()}
-	if current, err := export.Current(t.uploadDir(), t.master.Name); err == nil && current.Rootfs.Image == img.Digest() &&
+	if current, err := release.Current(t.uploadDir(), t.master.Name); err == nil && current.Rootfs.Image == img.Digest() &&
 		current.Rootfs.Packing == made.Packing && current.VerifyRootfs() == nil {
 		// The same image, packed the same way: the release's file stays.
 		return made, "unchanged since " + current.Timestamp, nil
@@ -127,7 +128,7 @@ func (t *squashfsTask) awaitsHosts() bool {
 	if t.NoPublish || t.master.Conffs == "" || t.plan.Find(plan.MakeConffs, t.master) != nil {
 		return false
 	}
-	_, err := export.Current(t.uploadDir(), t.master.Name)
+	_, err := release.Current(t.uploadDir(), t.master.Name)
 	return errors.Is(err, fs.ErrNotExist)
 }
 

@@ -15,8 +15,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"vauban/config"
-	"vauban/export"
 	"vauban/pipeline/plan"
+	"vauban/release"
 )
 
 func newCI(a *app) *cobra.Command {
@@ -120,12 +120,12 @@ func (a *app) debugCI(ctx context.Context, out io.Writer, f *buildFlags, names [
 	}
 	lines := stageLines{cfg: cfg, flags: f, current: func(m *config.Master) string {
 		// As a run finds it: of one that cannot be read, it is told then.
-		if current, err := export.Current(settings.PublishedTree(stateDir), m.Name); err == nil {
+		if current, err := release.Current(settings.PublishedTree(stateDir), m.Name); err == nil {
 			return m.Image() + "@" + current.Rootfs.Image.String()
 		}
 		return m.Image()
 	}, published: func(m *config.Master) bool {
-		_, err := export.Current(settings.PublishedTree(stateDir), m.Name)
+		_, err := release.Current(settings.PublishedTree(stateDir), m.Name)
 		return !errors.Is(err, fs.ErrNotExist)
 	}}
 	if a.stateDir != "" {

@@ -3,9 +3,9 @@ package main
 import (
 	"fmt"
 
-	"github.com/spf13/cobra"
+	"vauban/release"
 
-	"vauban/export"
+	"github.com/spf13/cobra"
 )
 
 func newDeploy(a *app) *cobra.Command {
@@ -26,11 +26,11 @@ damaged one is refused.`,
 		Args: arguments(cobra.RangeArgs(1, 2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withTree(args[0], func(s *session, master string) error {
-				release := ""
+				chosen := ""
 				if len(args) > 1 {
-					release = args[1]
+					chosen = args[1]
 				}
-				p, err := export.Deploy(cmd.Context(), s.tree(), master, release, s.treeOptions())
+				p, err := release.Deploy(cmd.Context(), s.tree(), master, chosen, s.treeOptions())
 				if err != nil {
 					return err
 				}

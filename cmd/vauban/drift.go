@@ -18,11 +18,11 @@ import (
 
 	"vauban/config"
 	"vauban/drift"
-	"vauban/export"
 	"vauban/internal/beneath"
 	"vauban/internal/durable"
 	"vauban/layers"
 	"vauban/progress"
+	"vauban/release"
 )
 
 type driftFlags struct {
@@ -146,7 +146,7 @@ func (s *session) masterAndHost(against string) (*config.Master, string, error) 
 
 // booted is the image of what a machine boots: its host's, or its master's.
 func (s *session) booted(ctx context.Context, m *config.Master, host string) (layers.Image, string, error) {
-	current, err := export.Current(s.tree(), m.Name)
+	current, err := release.Current(s.tree(), m.Name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		s.log.Warn("nothing is published of it: compared with the latest image", "master", m.Name)

@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"vauban/config"
-	"vauban/export"
 	"vauban/pipeline/prune"
+	"vauban/release"
 )
 
 func newPrune(a *app) *cobra.Command {
@@ -90,7 +90,7 @@ func (a *app) pruneReleases(ctx context.Context, out io.Writer, o prune.PruneOpt
 	if err != nil {
 		return err
 	}
-	options := export.PruneOptions{Keep: o.Keep, DryRun: o.DryRun}
+	options := release.PruneOptions{Keep: o.Keep, DryRun: o.DryRun}
 	for _, name := range names {
 		master, err := s.master(name)
 		if err != nil {
@@ -98,7 +98,7 @@ func (a *app) pruneReleases(ctx context.Context, out io.Writer, o prune.PruneOpt
 		}
 		options.Masters = append(options.Masters, master.Name)
 	}
-	pruned, err := export.Prune(ctx, s.tree(), options, s.treeOptions())
+	pruned, err := release.Prune(ctx, s.tree(), options, s.treeOptions())
 	removed := removing(out, o.DryRun)
 	for _, name := range pruned.Releases {
 		removed("release", name)

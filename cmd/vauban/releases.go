@@ -11,8 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"vauban/export"
 	"vauban/internal/text"
+	"vauban/release"
 )
 
 // releaseLine is one release in a list.
@@ -41,11 +41,11 @@ func newReleases(a *app) *cobra.Command {
 		Args:  arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withTree(args[0], func(s *session, master string) error {
-				pin, err := export.Pinned(s.tree(), master)
+				pin, err := release.Pinned(s.tree(), master)
 				if err != nil {
 					return err
 				}
-				all, err := export.Releases(s.tree(), master)
+				all, err := release.Releases(s.tree(), master)
 				if errors.Is(err, fs.ErrNotExist) && len(all) == 0 {
 					return fmt.Errorf("master %q has no release in %q: build and publish it first", master, s.tree())
 				}
@@ -71,11 +71,11 @@ func (a *app) withTree(name string, fn func(s *session, master string) error) er
 }
 
 // treeOptions say how this session changes the published tree.
-func (s *session) treeOptions() export.TreeOptions {
-	return export.TreeOptions{Owner: s.settings.UploadOwner, Log: s.log}
+func (s *session) treeOptions() release.TreeOptions {
+	return release.TreeOptions{Owner: s.settings.UploadOwner, Log: s.log}
 }
 
-func printReleases(out io.Writer, format string, all []*export.Published, pin *export.Pin) error {
+func printReleases(out io.Writer, format string, all []*release.Published, pin *release.Pin) error {
 	lines := []releaseLine{}
 	for _, p := range all {
 		line := releaseLine{Release: p.Timestamp, Served: p.Served, Candidate: p.Candidate, Kernel: p.Kernel.Version,

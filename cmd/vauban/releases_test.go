@@ -8,7 +8,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
-	"vauban/export"
+	"vauban/release"
 )
 
 // published gives a state directory with releases of the master web, each for
@@ -26,12 +26,12 @@ func published(t *testing.T, timestamps ...string) string {
 			return path
 		}
 		image := digest.FromString(timestamp)
-		_, err := export.Publish(t.Context(), filepath.Join(state, "published"), export.Release{
+		_, err := release.Publish(t.Context(), filepath.Join(state, "published"), release.Release{
 			Master: "web", Timestamp: timestamp, Hosts: []string{"web01"},
-			Kernel: &export.BuiltKernel{Version: "6.1.0", Vmlinuz: file("k"), Initramfs: file("i")},
-			Rootfs: &export.BuiltRootfs{Path: file("r"), Image: image, Kernels: []string{"6.1.0"}},
-			Conffs: map[string]export.BuiltConffs{"web01": {Path: file("c"), Image: digest.FromString("host" + timestamp), Master: image}},
-		}, export.TreeOptions{})
+			Kernel: &release.BuiltKernel{Version: "6.1.0", Vmlinuz: file("k"), Initramfs: file("i")},
+			Rootfs: &release.BuiltRootfs{Path: file("r"), Image: image, Kernels: []string{"6.1.0"}},
+			Conffs: map[string]release.BuiltConffs{"web01": {Path: file("c"), Image: digest.FromString("host" + timestamp), Master: image}},
+		}, release.TreeOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,9 +11,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"vauban/export"
 	"vauban/pipeline/freshness"
 	"vauban/pipeline/plan"
+	"vauban/release"
 )
 
 // What is served of a master is reported where it is not the usual.
@@ -24,7 +24,7 @@ func TestPublishedLines(t *testing.T) {
 	}{
 		"nothing":  {nil, nil},
 		"all well": {&freshness.PublishedStatus{Release: older}, nil},
-		"a rollback": {&freshness.PublishedStatus{Release: older, RolledBack: &export.Pin{Release: older, From: newer}, Candidates: []string{"c"}},
+		"a rollback": {&freshness.PublishedStatus{Release: older, RolledBack: &release.Pin{Release: older, From: newer}, Candidates: []string{"c"}},
 			[]string{"rolled back: to " + older + " from " + newer + "; builds publish candidates until vauban deploy web", "candidate: c is not served"}},
 		"hosts that are missing": {&freshness.PublishedStatus{Release: older, Missing: []string{"h1", "h2"}}, []string{"incomplete: " + older + " has no conffs of h1 h2"}},
 	} {

@@ -20,10 +20,10 @@ ansible: ansible/repository internal/command internal/memo layers
 ansible/repository: internal/command internal/damage internal/filelock internal/git internal/memo internal/near internal/sealed
 boot: internal/cmdline internal/gateway
 config: internal/beneath internal/cmdline internal/near internal/redact internal/remedy internal/squashfs internal/text
-doctor: ansible/repository export internal/damage internal/sealed layers/daemon layers/store pipeline/freshness registry
+doctor: ansible/repository export internal/damage internal/sealed layers/daemon layers/store pipeline/freshness registry release
 download: internal/beneath internal/durable internal/filelock internal/outward internal/pace internal/retry
 drift: internal/beneath internal/command layers/diff
-export: internal/beneath internal/cmdline internal/command internal/durable internal/filelock internal/squashfs
+export: internal/beneath internal/cmdline internal/command internal/durable internal/filelock internal/squashfs internal/text
 layers: Dockerfiles internal/beneath internal/command internal/damage internal/decompress internal/filelock internal/gateway internal/outward internal/owned internal/pace internal/retry internal/seccomp layers/aptpool layers/daemon layers/diff layers/enter layers/inside layers/store
 layers/aptpool: internal/beneath internal/decompress
 layers/daemon: internal/damage internal/filelock internal/owned layers/store
@@ -31,16 +31,17 @@ layers/diff:
 layers/enter:
 layers/inside: internal/cmdline
 layers/store: internal/beneath internal/damage
-pipeline: Dockerfiles ansible ansible/repository config export internal/beneath internal/durable internal/filelock internal/sealed internal/text layers layers/diff pipeline/bases pipeline/freshness pipeline/gate pipeline/plan pipeline/provenance pipeline/recipes progress registry scan vault
+pipeline: Dockerfiles ansible ansible/repository config export internal/beneath internal/durable internal/filelock internal/sealed internal/text layers layers/diff pipeline/bases pipeline/freshness pipeline/gate pipeline/plan pipeline/provenance pipeline/recipes progress registry release scan vault
 pipeline/bases: ansible config download internal/beneath internal/command internal/decompress internal/durable layers registry
 pipeline/gate: ansible ansible/repository config internal/beneath internal/text layers pipeline/provenance registry scan vault
-pipeline/freshness: Dockerfiles ansible ansible/repository config export internal/damage internal/durable internal/filelock internal/text layers layers/diff pipeline/bases pipeline/plan pipeline/provenance pipeline/recipes registry
+pipeline/freshness: Dockerfiles ansible ansible/repository config export internal/damage internal/durable internal/filelock internal/text layers layers/diff pipeline/bases pipeline/plan pipeline/provenance pipeline/recipes registry release
 pipeline/plan: config
 pipeline/provenance: ansible config internal/beneath layers
-pipeline/prune: export layers registry
+pipeline/prune: export layers registry release
 pipeline/recipes: Dockerfiles boot config layers
 progress: internal/text
 registry: internal/beneath internal/damage internal/durable internal/filelock internal/outward internal/pace internal/redact internal/remedy internal/retry internal/text
+release: internal/durable internal/filelock internal/text
 scan: internal/redact
 vault: internal/durable internal/filelock internal/git internal/redact internal/retry
 internal/beneath:

@@ -14,7 +14,7 @@ import (
 // readsImages are the packages that have to do with files of images and
 // containers. What they open, internal/beneath opens: see TestOpens.
 var readsImages = []string{"layers", "layers/aptpool", "layers/diff", "pipeline", "pipeline/bases", "pipeline/freshness", "pipeline/gate", "pipeline/plan",
-	"pipeline/provenance", "pipeline/prune", "pipeline/recipes", "export", "drift", "scan", "cmd/vauban"}
+	"pipeline/provenance", "pipeline/prune", "pipeline/recipes", "export", "release", "drift", "scan", "cmd/vauban"}
 
 // opens are the functions that open, or may follow a link to, a file.
 var opens = map[string][]string{
@@ -66,10 +66,11 @@ var reviewed = map[string]map[string][]string{
 	"pipeline/prune":   {state: {"pruner.logs", "pruner.caches", "pruner.usage"}},
 	"pipeline/recipes": {repository: {"Write", "writeOwn", "writeTree", "OfStage"}},
 	"export": {
-		builder: {"describe", "tree.copy", "tree.write", "tree.prunePool", "tree.tidy", "tree.sweep", "eachMaster",
-			"sweepOutputs", "removeUnlocked", "Published.ConffsFiles", "readPin", "addPoolUse", "timestamps", "readRelease", "openTree"},
-		view: {"findACLs", "matches"},
+		builder: {"sweepOutputs", "removeUnlocked"},
+		view:    {"findACLs", "matches"},
 	},
+	"release": {builder: {"describe", "tree.copy", "tree.write", "tree.prunePool", "tree.tidy", "tree.sweep", "eachMaster",
+		"Published.ConffsFiles", "readPin", "addPoolUse", "timestamps", "readRelease", "openTree"}},
 	"drift":      {fresh: {"Source.sshArguments"}},
 	"cmd/vauban": {state: {"exportFlags.conffs"}},
 }

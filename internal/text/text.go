@@ -17,6 +17,15 @@ func First(n int, names []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:n], ", "), len(names)-n)
 }
 
+// Quoted is [First] of names in quotes.
+func Quoted(n int, names []string) string {
+	quoted := make([]string, len(names))
+	for i, name := range names {
+		quoted[i] = fmt.Sprintf("%q", name)
+	}
+	return First(n, quoted)
+}
+
 // Or lists alternatives: "a, b or c".
 func Or(words []string) string {
 	last := len(words) - 1

@@ -18,6 +18,12 @@ func TestFew(t *testing.T) {
 	}
 }
 
+func TestQuoted(t *testing.T) {
+	if got, want := Quoted(2, []string{"a", "b", "c"}), `"a", "b" and 1 more`; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
 func TestOr(t *testing.T) {
 	for _, tt := range []struct {
 		words []string

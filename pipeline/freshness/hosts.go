@@ -8,9 +8,9 @@ import (
 	"vauban/ansible"
 	"vauban/ansible/repository"
 	"vauban/config"
-	"vauban/export"
 	"vauban/internal/text"
 	"vauban/pipeline/plan"
+	"vauban/release"
 )
 
 // HostVerdict judges one host.
@@ -69,7 +69,7 @@ func (j *Judge) Hosts(ctx context.Context, m *config.Master, built bool) (hosts 
 // are not among names.
 func (j *Judge) gone(m *config.Master, record *Record, names []string) (gone []string) {
 	had := slices.Collect(maps.Keys(record.Hosts))
-	if current, err := export.Current(j.UploadDir, m.Name); err == nil && !j.neverUploaded(m) {
+	if current, err := release.Current(j.UploadDir, m.Name); err == nil && !j.neverUploaded(m) {
 		had = append(had, slices.Collect(maps.Keys(current.Hosts))...)
 	}
 	slices.Sort(had)
@@ -87,7 +87,7 @@ func (j *Judge) releasedAnew(ctx context.Context, m *config.Master, hosts []Host
 	if !j.Publishing || j.neverUploaded(m) {
 		return false, nil
 	}
-	if _, missing := export.Current(j.UploadDir, m.Name); missing == nil {
+	if _, missing := release.Current(j.UploadDir, m.Name); missing == nil {
 		return false, nil
 	}
 	if slices.ContainsFunc(hosts, func(h HostVerdict) bool { return !h.Fresh() }) {
@@ -117,7 +117,7 @@ func (j *Judge) inRelease(ctx context.Context, m *config.Master) (func(string, H
 	if published, err := j.publishedHosts(ctx, m); err != nil || published {
 		return all, err
 	}
-	current, err := export.Current(j.UploadDir, m.Name)
+	current, err := release.Current(j.UploadDir, m.Name)
 	if err != nil {
 		return func(string, HostRecord) bool { return false }, nil
 	}

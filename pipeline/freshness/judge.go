@@ -17,11 +17,12 @@ import (
 	"github.com/docker/go-units"
 	"github.com/opencontainers/go-digest"
 
+	"vauban/release"
+
 	dockerfiles "vauban/Dockerfiles"
 	"vauban/ansible"
 	"vauban/ansible/repository"
 	"vauban/config"
-	"vauban/export"
 	"vauban/internal/text"
 	"vauban/layers"
 	"vauban/pipeline/bases"
@@ -319,7 +320,7 @@ func (j *Judge) stage(ctx context.Context, m *config.Master, s config.Stage, bef
 // the current release names, or with built the latest.
 func (j *Judge) onto(ctx context.Context, m *config.Master, built bool) (digest.Digest, error) {
 	if !built {
-		current, err := export.Current(j.UploadDir, m.Name)
+		current, err := release.Current(j.UploadDir, m.Name)
 		if err == nil {
 			return current.Rootfs.Image, nil
 		} else if !errors.Is(err, fs.ErrNotExist) {

@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 
-	"vauban/export"
 	"vauban/internal/text"
 	"vauban/pipeline/plan"
+	"vauban/release"
 )
 
 // Stale is the part of a plan that may have to be done: what is stale, and what
@@ -92,7 +92,7 @@ func (j *Judge) Task(ctx context.Context, p *plan.Plan, t *plan.Task) (plan.Verd
 		return plan.Verdict{Why: why}, err
 	}
 	// A release is whole: hosts can be published alone only where the rest is.
-	if _, missing := export.Current(j.UploadDir, t.Master.Name); missing == nil {
+	if _, missing := release.Current(j.UploadDir, t.Master.Name); missing == nil {
 		return plan.Verdict{}, nil
 	}
 	v, err := j.Task(ctx, p, &plan.Task{Kind: plan.MakeConffs, Base: t.Base, Master: t.Master})

@@ -10,8 +10,8 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"vauban/config"
-	"vauban/export"
 	"vauban/pipeline/plan"
+	"vauban/release"
 )
 
 // Status is the freshness of a tree.
@@ -55,7 +55,7 @@ type PublishedStatus struct {
 	Missing []string `json:"missing,omitempty"`
 	Leaving []string `json:"leaving,omitempty"`
 	// RolledBack is set after a rollback, until a release is deployed.
-	RolledBack *export.Pin `json:"rolledBack,omitempty"`
+	RolledBack *release.Pin `json:"rolledBack,omitempty"`
 	// Candidates are releases that were built since, newest first.
 	Candidates []string `json:"candidates,omitempty"`
 }
@@ -167,17 +167,17 @@ func (j *Judge) master(ctx context.Context, m *config.Master, parent string, v p
 
 // publishedNow is nil where nothing is served.
 func publishedNow(uploadDir, master string) (*PublishedStatus, error) {
-	current, err := export.Current(uploadDir, master)
+	current, err := release.Current(uploadDir, master)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	} else if err != nil {
 		return nil, err
 	}
 	s := &PublishedStatus{Release: current.Timestamp, Missing: current.Missing, Leaving: current.Leaving}
-	if s.RolledBack, err = export.Pinned(uploadDir, master); err != nil || s.RolledBack == nil {
+	if s.RolledBack, err = release.Pinned(uploadDir, master); err != nil || s.RolledBack == nil {
 		return s, err
 	}
-	all, err := export.Releases(uploadDir, master)
+	all, err := release.Releases(uploadDir, master)
 	for _, p := range all {
 		if p.Candidate {
 			s.Candidates = append(s.Candidates, p.Timestamp)

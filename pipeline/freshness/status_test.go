@@ -10,11 +10,11 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"vauban/config"
-	"vauban/export"
+	"vauban/release"
 )
 
 // publishRelease makes a release of the master web in the tree at dir.
-func publishRelease(t *testing.T, dir, timestamp string, hosts ...string) *export.Published {
+func publishRelease(t *testing.T, dir, timestamp string, hosts ...string) *release.Published {
 	t.Helper()
 	files := t.TempDir()
 	file := func(name string) string {
@@ -25,13 +25,13 @@ func publishRelease(t *testing.T, dir, timestamp string, hosts ...string) *expor
 		return path
 	}
 	master := digest.FromString(timestamp)
-	r := export.Release{Master: "web", Timestamp: timestamp, Hosts: hosts, RemoveHosts: true, Conffs: map[string]export.BuiltConffs{},
-		Kernel: &export.BuiltKernel{Version: "6.1.0", Vmlinuz: file("k"), Initramfs: file("i")},
-		Rootfs: &export.BuiltRootfs{Path: file("r"), Image: master, Kernels: []string{"6.1.0"}}}
+	r := release.Release{Master: "web", Timestamp: timestamp, Hosts: hosts, RemoveHosts: true, Conffs: map[string]release.BuiltConffs{},
+		Kernel: &release.BuiltKernel{Version: "6.1.0", Vmlinuz: file("k"), Initramfs: file("i")},
+		Rootfs: &release.BuiltRootfs{Path: file("r"), Image: master, Kernels: []string{"6.1.0"}}}
 	for _, host := range hosts {
-		r.Conffs[host] = export.BuiltConffs{Path: file(host), Image: digest.FromString(host), Master: master}
+		r.Conffs[host] = release.BuiltConffs{Path: file(host), Image: digest.FromString(host), Master: master}
 	}
-	p, err := export.Publish(t.Context(), dir, r, export.TreeOptions{})
+	p, err := release.Publish(t.Context(), dir, r, release.TreeOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func TestPublishedStatus(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got != nil && got.RolledBack != nil {
-			got.RolledBack = &export.Pin{Release: got.RolledBack.Release, From: got.RolledBack.From}
+			got.RolledBack = &release.Pin{Release: got.RolledBack.Release, From: got.RolledBack.From}
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("want (-), got (+):\n%s", diff)
@@ -58,15 +58,15 @@ func TestPublishedStatus(t *testing.T) {
 	publishRelease(t, dir, first, "h1")
 	publishRelease(t, dir, second, "h1")
 	status(&PublishedStatus{Release: second})
-	if _, err := export.Rollback(t.Context(), dir, "web", "", export.TreeOptions{}); err != nil {
+	if _, err := release.Rollback(t.Context(), dir, "web", "", release.TreeOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	publishRelease(t, dir, third, "h1")
-	status(&PublishedStatus{Release: first, RolledBack: &export.Pin{Release: first, From: second}, Candidates: []string{third}})
+	status(&PublishedStatus{Release: first, RolledBack: &release.Pin{Release: first, From: second}, Candidates: []string{third}})
 	if err := os.Remove(filepath.Join(dir, "web", "releases", first, "manifest.json")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := publishedNow(dir, "web"); !errors.Is(err, export.ErrDamaged) {
+	if _, err := publishedNow(dir, "web"); !errors.Is(err, release.ErrDamaged) {
 		t.Errorf("a damaged release: error %v", err)
 	}
 }

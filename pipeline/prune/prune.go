@@ -16,9 +16,9 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 
-	"vauban/export"
 	"vauban/layers"
 	"vauban/registry"
+	"vauban/release"
 )
 
 // PruneOptions say what [Prune] removes and from where.
@@ -27,7 +27,7 @@ type PruneOptions struct {
 	Registry  *registry.Registry
 	StateDir  string
 	UploadDir string
-	Tree      export.TreeOptions
+	Tree      release.TreeOptions
 	// Masters whose releases are pruned.
 	Masters []string
 	// Keep is how many of the newest stay: releases of a master, timestamps of
@@ -88,7 +88,7 @@ type pruner struct {
 }
 
 func (p *pruner) releases(ctx context.Context) error {
-	pruned, err := export.Prune(ctx, p.UploadDir, export.PruneOptions{Masters: p.Masters, Keep: p.Keep, DryRun: p.DryRun}, p.Tree)
+	pruned, err := release.Prune(ctx, p.UploadDir, release.PruneOptions{Masters: p.Masters, Keep: p.Keep, DryRun: p.DryRun}, p.Tree)
 	p.gone = pruned.Releases
 	for _, name := range pruned.Releases {
 		p.Removed("release", name)
@@ -103,12 +103,12 @@ func (p *pruner) releases(ctx context.Context) error {
 // cannot be read may use any.
 func (p *pruner) inUse() (map[digest.Digest]bool, error) {
 	used := map[digest.Digest]bool{}
-	masters, err := export.Masters(p.UploadDir) // others' and former ones too
+	masters, err := release.Masters(p.UploadDir) // others' and former ones too
 	if err != nil {
 		return nil, fmt.Errorf("finding the images in use: %w", err)
 	}
 	for _, master := range masters {
-		all, err := export.Releases(p.UploadDir, master)
+		all, err := release.Releases(p.UploadDir, master)
 		if errors.Is(err, fs.ErrNotExist) && len(all) == 0 {
 			continue
 		} else if err != nil {

@@ -15,12 +15,13 @@ import (
 	"testing"
 	"time"
 
+	"vauban/release"
+
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/opencontainers/go-digest"
 
-	"vauban/export"
 	"vauban/layers"
 	"vauban/layers/daemon"
 )
@@ -194,7 +195,7 @@ func (w *world) checkContainerd(t *testing.T) {
 func (w *world) checkTree(t *testing.T) {
 	t.Helper()
 	for _, master := range []string{"one", "two"} {
-		all, err := export.Releases(w.pxe, master)
+		all, err := release.Releases(w.pxe, master)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // none yet
 		} else if err != nil {

@@ -17,12 +17,16 @@ import (
 
 	"github.com/distribution/distribution/v3/configuration"
 	"github.com/distribution/distribution/v3/registry/handlers"
-	_ "github.com/distribution/distribution/v3/registry/storage/driver/filesystem" // registers the driver
+
+	"vauban/release"
+
+	_ "github.com/distribution/distribution/v3/registry/storage/driver/filesystem"
 	"github.com/sirupsen/logrus"
 
-	"vauban/export"
 	"vauban/registry"
 )
+
+// registers the driver
 
 // Runs of the same masters at the same time, on one state directory, and one
 // that prunes: all succeed.
@@ -140,7 +144,7 @@ func TestTwoMachinesAtOnce(t *testing.T) {
 		w.must(t, "build", "two", "--stage", "conffs")
 	}
 	for _, master := range []string{"one", "two"} {
-		p, err := export.Current(pxe, master)
+		p, err := release.Current(pxe, master)
 		if err != nil {
 			t.Fatal(err)
 		}

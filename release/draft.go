@@ -1,10 +1,12 @@
-package export
+package release
 
 import (
 	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
+
+	"vauban/internal/text"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -185,7 +187,7 @@ func (d *draft) lack(r Release, before *Published) error {
 	unexplained := slices.DeleteFunc(slices.Clone(d.Missing), func(host string) bool { return slices.Contains(r.Failed, host) })
 	if before == nil && !r.Some && len(unexplained) > 0 {
 		return fmt.Errorf("nothing was published of it yet, and a release is whole: the conffs of %s are missing "+
-			"(vauban build %s --stage conffs)", some(unexplained), r.Master)
+			"(vauban build %s --stage conffs)", text.Quoted(maxNamed, unexplained), r.Master)
 	}
 	return nil
 }

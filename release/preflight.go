@@ -1,4 +1,4 @@
-package export
+package release
 
 import (
 	"errors"
@@ -58,7 +58,7 @@ func nearest(folder string) (string, error) {
 }
 
 func (t *tree) tryWriting(folder string) error {
-	try, err := os.MkdirTemp(folder, tempMark+"try-")
+	try, err := os.MkdirTemp(folder, unfinished+"try-")
 	if err != nil {
 		return err
 	}

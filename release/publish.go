@@ -1,4 +1,4 @@
-package export
+package release
 
 import (
 	"bytes"
@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"vauban/internal/durable"
+	"vauban/internal/text"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -96,7 +97,7 @@ func leavingError(r Release, hosts []string) error {
 		again = "run this for all hosts, or with --remove-hosts"
 	}
 	return fmt.Errorf("%w: %s. The release before has their conffs, which do not fit the new rootfs: "+
-		"if they are gone, %s; if not, correct the inventory or `conffs:`", ErrLeaving, some(hosts), again)
+		"if they are gone, %s; if not, correct the inventory or `conffs:`", ErrLeaving, text.Quoted(maxNamed, hosts), again)
 }
 
 // bring publishes a draft where it differs from the release before.
@@ -158,7 +159,7 @@ func (t *tree) publish(ctx context.Context, d *draft, before *Published, pinned 
 		return nil, err
 	}
 	p = &Published{Manifest: d.Manifest, Served: !pinned, Candidate: pinned, Removed: d.removed, Dir: t.path(d.Master, releasesName, d.Timestamp)}
-	stage := t.path(d.Master, releasesName, tempMark+d.Timestamp)
+	stage := t.path(d.Master, releasesName, unfinished+d.Timestamp)
 	if err := t.mkdir(stage); err != nil {
 		return nil, err
 	}

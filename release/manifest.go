@@ -1,4 +1,4 @@
-package export
+package release
 
 import (
 	"cmp"
@@ -8,6 +8,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"vauban/internal/text"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -170,7 +172,7 @@ func (m *Manifest) CheckMasterImage() error {
 	}
 	return fmt.Errorf("%w: the rootfs is of the image %s, the conffs of %s were cut on %s; "+
 		"build these hosts again (vauban build %s --stage conffs), or the rootfs on the image they name (--stage rootfs)",
-		ErrMixed, m.Rootfs.Image, some(others), m.Hosts[others[0]].Master, m.Master)
+		ErrMixed, m.Rootfs.Image, text.Quoted(maxNamed, others), m.Hosts[others[0]].Master, m.Master)
 }
 
 // checkKernel refuses a rootfs that cannot load a module of its kernel.
@@ -180,5 +182,5 @@ func (m *Manifest) checkKernel() error {
 	}
 	return fmt.Errorf("the rootfs has no modules for the kernel %s in /usr/lib/modules, only for %s; "+
 		"build the kernel and initramfs again (vauban build %s --stage initramfs), or install that kernel in the master",
-		m.Kernel.Version, some(m.Rootfs.Kernels), m.Master)
+		m.Kernel.Version, text.Quoted(maxNamed, m.Rootfs.Kernels), m.Master)
 }

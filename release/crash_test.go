@@ -1,4 +1,4 @@
-package export
+package release
 
 import (
 	"bytes"
@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"testing"
@@ -19,7 +18,7 @@ import (
 // TestMain is also the program that tests kill: told so by its environment, it
 // does what its standard input says and nothing else.
 func TestMain(m *testing.M) {
-	if os.Getenv("EXPORT_TEST_CHILD") != "" {
+	if os.Getenv("RELEASE_TEST_CHILD") != "" {
 		if err := obey(context.Background()); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
@@ -33,17 +32,11 @@ type childOrders struct {
 	Dir      string
 	Releases []Release // published in Dir in turn
 	DieAt    int       // the step at which it kills itself; -1: none
-
-	Root, Program string // or: Root packed into Dir by Program
 }
 
 func obey(ctx context.Context) error {
 	var orders childOrders
 	if err := json.NewDecoder(os.Stdin).Decode(&orders); err != nil {
-		return err
-	}
-	if orders.Root != "" {
-		_, err := Rootfs(ctx, filepath.Join(orders.Dir, rootfsName), mounted(orders.Root), RootfsOptions{Program: orders.Program})
 		return err
 	}
 	steps := 0
@@ -70,7 +63,7 @@ func child(t *testing.T, orders childOrders) *exec.Cmd {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), "/proc/self/exe")
-	cmd.Env = append(os.Environ(), "EXPORT_TEST_CHILD=1")
+	cmd.Env = append(os.Environ(), "RELEASE_TEST_CHILD=1")
 	cmd.Stdin = bytes.NewReader(in)
 	return cmd
 }

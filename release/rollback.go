@@ -1,10 +1,12 @@
-package export
+package release
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+
+	"vauban/internal/text"
 )
 
 // Rollback serves a release that was served before, and pins it: see [Pin]. ""
@@ -46,5 +48,5 @@ func (t *tree) chosen(master, release string) (string, error) {
 	if release == "" {
 		return "", fmt.Errorf("no release is older than the current one, %s: %w", current, fs.ErrNotExist)
 	}
-	return "", fmt.Errorf("there is no release %q, only %s: %w", release, some(all), fs.ErrNotExist)
+	return "", fmt.Errorf("there is no release %q, only %s: %w", release, text.Quoted(maxNamed, all), fs.ErrNotExist)
 }

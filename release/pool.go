@@ -1,4 +1,4 @@
-package export
+package release
 
 import (
 	"context"
@@ -38,7 +38,7 @@ func (t *tree) pool(ctx context.Context, version, source string, f File) (string
 	if err := t.step(ctx, "pool "+f.Name); err != nil {
 		return "", err
 	}
-	temp := t.path(poolName, tempMark+name)
+	temp := t.path(poolName, unfinished+name)
 	if err := t.copy(temp, source, f); err != nil {
 		return "", err
 	}

@@ -1,4 +1,4 @@
-package export
+package release
 
 import (
 	"context"
@@ -112,7 +112,7 @@ func (t *tree) clean(master string) error {
 // removeRelease takes a release out of the tree at once, then its files.
 func (t *tree) removeRelease(master, timestamp string) error {
 	path := t.path(master, releasesName, timestamp)
-	temp := t.path(master, releasesName, tempMark+timestamp)
+	temp := t.path(master, releasesName, unfinished+timestamp)
 	if err := durable.Rename(path, temp); err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package export
+package release
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"vauban/internal/durable"
+	"vauban/internal/text"
 )
 
 // A Pin is the record of a rollback: until it ends, by [Deploy], what is
@@ -150,7 +151,7 @@ func (t *tree) toDeploy(master, release string) (string, error) {
 	}
 	if release != "" {
 		if !slices.Contains(all, release) {
-			return "", fmt.Errorf("there is no release %q, only %s: %w", release, some(all), fs.ErrNotExist)
+			return "", fmt.Errorf("there is no release %q, only %s: %w", release, text.Quoted(maxNamed, all), fs.ErrNotExist)
 		}
 		return release, nil
 	}

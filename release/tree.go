@@ -1,4 +1,4 @@
-package export
+package release
 
 import (
 	"context"
@@ -15,6 +15,12 @@ import (
 	"vauban/internal/durable"
 	"vauban/internal/filelock"
 )
+
+// maxNamed is how many names an error lists.
+const maxNamed = 10
+
+// unfinished is part of the name of everything that is not finished.
+const unfinished = ".tmp-"
 
 // TreeOptions say how a published tree is changed.
 type TreeOptions struct {
@@ -145,7 +151,7 @@ func (t *tree) link(ctx context.Context, path, target string) error {
 	if err := t.step(ctx, "link "+filepath.Base(path)); err != nil {
 		return err
 	}
-	temp := filepath.Join(filepath.Dir(path), tempMark+filepath.Base(path))
+	temp := filepath.Join(filepath.Dir(path), unfinished+filepath.Base(path))
 	if err := os.Symlink(target, temp); err != nil {
 		return err
 	}
@@ -178,7 +184,7 @@ func (t *tree) sweep(dir string) error {
 		return err
 	}
 	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), tempMark) {
+		if !strings.HasPrefix(e.Name(), unfinished) {
 			continue
 		}
 		t.log.Info("removing what an interrupted run left", "path", filepath.Join(dir, e.Name()))

@@ -4,9 +4,11 @@ package export
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -14,6 +16,17 @@ import (
 
 	"golang.org/x/sys/unix"
 )
+
+// TestMain is also the program that a test kills: told so by its environment, it
+// packs a root.
+func TestMain(m *testing.M) {
+	if out := os.Getenv("EXPORT_TEST_OUT"); out != "" {
+		_, err := Rootfs(context.Background(), out, mounted(os.Getenv("EXPORT_TEST_ROOT")), RootfsOptions{Program: os.Getenv("EXPORT_TEST_PROGRAM")})
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
 
 // Of a program that packs and is killed, neither mksquashfs nor its file stay.
 func TestRootfsKilled(t *testing.T) {
@@ -23,7 +36,8 @@ func TestRootfsKilled(t *testing.T) {
 	program := filepath.Join(bin, "mksquashfs")
 	must(t, os.WriteFile(program, fmt.Appendf(nil, "#!/bin/sh\necho $$ > %s\nexec sleep 1000\n", started), 0o755))
 	root := plant(t)
-	cmd := child(t, childOrders{Dir: dir, Root: root, Program: program})
+	cmd := exec.CommandContext(t.Context(), "/proc/self/exe")
+	cmd.Env = append(os.Environ(), "EXPORT_TEST_OUT="+filepath.Join(dir, "rootfs.squashfs"), "EXPORT_TEST_ROOT="+root, "EXPORT_TEST_PROGRAM="+program)
 	must(t, cmd.Start())
 	f, err := os.Open(started)
 	must(t, err)
@@ -45,10 +59,10 @@ func TestRootfsKilled(t *testing.T) {
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
 		t.Fatalf("the killed run left %v, %v; want its file", left, err)
 	}
-	_, err = Rootfs(t.Context(), filepath.Join(dir, rootfsName), mounted(root), RootfsOptions{})
+	_, err = Rootfs(t.Context(), filepath.Join(dir, "rootfs.squashfs"), mounted(root), RootfsOptions{})
 	must(t, err)
-	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 || left[0].Name() != rootfsName {
-		t.Errorf("after the next run there is %v, %v; want %s alone", left, err, rootfsName)
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 || left[0].Name() != "rootfs.squashfs" {
+		t.Errorf("after the next run there is %v, %v; want %s alone", left, err, "rootfs.squashfs")
 	}
 }
 
@@ -77,32 +91,5 @@ func TestRootfsFullDisk(t *testing.T) {
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 		t.Errorf("left %v, %v", left, err)
-	}
-}
-
-func TestPublishFullDisk(t *testing.T) {
-	dir := fullDisk(t, 256<<10)
-	mustPublish(t, dir, built(t, first, "one", "web01"))
-	r := next(t)
-	must(t, os.Truncate(r.Rootfs.Path, 1<<20))
-	if _, err := Publish(t.Context(), dir, r, TreeOptions{}); !errors.Is(err, unix.ENOSPC) {
-		t.Errorf("error %v, want that of the full disk", err)
-	}
-	wantServed(t, dir, first)
-	mustPublish(t, dir, next(t)) // a smaller one
-	wantServed(t, dir, second)
-}
-
-func TestPublishOwner(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "tree")
-	p, err := Publish(t.Context(), dir, built(t, first, "one", "web01"), TreeOptions{Owner: "nobody:daemon"})
-	must(t, err)
-	must(t, p.Verify())
-	for name := range listing(t, dir) {
-		var st unix.Stat_t
-		must(t, unix.Lstat(filepath.Join(dir, name), &st))
-		if st.Uid != 65534 || st.Gid != 1 {
-			t.Errorf("%s belongs to %d:%d, want nobody:daemon", name, st.Uid, st.Gid)
-		}
 	}
 }

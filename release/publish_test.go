@@ -1,4 +1,4 @@
-package export
+package release
 
 import (
 	"context"
@@ -326,7 +326,7 @@ func wantServed(t *testing.T, dir, timestamp string) {
 	t.Helper()
 	wantWhole(t, dir, timestamp)
 	for name := range listing(t, dir) {
-		if base := filepath.Base(name); strings.HasPrefix(base, tempMark) || base == unserved {
+		if base := filepath.Base(name); strings.HasPrefix(base, unfinished) || base == unserved {
 			t.Errorf("%s was left", name)
 		}
 	}
@@ -350,5 +350,12 @@ func wantWhole(t *testing.T, dir string, timestamps ...string) {
 		if err := verify(filepath.Join(dir, master, f.Name), f); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }
