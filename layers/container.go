@@ -19,7 +19,6 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 
-	"vauban/internal/gateway"
 	"vauban/layers/enter"
 )
 
@@ -63,9 +62,7 @@ type Container struct {
 	root    overlay
 
 	task    containerd.Task
-	init    *os.File         // a pidfd of process 1
-	network *gateway.Gateway // nil: the builder's own
-	forward *forward         // of apt's proxy; nil: none
+	init    *os.File // a pidfd of process 1
 	cgroups []string
 	lent    []lentFile
 
@@ -73,14 +70,17 @@ type Container struct {
 	entrance entrance
 	filter   []unix.SockFilter // of what enters
 
-	ownedCgroup string   // made by us beside runc's
-	failedUnits []string // of systemd, those that were reported
-
-	apt aptState
+	net     connection
+	systemd systemdUnits
+	apt     aptState
 }
 
 // Name is the inventory's name of the machine this container stands for.
 func (c *Container) Name() string { return c.options.Name }
+
+// MkdirTemp makes a directory on the builder that is removed with the container at
+// the latest.
+func (c *Container) MkdirTemp(pattern string) (string, error) { return os.MkdirTemp(c.dir, pattern) }
 
 // Pid is that of process 1, on the builder.
 func (c *Container) Pid() int { return int(c.task.Pid()) }
@@ -272,7 +272,7 @@ func (c *Container) stop(ctx context.Context) error {
 		return fmt.Errorf("stopping the container of %q: %w", c.Name(), err)
 	}
 	c.disconnect()
-	return errors.Join(c.forward.stop(), c.keepApt(ctx))
+	return errors.Join(c.net.proxy.stop(), c.keepApt(ctx))
 }
 
 // destroyTask may be called again, whether it failed or not. It is not
@@ -294,10 +294,10 @@ func (c *Container) destroyTask(ctx context.Context) error {
 func (c *Container) remove(ctx context.Context) error {
 	errs := []error{c.destroyTask(ctx)}
 	c.disconnect()
-	if c.ownedCgroup != "" {
-		errs = append(errs, removeCgroup(ctx, c.ownedCgroup))
+	if c.systemd.cgroup != "" {
+		errs = append(errs, removeCgroup(ctx, c.systemd.cgroup))
 	}
-	errs = append(errs, c.forward.stop())
+	errs = append(errs, c.net.proxy.stop())
 	if c.init != nil {
 		c.init.Close()
 	}

@@ -46,7 +46,7 @@ func lendAll(ctx context.Context) error {
 }
 
 func readUser(context.Context) error {
-	_, err := execUser("daemon:daemon")
+	_, err := ExecUser("daemon:daemon")
 	return err
 }
 

@@ -7,14 +7,14 @@ import (
 	"os"
 	"path/filepath"
 
-	"vauban/layers"
+	"vauban/layers/dockerfile"
 	"vauban/pipeline/recipes"
 )
 
 // recipe is one of our Dockerfiles as a step, with its context on disk and
 // its log open.
 type recipe struct {
-	layers.Dockerfile
+	dockerfile.Step
 	log     io.WriteCloser
 	context string // a temporary copy; "" for a user's own folder
 }
@@ -36,7 +36,7 @@ func (j *job) recipe(name string, args map[string]string, logName string, more m
 	if step.context, err = os.MkdirTemp(j.work, "context-"); err != nil {
 		return nil, err
 	}
-	if step.Dockerfile, err = recipes.Write(j.Config, step.context, name, args, more, j.withheld); err != nil {
+	if step.Step, err = recipes.Write(j.Config, step.context, name, args, more, j.withheld); err != nil {
 		return nil, err
 	}
 	for _, left := range step.Withheld {

@@ -16,6 +16,7 @@ import (
 	"vauban/ansible"
 	"vauban/config"
 	"vauban/layers"
+	"vauban/layers/dockerfile"
 	"vauban/pipeline/freshness"
 	"vauban/pipeline/gate"
 	"vauban/pipeline/plan"
@@ -99,8 +100,8 @@ type Runner struct {
 	selected   selections // nil before Run
 	claims     claims
 	collected  *progress.Collector
-	gate       *gate.Gate        // empty before Run
-	withheld   []layers.Withheld // files that no build context has
+	gate       *gate.Gate            // empty before Run
+	withheld   []dockerfile.Withheld // files that no build context has
 	identities *Identities
 	records    *freshness.Records
 	newDecider func(*Runner) decider

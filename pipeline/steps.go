@@ -51,7 +51,7 @@ func (s *stages) step(ctx context.Context, stage config.Stage, logName string, b
 
 // dockerfile is the step of a Dockerfile stage.
 func (s *stages) dockerfile(stage config.Stage, logName string) (layers.Step, error) {
-	dockerfile, err := recipes.OfStage(s.Config, stage, s.withheld)
+	step, err := recipes.OfStage(s.Config, stage, s.withheld)
 	if err != nil {
 		return nil, err
 	}
@@ -59,9 +59,9 @@ func (s *stages) dockerfile(stage config.Stage, logName string) (layers.Step, er
 	if err != nil {
 		return nil, err
 	}
-	dockerfile.CacheDir, dockerfile.Log = filepath.Join(s.StateDir, "cache"), log
-	dockerfile.Notice = func(text string) { s.notice("", "%s: %s", stage.Raw, text) }
-	return &recipe{log: log, Dockerfile: dockerfile}, nil
+	step.CacheDir, step.Log = filepath.Join(s.StateDir, "cache"), log
+	step.Notice = func(text string) { s.notice("", "%s: %s", stage.Raw, text) }
+	return &recipe{log: log, Step: step}, nil
 }
 
 // playbook is the step of an Ansible stage.

@@ -24,21 +24,22 @@ doctor: ansible/repository export internal/damage internal/sealed layers/daemon 
 download: internal/beneath internal/durable internal/filelock internal/outward internal/pace internal/retry
 drift: internal/beneath internal/command layers/diff
 export: internal/beneath internal/cmdline internal/command internal/durable internal/filelock internal/squashfs internal/text
-layers: Dockerfiles internal/beneath internal/command internal/damage internal/decompress internal/filelock internal/gateway internal/outward internal/owned internal/pace internal/retry internal/seccomp layers/aptpool layers/daemon layers/diff layers/enter layers/inside layers/store
+layers: internal/beneath internal/command internal/damage internal/filelock internal/gateway internal/owned internal/seccomp layers/aptpool layers/daemon layers/diff layers/enter layers/inside layers/store
 layers/aptpool: internal/beneath internal/decompress
 layers/daemon: internal/damage internal/filelock internal/owned layers/store
 layers/diff:
+layers/dockerfile: internal/beneath internal/decompress internal/filelock internal/outward internal/pace internal/retry layers
 layers/enter:
 layers/inside: internal/cmdline
 layers/store: internal/beneath internal/damage
-pipeline: Dockerfiles ansible ansible/repository config export internal/beneath internal/durable internal/filelock internal/sealed internal/text layers layers/diff pipeline/bases pipeline/freshness pipeline/gate pipeline/plan pipeline/provenance pipeline/recipes progress registry release scan vault
+pipeline: Dockerfiles ansible ansible/repository config export internal/beneath internal/durable internal/filelock internal/sealed internal/text layers layers/diff layers/dockerfile pipeline/bases pipeline/freshness pipeline/gate pipeline/plan pipeline/provenance pipeline/recipes progress registry release scan vault
 pipeline/bases: ansible config download internal/beneath internal/command internal/decompress internal/durable layers registry
-pipeline/gate: ansible ansible/repository config internal/beneath internal/text layers pipeline/provenance registry scan vault
-pipeline/freshness: Dockerfiles ansible ansible/repository config export internal/damage internal/durable internal/filelock internal/text layers layers/diff pipeline/bases pipeline/plan pipeline/provenance pipeline/recipes registry release
+pipeline/gate: ansible ansible/repository config internal/beneath internal/text layers layers/dockerfile pipeline/provenance registry scan vault
+pipeline/freshness: Dockerfiles ansible ansible/repository config export internal/damage internal/durable internal/filelock internal/text layers layers/diff layers/dockerfile pipeline/bases pipeline/plan pipeline/provenance pipeline/recipes registry release
 pipeline/plan: config
 pipeline/provenance: ansible config internal/beneath layers
 pipeline/prune: export layers registry release
-pipeline/recipes: Dockerfiles boot config layers
+pipeline/recipes: Dockerfiles boot config layers layers/dockerfile
 progress: internal/text
 registry: internal/beneath internal/damage internal/durable internal/filelock internal/outward internal/pace internal/redact internal/remedy internal/retry internal/text
 release: internal/durable internal/filelock internal/text

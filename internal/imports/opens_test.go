@@ -13,7 +13,7 @@ import (
 
 // readsImages are the packages that have to do with files of images and
 // containers. What they open, internal/beneath opens: see TestOpens.
-var readsImages = []string{"layers", "layers/aptpool", "layers/diff", "pipeline", "pipeline/bases", "pipeline/freshness", "pipeline/gate", "pipeline/plan",
+var readsImages = []string{"layers", "layers/dockerfile", "layers/aptpool", "layers/diff", "pipeline", "pipeline/bases", "pipeline/freshness", "pipeline/gate", "pipeline/plan",
 	"pipeline/provenance", "pipeline/prune", "pipeline/recipes", "export", "release", "drift", "scan", "cmd/vauban"}
 
 // opens are the functions that open, or may follow a link to, a file.
@@ -37,11 +37,14 @@ var reviewed = map[string]map[string][]string{
 		builder: {"Open", "cgroupProcs", "cgroupMountsIn", "killShims", "removeCgroups", "removeCgroup", "readPids",
 			"commandOf", "canEnterOthers", "Container.counted", "checkUserNamespaces", "readSysctlsOnce", "entrance.file",
 			"Container.ownCgroup", "Container.allowNonlocalBind"},
-		repository: {"Dockerfile.openContext", "buildContext.match", "buildContext.walk", "realPath", "withholding.findLinks"},
-		fresh:      {"mountSysctls", "bind", "mountFile"},
-		exclusive:  {"treeEntry.writeFile", "makeMountPoint"},
+		fresh: {"mountSysctls", "bind"},
 		ended: {"Container.clean", "removeLine", "overlay.clean",
 			"overlay.removeFiles", "isEmpty"},
+	},
+	"layers/dockerfile": {
+		repository: {"Step.openContext", "buildContext.match", "buildContext.walk", "realPath", "withholding.findLinks"},
+		fresh:      {"mountFile"},
+		exclusive:  {"treeEntry.writeFile", "makeMountPoint"},
 	},
 	"layers/aptpool": {
 		state: {"Pool.isRecent", "Pool.viewArchives", "Pool.knownLists", "Pool.RemoveViews", "viewLists", "linkLists", "Pool.KeepArchives",

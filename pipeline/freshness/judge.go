@@ -17,6 +17,7 @@ import (
 	"github.com/docker/go-units"
 	"github.com/opencontainers/go-digest"
 
+	"vauban/layers/dockerfile"
 	"vauban/release"
 
 	dockerfiles "vauban/Dockerfiles"
@@ -24,7 +25,6 @@ import (
 	"vauban/ansible/repository"
 	"vauban/config"
 	"vauban/internal/text"
-	"vauban/layers"
 	"vauban/pipeline/bases"
 	"vauban/pipeline/plan"
 	"vauban/pipeline/recipes"
@@ -44,7 +44,7 @@ type Judge struct {
 	// UploadDir is the published tree.
 	UploadDir string
 	// Withheld are the files that no build context has: see gate.Files.
-	Withheld []layers.Withheld
+	Withheld []dockerfile.Withheld
 	// Publishing is set when what is not published is to be built again, as
 	// only a run that makes a conffs publishes it.
 	Publishing bool
@@ -284,11 +284,11 @@ func (j *Judge) stages(ctx context.Context, m *config.Master, stages []config.St
 func (j *Judge) stage(ctx context.Context, m *config.Master, s config.Stage, before StageRecord, conffs bool, hosts []string) ([]string, *repository.Changes, error) {
 	of := s.Raw + ": "
 	if s.Playbook == "" {
-		dockerfile, err := recipes.OfStage(j.Config, s, j.Withheld)
+		step, err := recipes.OfStage(j.Config, s, j.Withheld)
 		if err != nil {
 			return nil, nil, err
 		}
-		key, err := dockerfile.Key(ctx, "")
+		key, err := step.Key(ctx, "")
 		return changedInputs(of, before.Inputs, dockerfileInputs(s, key)), nil, err
 	}
 	revision, err := j.Ansible.Repository.Revision(ctx, s.RunBranch(j.Branch))

@@ -15,7 +15,7 @@ import (
 	"vauban/ansible"
 	"vauban/ansible/repository"
 	"vauban/config"
-	"vauban/layers"
+	"vauban/layers/dockerfile"
 	"vauban/registry"
 	"vauban/scan"
 	"vauban/vault"
@@ -38,7 +38,7 @@ type Sources struct {
 // Secrets are what no image may hold, and what no build context has.
 type Secrets struct {
 	Needles []scan.Needle
-	Files   []layers.Withheld
+	Files   []dockerfile.Withheld
 	Short   []string // names of those that are too short to be looked for
 }
 
@@ -77,7 +77,7 @@ func Learn(ctx context.Context, from Sources, branches ...string) (Secrets, erro
 }
 
 // Files are those that no build context has. Branch is what --branch says.
-func Files(ctx context.Context, from Sources, branch string) ([]layers.Withheld, error) {
+func Files(ctx context.Context, from Sources, branch string) ([]dockerfile.Withheld, error) {
 	var stages []config.Stage
 	for _, b := range from.Config.Bases {
 		stages = append(stages, b.Stages...)
@@ -101,15 +101,15 @@ func Files(ctx context.Context, from Sources, branch string) ([]layers.Withheld,
 
 // withhold adds a file, or a directory.
 func (k *Secrets) withhold(path, why string) error {
-	return k.add(layers.Withheld{Path: path, Why: why})
+	return k.add(dockerfile.Withheld{Path: path, Why: why})
 }
 
 // add adds what is not known yet.
-func (k *Secrets) add(one layers.Withheld) (err error) {
+func (k *Secrets) add(one dockerfile.Withheld) (err error) {
 	if one.Path, err = filepath.Abs(one.Path); err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(k.Files, func(f layers.Withheld) bool { return f.Path == one.Path }) {
+	if !slices.ContainsFunc(k.Files, func(f dockerfile.Withheld) bool { return f.Path == one.Path }) {
 		k.Files = append(k.Files, one)
 	}
 	return nil
@@ -230,11 +230,11 @@ func (k *Secrets) addFiles(ctx context.Context, from Sources) error {
 		if dir == "" || strings.HasPrefix(here+"/", filepath.Clean(dir)+"/") {
 			continue // where config.yml is, users' files are
 		}
-		if err := k.add(layers.Withheld{Path: dir, Why: why, Large: true}); err != nil {
+		if err := k.add(dockerfile.Withheld{Path: dir, Why: why, Large: true}); err != nil {
 			return err
 		}
 	}
-	slices.SortFunc(k.Files, func(a, b layers.Withheld) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortFunc(k.Files, func(a, b dockerfile.Withheld) int { return strings.Compare(a.Path, b.Path) })
 	return nil
 }
 
@@ -258,7 +258,7 @@ func (k *Secrets) addOthers(s config.Settings) {
 		}
 		if info, err := os.Stat(value); filepath.IsAbs(value) && err == nil {
 			if scan.IsCredential(strings.TrimSuffix(name, "_FILE")) && info.Mode().IsRegular() {
-				k.Files = append(k.Files, layers.Withheld{Path: value, Why: name + ofOthers})
+				k.Files = append(k.Files, dockerfile.Withheld{Path: value, Why: name + ofOthers})
 			}
 			continue
 		}

@@ -12,7 +12,7 @@ import (
 
 	"vauban/config"
 	"vauban/internal/redact"
-	"vauban/layers"
+	"vauban/layers/dockerfile"
 	"vauban/pipeline/recipes"
 	"vauban/scan"
 )
@@ -102,10 +102,10 @@ func TestVaultOrFolder(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if slices.ContainsFunc(files, func(f layers.Withheld) bool { return f.Path == filepath.Dir(dir) }) {
+		if slices.ContainsFunc(files, func(f dockerfile.Withheld) bool { return f.Path == filepath.Dir(dir) }) {
 			t.Errorf("%s: a tree that has config.yml in it is withheld, and all contexts with it", name)
 		}
-		if got := slices.ContainsFunc(files, func(f layers.Withheld) bool { return f.Path == filepath.Join(dir, "vault") }); got != tt.want {
+		if got := slices.ContainsFunc(files, func(f dockerfile.Withheld) bool { return f.Path == filepath.Join(dir, "vault") }); got != tt.want {
 			t.Errorf("%s: withheld %v, want %v", name, got, tt.want)
 		}
 	}
@@ -136,7 +136,7 @@ func TestRecipesLeaveSecretsOut(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	withheld := []layers.Withheld{{Path: key, Why: "a deploy key"}}
+	withheld := []dockerfile.Withheld{{Path: key, Why: "a deploy key"}}
 	d, err := recipes.Write(&config.Config{Dir: dir}, context, "Dockerfile.base", nil, nil, withheld)
 	if err != nil {
 		t.Fatal(err)

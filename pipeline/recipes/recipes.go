@@ -12,10 +12,11 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"vauban/layers/dockerfile"
+
 	dockerfiles "vauban/Dockerfiles"
 	"vauban/boot"
 	"vauban/config"
-	"vauban/layers"
 )
 
 // InitramfsArguments are the build arguments of Dockerfile.initramfs for a kernel
@@ -29,44 +30,44 @@ func InitramfsArguments(base, version string) map[string]string {
 func InitramfsContext() map[string]fs.FS { return map[string]fs.FS{"modules.d": boot.DracutModules()} }
 
 // InitramfsKey digests the recipe for a kernel of a master, with what it copies.
-func InitramfsKey(ctx context.Context, cfg *config.Config, m *config.Master, version string, withheld []layers.Withheld) (digest.Digest, error) {
+func InitramfsKey(ctx context.Context, cfg *config.Config, m *config.Master, version string, withheld []dockerfile.Withheld) (digest.Digest, error) {
 	return Key(ctx, cfg, dockerfiles.Initramfs, InitramfsArguments(m.Base.Image(), version), InitramfsContext(), withheld)
 }
 
 // OfStage reads the Dockerfile of a stage; its context is its folder.
-func OfStage(cfg *config.Config, stage config.Stage, withheld []layers.Withheld) (layers.Dockerfile, error) {
+func OfStage(cfg *config.Config, stage config.Stage, withheld []dockerfile.Withheld) (dockerfile.Step, error) {
 	path := cfg.Resolve(stage.Dockerfile)
 	content, err := os.ReadFile(path)
 	if err != nil {
-		return layers.Dockerfile{}, fmt.Errorf("%s: reading the stage's Dockerfile: %w", cfg.Place(stage.Pos), err)
+		return dockerfile.Step{}, fmt.Errorf("%s: reading the stage's Dockerfile: %w", cfg.Place(stage.Pos), err)
 	}
-	return layers.Dockerfile{Name: stage.Dockerfile, Content: content, Context: filepath.Dir(path), Withheld: withheld}, nil
+	return dockerfile.Step{Name: stage.Dockerfile, Content: content, Context: filepath.Dir(path), Withheld: withheld}, nil
 }
 
 // Write writes the context of a recipe below dir, without what is withheld.
-func Write(cfg *config.Config, dir, name string, args map[string]string, more map[string]fs.FS, withheld []layers.Withheld) (layers.Dockerfile, error) {
+func Write(cfg *config.Config, dir, name string, args map[string]string, more map[string]fs.FS, withheld []dockerfile.Withheld) (dockerfile.Step, error) {
 	sources := map[string]fs.FS{".": dockerfiles.FS}
 	for dir, files := range more {
 		sources[dir] = files
 	}
 	for at, files := range sources {
 		if err := writeTree(filepath.Join(dir, at), files, nil); err != nil {
-			return layers.Dockerfile{}, fmt.Errorf("writing the context of %q: %w", name, err)
+			return dockerfile.Step{}, fmt.Errorf("writing the context of %q: %w", name, err)
 		}
 	}
 	left, err := writeOwn(filepath.Join(cfg.Dir, "Dockerfiles"), dir, withheld)
 	if err != nil {
-		return layers.Dockerfile{}, fmt.Errorf("writing the context of %q: %w", name, err)
+		return dockerfile.Step{}, fmt.Errorf("writing the context of %q: %w", name, err)
 	}
 	content, err := os.ReadFile(filepath.Join(dir, name))
 	if err != nil {
-		return layers.Dockerfile{}, fmt.Errorf("reading %q: %w", name, err)
+		return dockerfile.Step{}, fmt.Errorf("reading %q: %w", name, err)
 	}
-	return layers.Dockerfile{Name: name, Content: content, Context: dir, Args: args, Withheld: left}, nil
+	return dockerfile.Step{Name: name, Content: content, Context: dir, Args: args, Withheld: left}, nil
 }
 
 // Key digests a recipe as its step does.
-func Key(ctx context.Context, cfg *config.Config, name string, args map[string]string, more map[string]fs.FS, withheld []layers.Withheld) (_ digest.Digest, err error) {
+func Key(ctx context.Context, cfg *config.Config, name string, args map[string]string, more map[string]fs.FS, withheld []dockerfile.Withheld) (_ digest.Digest, err error) {
 	dir, err := os.MkdirTemp("", "vauban-recipe-")
 	if err != nil {
 		return "", err
@@ -81,15 +82,15 @@ func Key(ctx context.Context, cfg *config.Config, name string, args map[string]s
 
 // writeOwn writes the user's files into a recipe's context, and returns what it
 // left out, by the names that it would have there.
-func writeOwn(own, dir string, withheld []layers.Withheld) (left []layers.Withheld, err error) {
+func writeOwn(own, dir string, withheld []dockerfile.Withheld) (left []dockerfile.Withheld, err error) {
 	if _, err := os.Stat(own); err != nil {
 		return nil, nil
 	}
-	leave := layers.WithholdIn(own, withheld)
+	leave := dockerfile.WithholdIn(own, withheld)
 	return left, writeTree(dir, os.DirFS(own), func(path string) bool {
 		why := leave(path)
 		if why != "" {
-			left = append(left, layers.Withheld{Path: filepath.Join(dir, path), Why: why})
+			left = append(left, dockerfile.Withheld{Path: filepath.Join(dir, path), Why: why})
 		}
 		return why != ""
 	})

@@ -5,6 +5,8 @@ package layers_test
 import (
 	"strings"
 	"testing"
+
+	"vauban/internal/testenv"
 )
 
 // A role that hardens an SSH server finds the keys that its package makes, and
@@ -28,7 +30,7 @@ cp x ssh_host_ed25519_key
 rm x
 echo own >ssh_host_own_key
 echo replaced >ssh_host_rsa_key.pub`), target("hardened", server))
-	holds := topLayer(t, e, img)
+	holds := testenv.TopLayer(t, e, img)
 	for path := range holds {
 		if strings.Contains(path, "ssh_host_") && path != "/etc/ssh/ssh_host_own_key" && path != "/etc/ssh/ssh_host_rsa_key.pub" {
 			t.Errorf("the layer holds %q", path)

@@ -1,4 +1,4 @@
-package layers
+package dockerfile
 
 import (
 	"bytes"
@@ -12,7 +12,10 @@ import (
 	"strings"
 	"time"
 
+	"vauban/layers"
+
 	docker "github.com/fsouza/go-dockerclient"
+
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/openshift/imagebuilder"
 	"github.com/openshift/imagebuilder/dockerfile/command"
@@ -22,9 +25,9 @@ import (
 // dockerBuild executes one Dockerfile in one container. imagebuilder parses
 // the file, keeps the variables and calls it back.
 type dockerBuild struct {
-	*Dockerfile
+	*Step
 	ctx       context.Context // imagebuilder's calls carry none
-	container *Container
+	container *layers.Container
 	context   *buildContext // nil: there is none
 	log       *lineWriter
 
@@ -35,8 +38,8 @@ type dockerBuild struct {
 
 var _ imagebuilder.Executor = (*dockerBuild)(nil)
 
-func (d *Dockerfile) build(ctx context.Context, c *Container, log *lineWriter, left *leftOut) error {
-	b := &dockerBuild{Dockerfile: d, ctx: ctx, container: c, log: log}
+func (d *Step) build(ctx context.Context, c *layers.Container, log *lineWriter, left *leftOut) error {
+	b := &dockerBuild{Step: d, ctx: ctx, container: c, log: log}
 	if d.Context != "" {
 		var err error
 		if b.context, err = d.openContext(left); err != nil {
@@ -54,7 +57,7 @@ func (d *Dockerfile) build(ctx context.Context, c *Container, log *lineWriter, l
 
 // evaluate has executor do what the Dockerfile says, starting from an image's
 // configuration, and returns that of the image to be.
-func (d *Dockerfile) evaluate(from ocispec.ImageConfig, executor imagebuilder.Executor, say func(string)) (*ocispec.ImageConfig, error) {
+func (d *Step) evaluate(from ocispec.ImageConfig, executor imagebuilder.Executor, say func(string)) (*ocispec.ImageConfig, error) {
 	node, err := d.parse()
 	if err != nil {
 		return nil, err
@@ -79,7 +82,7 @@ func (d *Dockerfile) evaluate(from ocispec.ImageConfig, executor imagebuilder.Ex
 	return &config, nil
 }
 
-func (d *Dockerfile) parse() (*parser.Node, error) {
+func (d *Step) parse() (*parser.Node, error) {
 	node, err := imagebuilder.ParseDockerfile(bytes.NewReader(d.Content))
 	if err != nil {
 		return nil, fmt.Errorf("parsing %q: %w", d.Name, err)

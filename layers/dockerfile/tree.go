@@ -1,4 +1,4 @@
-package layers
+package dockerfile
 
 import (
 	"archive/tar"
@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"vauban/layers"
 
 	mode "github.com/tonistiigi/dchapes-mode"
 )
@@ -212,7 +214,7 @@ func lookUpOwner(who string) (fileOwner, error) {
 			who += ":" + who
 		}
 	}
-	found, err := execUser(who)
+	found, err := layers.ExecUser(who)
 	if err != nil {
 		return fileOwner{}, fmt.Errorf("looking for owner %q: %w", who, err)
 	}

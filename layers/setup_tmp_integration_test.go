@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"vauban/internal/testenv"
 	"vauban/layers"
 )
 
@@ -24,13 +25,13 @@ func TestTmp(t *testing.T) {
 				chattr "=$(lsattr -d /etc/passwd | cut -d' ' -f1 | tr -d -)" /tmp/passwd
 				mkdir -p /tmp/folder/.hidden && echo canary >/tmp/.hidden
 				python3 -c 'import os, socket; os.rename("/tmp/passwd", "/etc/passwd"); socket.socket(socket.AF_UNIX).bind("/tmp/socket")'`, to)
-			for path := range topLayer(t, e, first) {
+			for path := range testenv.TopLayer(t, e, first) {
 				if strings.HasPrefix(path, "/tmp") {
 					t.Errorf("the layer holds %s", path)
 				}
 			}
 			to.Parent = first
-			if held := topLayer(t, e, applyOne(t, e, `rm -rf /tmp/* /tmp/.[!.]*; touch /tmp/x`, to)); len(held) > 0 {
+			if held := testenv.TopLayer(t, e, applyOne(t, e, `rm -rf /tmp/* /tmp/.[!.]*; touch /tmp/x`, to)); len(held) > 0 {
 				t.Errorf("the layer of who only cleaned up holds %v", held)
 			}
 		})
@@ -43,7 +44,7 @@ func TestNoTmp(t *testing.T) {
 	without := applyOne(t, e, `rm -rf /tmp`, target("notmp", base))
 	again := target("notmp", without)
 	live(t, e, again, func(c *layers.Container) { mustSh(t, c, `test "$(stat -c %a /tmp)" = 1777 && echo x >/tmp/x`) })
-	if held := topLayer(t, e, applyOne(t, e, `echo x >/tmp/x`, again)); len(held) > 0 {
+	if held := testenv.TopLayer(t, e, applyOne(t, e, `echo x >/tmp/x`, again)); len(held) > 0 {
 		t.Errorf("the layer holds %v", held)
 	}
 }

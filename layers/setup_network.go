@@ -24,12 +24,18 @@ type Destination = gateway.Destination
 // A Refusal is an address of the builder that a container tried to reach.
 type Refusal = gateway.Refusal
 
+// connection is what connects a container.
+type connection struct {
+	gateway *gateway.Gateway // nil: the builder's own network
+	proxy   *loopbackProxy   // to apt's proxy on the builder's loopback; nil: none
+}
+
 // connect gives the container's own network namespace its way to the outside.
 func (c *Container) connect(ctx context.Context) (err error) {
 	if c.options.HostNetwork {
 		return nil
 	}
-	c.network, err = gateway.Open(ctx, gateway.Options{
+	c.net.gateway, err = gateway.Open(ctx, gateway.Options{
 		Program: c.engine.tools.slirp, Interface: interfaceName, Dir: c.dir,
 		Allow: c.engine.allowed(), Enter: c.inNetwork,
 	})
@@ -39,12 +45,12 @@ func (c *Container) connect(ctx context.Context) (err error) {
 // disconnect ends the network and reports what it refused. It may be called
 // again.
 func (c *Container) disconnect() {
-	if c.network == nil {
+	if c.net.gateway == nil {
 		return
 	}
-	c.network.Close()
-	refused, more := c.network.Refused()
-	c.network = nil
+	c.net.gateway.Close()
+	refused, more := c.net.gateway.Refused()
+	c.net.gateway = nil
 	if c.options.Refused != nil {
 		c.options.Refused(c.Name(), refused, more)
 		return

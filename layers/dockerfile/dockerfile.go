@@ -1,4 +1,5 @@
-package layers
+// Package dockerfile executes the instructions of Dockerfiles in containers.
+package dockerfile
 
 import (
 	"context"
@@ -11,9 +12,11 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
+
+	"vauban/layers"
 )
 
-// Dockerfile is a [Step] that executes the instructions of a Dockerfile in
+// Step is a [layers.Step] that executes the instructions of a Dockerfile in
 // the running container: all of them together make one layer.
 //
 // The image of its one FROM is the container's parent, whatever it says:
@@ -23,7 +26,7 @@ import (
 // HEALTHCHECK and ONBUILD, which OCI images do not have, are ignored; COPY
 // leaves the mode of directories that exist as it is unless --chmod or
 // --chown are given; and what RUN changes in a VOLUME stays.
-type Dockerfile struct {
+type Step struct {
 	// Name is the file's, for errors and logs.
 	Name string
 	// Content is the Dockerfile itself.
@@ -54,12 +57,12 @@ type Dockerfile struct {
 // by accident.
 type Secret func() ([]byte, error)
 
-var _ Step = (*Dockerfile)(nil)
+var _ layers.Step = (*Step)(nil)
 
 // Key digests the Dockerfile, its arguments, the ids of the secrets and what
 // its COPY, ADD and bind mounts read of the context: name, type, mode and
 // content, not owner and time. It fails for a Dockerfile that cannot run.
-func (d *Dockerfile) Key(ctx context.Context, host string) (digest.Digest, error) {
+func (d *Step) Key(ctx context.Context, host string) (digest.Digest, error) {
 	reads, err := d.reads()
 	if err != nil {
 		return "", err
@@ -91,7 +94,7 @@ func (d *Dockerfile) Key(ctx context.Context, host string) (digest.Digest, error
 
 // Check finds mistakes in the Dockerfile, and sources that its context does not
 // have, without a container.
-func (d *Dockerfile) Check() error {
+func (d *Step) Check() error {
 	reads, err := d.reads()
 	if err != nil || len(reads) == 0 {
 		return err
@@ -110,7 +113,7 @@ func (d *Dockerfile) Check() error {
 }
 
 // Run executes the Dockerfile in each container, some at once.
-func (d *Dockerfile) Run(ctx context.Context, containers []*Container) error {
+func (d *Step) Run(ctx context.Context, containers []*layers.Container) error {
 	log := &sharedLog{w: d.Log}
 	left := &leftOut{}
 	if d.Notice != nil {
@@ -141,7 +144,7 @@ func (d *Dockerfile) Run(ctx context.Context, containers []*Container) error {
 		return err
 	}
 	if len(failed) > 0 {
-		return &PartialError{Failed: failed}
+		return &layers.PartialError{Failed: failed}
 	}
 	return nil
 }

@@ -30,6 +30,12 @@ const (
 	haltSignal = unix.Signal(37)
 )
 
+// systemdUnits is what is known of a container whose process 1 is systemd.
+type systemdUnits struct {
+	cgroup string   // made by us besides runc's
+	failed []string // units that were reported
+}
+
 // systemdArguments are what a machine's boot loader would pass: in a container
 // systemd takes its arguments for the kernel's. Source: kernel-command-line(7).
 var systemdArguments = []string{
@@ -110,7 +116,7 @@ func (c *Container) ownCgroup() error {
 	if err := os.WriteFile(filepath.Join(own, "cgroup.procs"), fmt.Appendln(nil, c.Pid()), 0); err != nil {
 		return fmt.Errorf("moving process 1 to its cgroup: %w", err)
 	}
-	c.ownedCgroup = own
+	c.systemd.cgroup = own
 	return nil
 }
 
@@ -162,7 +168,7 @@ func (c *Container) boot(ctx context.Context) error {
 	}
 }
 
-// systemdState is "" before systemd answers.
+// systemdUnits is "" before systemd answers.
 func (c *Container) systemdState(ctx context.Context) string {
 	var out bytes.Buffer
 	_ = c.Exec(ctx, Process{Args: []string{"systemctl", "is-system-running"}, Stdout: &out})
@@ -188,10 +194,10 @@ func (c *Container) reportFailedUnits(ctx context.Context) {
 	}
 	for line := range strings.Lines(out) {
 		unit, _, _ := strings.Cut(line, " ")
-		if unit == "" || slices.Contains(c.failedUnits, unit) {
+		if unit == "" || slices.Contains(c.systemd.failed, unit) {
 			continue
 		}
-		c.failedUnits = append(c.failedUnits, unit)
+		c.systemd.failed = append(c.systemd.failed, unit)
 		said, _ := c.output(ctx, "journalctl", "--no-pager", "--lines=3", "--output=cat", "--unit="+unit)
 		c.engine.log.Warn("a unit failed", "container", c.Name(), "unit", unit, "said", strings.TrimSpace(said))
 	}

@@ -109,14 +109,14 @@ func loopbackOf(proxy string) string {
 
 // proxy is its URL as the container reaches it.
 func (c *Container) proxy() string {
-	if c.forward == nil {
+	if c.net.proxy == nil {
 		return c.engine.apt.Proxy
 	}
 	u, err := url.Parse(c.engine.apt.Proxy)
 	if err != nil {
 		return c.engine.apt.Proxy
 	}
-	u.Host = c.forward.address()
+	u.Host = c.net.proxy.address()
 	return u.String()
 }
 
@@ -127,7 +127,7 @@ func (c *Container) forwardProxy() (err error) {
 	if address == "" || c.options.HostNetwork {
 		return nil
 	}
-	if c.forward, err = startForward(int(c.init.Fd()), address); err != nil {
+	if c.net.proxy, err = startLoopbackProxy(int(c.init.Fd()), address); err != nil {
 		return fmt.Errorf("lending apt its proxy: %w", err)
 	}
 	return nil

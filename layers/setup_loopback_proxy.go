@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// forward gives a container's network one address of the builder's loopback:
+// loopbackProxy gives a container's network one address of the builder's loopback:
 // what connects to it inside is connected to that.
-type forward struct {
+type loopbackProxy struct {
 	listener net.Listener
 	to       string
 
@@ -22,10 +22,10 @@ type forward struct {
 	work   sync.WaitGroup
 }
 
-// startForward listens on the loopback of the network that the process of
+// startLoopbackProxy listens on the loopback of the network that the process of
 // pidfd has, at a free port.
-func startForward(pidfd int, to string) (*forward, error) {
-	f := &forward{to: to, open: map[net.Conn]bool{}}
+func startLoopbackProxy(pidfd int, to string) (*loopbackProxy, error) {
+	p := &loopbackProxy{to: to, open: map[net.Conn]bool{}}
 	done := make(chan error, 1)
 	// A socket stays in the network that it was made in.
 	go onThread(func() {
@@ -33,41 +33,41 @@ func startForward(pidfd int, to string) (*forward, error) {
 			if err = unix.Setns(pidfd, unix.CLONE_NEWNET); err != nil {
 				return fmt.Errorf("entering the container's network: %w", err)
 			}
-			f.listener, err = net.Listen("tcp4", "127.0.0.1:0")
+			p.listener, err = net.Listen("tcp4", "127.0.0.1:0")
 			return err
 		}()
 	})
 	if err := <-done; err != nil {
 		return nil, err
 	}
-	f.work.Go(f.accept)
-	return f, nil
+	p.work.Go(p.accept)
+	return p, nil
 }
 
 // address is where the container connects to.
-func (f *forward) address() string { return f.listener.Addr().String() }
+func (p *loopbackProxy) address() string { return p.listener.Addr().String() }
 
-func (f *forward) accept() {
+func (p *loopbackProxy) accept() {
 	for {
-		inside, err := f.listener.Accept()
+		inside, err := p.listener.Accept()
 		if err != nil {
 			return
 		}
-		f.work.Go(func() { f.connect(inside) })
+		p.work.Go(func() { p.connect(inside) })
 	}
 }
 
-func (f *forward) connect(inside net.Conn) {
-	defer f.drop(inside)
-	if !f.keep(inside) {
+func (p *loopbackProxy) connect(inside net.Conn) {
+	defer p.drop(inside)
+	if !p.keep(inside) {
 		return
 	}
-	outside, err := net.Dial("tcp", f.to)
+	outside, err := net.Dial("tcp", p.to)
 	if err != nil {
 		return // the connection is closed, as that of a proxy that is down
 	}
-	defer f.drop(outside)
-	if !f.keep(outside) {
+	defer p.drop(outside)
+	if !p.keep(outside) {
 		return
 	}
 	var both sync.WaitGroup
@@ -82,35 +82,35 @@ func (f *forward) connect(inside net.Conn) {
 }
 
 // keep notes a connection for stop; false: it is over.
-func (f *forward) keep(c net.Conn) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !f.closed {
-		f.open[c] = true
+func (p *loopbackProxy) keep(c net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.open[c] = true
 	}
-	return !f.closed
+	return !p.closed
 }
 
-func (f *forward) drop(c net.Conn) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	delete(f.open, c)
+func (p *loopbackProxy) drop(c net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.open, c)
 	_ = c.Close()
 }
 
 // stop ends it and all its connections.
-func (f *forward) stop() error {
-	if f == nil {
+func (p *loopbackProxy) stop() error {
+	if p == nil {
 		return nil
 	}
-	f.mu.Lock()
-	f.closed = true
-	errs := []error{f.listener.Close()}
-	for c := range f.open {
+	p.mu.Lock()
+	p.closed = true
+	errs := []error{p.listener.Close()}
+	for c := range p.open {
 		_ = c.Close()
 	}
-	f.mu.Unlock()
-	f.work.Wait()
+	p.mu.Unlock()
+	p.work.Wait()
 	if errors.Is(errs[0], net.ErrClosed) {
 		return nil
 	}

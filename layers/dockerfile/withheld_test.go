@@ -1,4 +1,4 @@
-package layers
+package dockerfile
 
 import (
 	"errors"
@@ -52,7 +52,7 @@ func TestWithheldIsLeftOut(t *testing.T) {
 	} {
 		t.Run(pattern, func(t *testing.T) {
 			left := &leftOut{}
-			d := &Dockerfile{Name: "Dockerfile", Context: dir, Withheld: withheld}
+			d := &Step{Name: "Dockerfile", Context: dir, Withheld: withheld}
 			c, err := d.openContext(left)
 			if err != nil {
 				t.Fatal(err)
@@ -88,7 +88,7 @@ func TestWithheldIsRefusedByName(t *testing.T) {
 	for _, source := range []string{".secrets.env", "/.secrets.env", "./app/../.secrets.env", ".secrets*", "ansible-ro", "vault", "vault/", "vault/eu/web01.tar.gpg", "vault/*",
 		"app/hard", "app/host", "app/auth", "app/link", "app/out", "store", "store/eu", "state/images", "key", "app/gone"} {
 		for _, line := range []string{"COPY " + source + " /x", "ADD " + source + " /x", "RUN --mount=target=/x,source=" + source + " true"} {
-			d := &Dockerfile{Name: "Dockerfile", Content: []byte("ARG SOURCE\nFROM ${SOURCE}\n" + line + "\n"), Context: dir, Withheld: withheld}
+			d := &Step{Name: "Dockerfile", Content: []byte("ARG SOURCE\nFROM ${SOURCE}\n" + line + "\n"), Context: dir, Withheld: withheld}
 			if err := d.Check(); !errors.Is(err, errWithheld) || !strings.Contains(err.Error(), "(") {
 				t.Errorf("%s: %v", line, err)
 			}
@@ -98,13 +98,13 @@ func TestWithheldIsRefusedByName(t *testing.T) {
 		}
 	}
 	for _, context := range []string{"vault", "vault/eu", "state/images", "store"} {
-		d := &Dockerfile{Name: "Dockerfile", Content: []byte("ARG SOURCE\nFROM ${SOURCE}\nCOPY . /x\n"), Context: filepath.Join(dir, context), Withheld: withheld}
+		d := &Step{Name: "Dockerfile", Content: []byte("ARG SOURCE\nFROM ${SOURCE}\nCOPY . /x\n"), Context: filepath.Join(dir, context), Withheld: withheld}
 		if err := d.Check(); !errors.Is(err, errWithheld) {
 			t.Errorf("a context in %s: %v", context, err)
 		}
 	}
 	// A file that becomes a secret's between the two looks is not read.
-	c, err := (&Dockerfile{Name: "Dockerfile", Context: dir, Withheld: withheld}).openContext(nil)
+	c, err := (&Step{Name: "Dockerfile", Context: dir, Withheld: withheld}).openContext(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func TestWithheldIsRefusedByName(t *testing.T) {
 // TestKeyIgnoresWithheld: a secret that changes rebuilds nothing.
 func TestKeyIgnoresWithheld(t *testing.T) {
 	dir, withheld := secretContext(t)
-	d := &Dockerfile{Name: "Dockerfile", Content: []byte("ARG SOURCE\nFROM ${SOURCE}\nCOPY . /x\n"), Context: dir, Withheld: withheld}
+	d := &Step{Name: "Dockerfile", Content: []byte("ARG SOURCE\nFROM ${SOURCE}\nCOPY . /x\n"), Context: dir, Withheld: withheld}
 	before := dockerfileKey(t, d, "")
 	writeTo(t, dir, ".secrets.env", "another")
 	writeTo(t, dir, "vault/new.tar.gpg", "another")

@@ -1,4 +1,4 @@
-package layers
+package dockerfile
 
 import (
 	"bytes"

@@ -1,4 +1,4 @@
-package layers
+package dockerfile
 
 import (
 	"context"
@@ -8,6 +8,8 @@ import (
 	"os"
 	"path"
 	"strings"
+
+	"vauban/layers"
 
 	docker "github.com/fsouza/go-dockerclient"
 	"github.com/openshift/imagebuilder"
@@ -32,7 +34,7 @@ func (b *dockerBuild) Run(run imagebuilder.Run, config docker.Config) (err error
 	}
 	defer func() { err = errors.Join(err, remove()) }()
 	b.log.last = nil
-	err = b.container.Exec(b.ctx, Process{
+	err = b.container.Exec(b.ctx, layers.Process{
 		Args: argv, Env: config.Env, Dir: config.WorkingDir, User: config.User,
 		Stdout: b.log, Stderr: b.log,
 	})

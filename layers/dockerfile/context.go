@@ -1,4 +1,4 @@
-package layers
+package dockerfile
 
 import (
 	"context"
@@ -28,7 +28,7 @@ type buildContext struct {
 
 // openContext opens the context; what is left out of it as withheld is noted in
 // left.
-func (d *Dockerfile) openContext(left *leftOut) (*buildContext, error) {
+func (d *Step) openContext(left *leftOut) (*buildContext, error) {
 	if d.Context == "" {
 		return nil, fmt.Errorf("%s: it reads files, but it has no context", d.Name)
 	}

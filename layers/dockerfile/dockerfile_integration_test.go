@@ -1,23 +1,21 @@
 //go:build integration
 
-package layers_test
+package dockerfile_test
 
 import (
-	"archive/tar"
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/containerd/containerd/v2/core/content"
 	"github.com/google/go-cmp/cmp"
-	"github.com/klauspost/compress/gzip"
 
+	"vauban/internal/testenv"
 	"vauban/layers"
+	"vauban/layers/dockerfile"
 )
 
 // contextOf makes a context; a content that begins with "-> " is a link's.
@@ -39,39 +37,12 @@ func contextOf(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-// topLayer lists what the last layer of an image holds, less directories.
-func topLayer(t *testing.T, e *layers.Engine, img layers.Image) map[string]*tar.Header {
-	t.Helper()
-	blob := img.Manifest.Layers[len(img.Manifest.Layers)-1]
-	r, err := e.Store().ReaderAt(e.Context(t.Context()), blob)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	plain, err := gzip.NewReader(content.NewReader(r))
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := map[string]*tar.Header{}
-	for archive := tar.NewReader(plain); ; {
-		h, err := archive.Next()
-		if errors.Is(err, io.EOF) {
-			return found
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		if h.Typeflag != tar.TypeDir {
-			found["/"+strings.TrimPrefix(strings.TrimPrefix(h.Name, "./"), "/")] = h
-		}
-	}
-}
-
 // recipe builds an image from a Dockerfile.
-func recipe(t *testing.T, e *layers.Engine, base layers.Image, d *layers.Dockerfile) layers.Image {
+func recipe(t *testing.T, e *layers.Engine, base layers.Image, d *dockerfile.Step) layers.Image {
 	t.Helper()
 	var log bytes.Buffer
 	d.Name, d.Log = "Dockerfile", &log
-	results, err := e.Apply(t.Context(), d, change, target("recipe", base))
+	results, err := e.Apply(t.Context(), d, changed, targetOf("recipe", base))
 	if err == nil {
 		err = results[0].Err
 	}
@@ -82,7 +53,7 @@ func recipe(t *testing.T, e *layers.Engine, base layers.Image, d *layers.Dockerf
 }
 
 func TestDockerfile(t *testing.T) {
-	e, base := shared.use(t)
+	e, base := openBase(t)
 	for name, test := range map[string]func(*testing.T, *layers.Engine, layers.Image){
 		"instructions": testInstructions, "copies": testCopies, "mounts": testMounts, "failures": testFailures,
 	} {
@@ -118,10 +89,10 @@ LABEL a=b
 `
 
 func testInstructions(t *testing.T, e *layers.Engine, base layers.Image) {
-	img := recipe(t, e, base, &layers.Dockerfile{Args: map[string]string{"GREETING": "hello"}, Content: []byte(instructionsRecipe)})
+	img := recipe(t, e, base, &dockerfile.Step{Args: map[string]string{"GREETING": "hello"}, Content: []byte(instructionsRecipe)})
 	want := map[string]string{"srv/work/greeting": "hello\n", "srv/work/literal": "$GREETING\n",
 		"srv/work/python": "made by python", "srv/nobody/owned": ""}
-	got := read(t, e, img, "srv/work/greeting", "srv/work/literal", "srv/work/python", "srv/nobody/owned")
+	got := contents(t, e, img, "srv/work/greeting", "srv/work/literal", "srv/work/python", "srv/nobody/owned")
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -132,7 +103,7 @@ func testInstructions(t *testing.T, e *layers.Engine, base layers.Image) {
 	if len(img.Manifest.Layers) != len(base.Manifest.Layers)+1 {
 		t.Errorf("there are %d layers on %d; want one more", len(img.Manifest.Layers), len(base.Manifest.Layers))
 	}
-	for name := range topLayer(t, e, img) {
+	for name := range testenv.TopLayer(t, e, img) {
 		if !strings.HasPrefix(name, "/srv/") && name != "/etc/hostname" {
 			t.Errorf("the layer holds %q", name)
 		}
@@ -158,11 +129,11 @@ RUN test "$(tool)" = "tool ran"
 `
 
 func testCopies(t *testing.T, e *layers.Engine, base layers.Image) {
-	img := recipe(t, e, base, &layers.Dockerfile{Content: []byte(copiesRecipe), Context: contextOf(t, map[string]string{
+	img := recipe(t, e, base, &dockerfile.Step{Content: []byte(copiesRecipe), Context: contextOf(t, map[string]string{
 		".dockerignore": "ignored\n", "ignored": "secret", "tool": "#!/bin/sh\necho tool ran\n", "tree/bin/other": "o",
 		"tree/etc/motd": "hello", "tree/link": "-> /etc/shadow", "to-tool": "-> tool",
 	})})
-	got := topLayer(t, e, img)
+	got := testenv.TopLayer(t, e, img)
 	for name, want := range map[string]struct {
 		uid, gid int
 		mode     int64
@@ -192,7 +163,7 @@ func testCopies(t *testing.T, e *layers.Engine, base layers.Image) {
 	if _, err := os.Stat("/etc/tool"); err == nil {
 		t.Error("a file was copied to the builder")
 	}
-	files := read(t, e, img, "srv/inline/EOF", "srv/inline/LITERAL")
+	files := contents(t, e, img, "srv/inline/EOF", "srv/inline/LITERAL")
 	if files["srv/inline/EOF"] != "home is \n" || files["srv/inline/LITERAL"] != "$HOME_NAME\n" {
 		t.Errorf("the inline files hold %q", files)
 	}
@@ -229,13 +200,13 @@ RUN test "$(findmnt -l | grep -c -e cache/deep -e secrets -e context -e scratch 
 
 func testMounts(t *testing.T, e *layers.Engine, base layers.Image) {
 	context := contextOf(t, map[string]string{".dockerignore": "ignored\n", "in/a": "A", "ignored": "", "script": "exit 0"})
-	d := &layers.Dockerfile{
+	d := &dockerfile.Step{
 		Content: []byte(mountsRecipe), Context: context, CacheDir: filepath.Join(t.TempDir(), "cache"),
-		Secrets: map[string]layers.Secret{"token": func() ([]byte, error) { return []byte("s3cret-canary\n"), nil }},
+		Secrets: map[string]dockerfile.Secret{"token": func() ([]byte, error) { return []byte("s3cret-canary\n"), nil }},
 	}
 	for range 2 {
 		img := recipe(t, e, base, d)
-		for name := range topLayer(t, e, img) {
+		for name := range testenv.TopLayer(t, e, img) {
 			if name != "/srv/result" && name != "/etc/hostname" {
 				t.Errorf("the layer holds %q", name)
 			}
@@ -258,9 +229,9 @@ func testMounts(t *testing.T, e *layers.Engine, base layers.Image) {
 
 func testFailures(t *testing.T, e *layers.Engine, base layers.Image) {
 	t.Run("a failure says where and why", func(t *testing.T) {
-		d := &layers.Dockerfile{Name: "Dockerfile.bad", CacheDir: t.TempDir(), Content: []byte(
+		d := &dockerfile.Step{Name: "Dockerfile.bad", CacheDir: t.TempDir(), Content: []byte(
 			"FROM x\n\nRUN --mount=type=cache,target=/c echo reason; exit 3\n")}
-		_, err := e.Apply(t.Context(), d, change, target("bad", base))
+		_, err := e.Apply(t.Context(), d, changed, targetOf("bad", base))
 		for _, want := range []string{"Dockerfile.bad:3: RUN", "exit status 3", "reason"} {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("the error is %v; want %q in it", err, want)
@@ -269,11 +240,15 @@ func testFailures(t *testing.T, e *layers.Engine, base layers.Image) {
 	})
 	t.Run("hosts fail on their own", func(t *testing.T) {
 		var log bytes.Buffer
-		d := &layers.Dockerfile{Name: "Dockerfile", CacheDir: t.TempDir(), Log: &log, Content: []byte(`FROM x
+		d := &dockerfile.Step{Name: "Dockerfile", CacheDir: t.TempDir(), Log: &log, Content: []byte(`FROM x
 RUN --mount=type=cache,target=/c,sharing=locked mkdir /c/alone && hostname && rmdir /c/alone
 RUN test "$(hostname)" != bad
 `)}
-		for _, r := range apply(t, e, d, target("good", base), target("bad", base), target("fine", base)) {
+		results, err := e.Apply(t.Context(), d, changed, targetOf("good", base), targetOf("bad", base), targetOf("fine", base))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range results {
 			if (r.Err != nil) != (r.Name == "bad") {
 				t.Errorf("%s: %v", r.Name, r.Err)
 			}
@@ -284,12 +259,12 @@ RUN test "$(hostname)" != bad
 	})
 	t.Run("cancelled", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		d := &layers.Dockerfile{Name: "Dockerfile", Log: writerFunc(func(line []byte) {
+		d := &dockerfile.Step{Name: "Dockerfile", Log: writerFunc(func(line []byte) {
 			if string(line) == "running\n" {
 				cancel()
 			}
 		}), Content: []byte("FROM x\nRUN --mount=type=tmpfs,target=/scratch echo running; sleep 1000\n")}
-		if _, err := e.Apply(ctx, d, change, target("slow", base)); !errors.Is(err, context.Canceled) {
+		if _, err := e.Apply(ctx, d, changed, targetOf("slow", base)); !errors.Is(err, context.Canceled) {
 			t.Errorf("the error of a cancelled build is %v", err)
 		}
 	})

@@ -36,7 +36,7 @@ func (c *Container) becomes(o *enter.Options, who string) error {
 	}
 	var found *user.ExecUser
 	err := c.Inside(func() (err error) {
-		found, err = execUser(who)
+		found, err = ExecUser(who)
 		return err
 	})
 	if err != nil {
@@ -53,9 +53,9 @@ func (c *Container) becomes(o *enter.Options, who string) error {
 // maxUsers bounds /etc/passwd and /etc/group of an image, in bytes.
 const maxUsers = 16 << 20
 
-// execUser finds "NAME|UID[:GROUP|GID]" in the files of the image whose root
-// is this thread's. A missing file is an empty one.
-func execUser(who string) (*user.ExecUser, error) {
+// ExecUser finds "NAME|UID[:GROUP|GID]" in the files of the image whose root is
+// this thread's, within [Container.Inside]. A missing file is an empty one.
+func ExecUser(who string) (*user.ExecUser, error) {
 	var lists [2][]byte
 	for i, path := range []string{"/etc/passwd", "/etc/group"} {
 		list, err := beneath.ReadFile(context.Background(), "/", path, maxUsers)

@@ -1,4 +1,4 @@
-package layers
+package dockerfile
 
 import (
 	"archive/tar"
@@ -22,7 +22,7 @@ import (
 
 func openTestContext(t *testing.T, files map[string]string) *buildContext {
 	t.Helper()
-	d := &Dockerfile{Name: "sub/Dockerfile", Context: writeFiles(t, files)}
+	d := &Step{Name: "sub/Dockerfile", Context: writeFiles(t, files)}
 	c, err := d.openContext(nil)
 	if err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-package layers
+package dockerfile
 
 import (
 	"os"
@@ -23,7 +23,7 @@ var _ imagebuilder.Executor = (*contextReads)(nil)
 
 // reads gives the patterns of the context's files that the Dockerfile reads,
 // sorted.
-func (d *Dockerfile) reads() ([]string, error) {
+func (d *Step) reads() ([]string, error) {
 	reads := &contextReads{secrets: d.Secrets}
 	if _, err := d.evaluate(ocispec.ImageConfig{}, reads, func(string) {}); err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package layers
+package dockerfile
 
 import (
 	"errors"
@@ -138,7 +138,7 @@ func (b *dockerBuild) copyForBind(source string, done *undoing) (string, error) 
 	if len(names) > 1 {
 		return "", fmt.Errorf("%q means %d files: only one can be mounted", source, len(names))
 	}
-	dir, err := os.MkdirTemp(b.container.dir, "bind-")
+	dir, err := b.container.MkdirTemp("bind-")
 	if err != nil {
 		return "", err
 	}

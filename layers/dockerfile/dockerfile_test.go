@@ -1,4 +1,4 @@
-package layers
+package dockerfile
 
 import (
 	"errors"
@@ -30,7 +30,7 @@ func writeFiles(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-func dockerfileKey(t *testing.T, d *Dockerfile, host string) digest.Digest {
+func dockerfileKey(t *testing.T, d *Step, host string) digest.Digest {
 	t.Helper()
 	key, err := d.Key(t.Context(), host)
 	if err != nil {
@@ -45,32 +45,32 @@ func secretOf(value string) Secret {
 
 func TestDockerfileKey(t *testing.T) {
 	for name, test := range map[string]struct {
-		change func(t *testing.T, d *Dockerfile)
+		change func(t *testing.T, d *Step)
 		same   bool
 	}{
-		"nothing":       {func(*testing.T, *Dockerfile) {}, true},
-		"an ignored":    {func(t *testing.T, d *Dockerfile) { writeTo(t, d.Context, "etc/ignored", "x") }, true},
-		"one not read":  {func(t *testing.T, d *Dockerfile) { writeTo(t, d.Context, "other", "x") }, true},
-		"one read":      {func(t *testing.T, d *Dockerfile) { writeTo(t, d.Context, "etc/motd", "x") }, false},
-		"one more":      {func(t *testing.T, d *Dockerfile) { writeTo(t, d.Context, "etc/new", "") }, false},
-		"one bound":     {func(t *testing.T, d *Dockerfile) { writeTo(t, d.Context, "scripts/run", "x") }, false},
-		"what ignores":  {func(t *testing.T, d *Dockerfile) { writeTo(t, d.Context, ".dockerignore", "") }, false},
-		"secret":        {func(_ *testing.T, d *Dockerfile) { d.Secrets["token"] = secretOf("other") }, true},
-		"a secret more": {func(_ *testing.T, d *Dockerfile) { d.Secrets["second"] = secretOf("") }, false},
-		"argument":      {func(_ *testing.T, d *Dockerfile) { d.Args["KERNEL"] = "other" }, false},
-		"name":          {func(_ *testing.T, d *Dockerfile) { d.Name = "renamed" }, true},
-		"time": {func(t *testing.T, d *Dockerfile) {
+		"nothing":       {func(*testing.T, *Step) {}, true},
+		"an ignored":    {func(t *testing.T, d *Step) { writeTo(t, d.Context, "etc/ignored", "x") }, true},
+		"one not read":  {func(t *testing.T, d *Step) { writeTo(t, d.Context, "other", "x") }, true},
+		"one read":      {func(t *testing.T, d *Step) { writeTo(t, d.Context, "etc/motd", "x") }, false},
+		"one more":      {func(t *testing.T, d *Step) { writeTo(t, d.Context, "etc/new", "") }, false},
+		"one bound":     {func(t *testing.T, d *Step) { writeTo(t, d.Context, "scripts/run", "x") }, false},
+		"what ignores":  {func(t *testing.T, d *Step) { writeTo(t, d.Context, ".dockerignore", "") }, false},
+		"secret":        {func(_ *testing.T, d *Step) { d.Secrets["token"] = secretOf("other") }, true},
+		"a secret more": {func(_ *testing.T, d *Step) { d.Secrets["second"] = secretOf("") }, false},
+		"argument":      {func(_ *testing.T, d *Step) { d.Args["KERNEL"] = "other" }, false},
+		"name":          {func(_ *testing.T, d *Step) { d.Name = "renamed" }, true},
+		"time": {func(t *testing.T, d *Step) {
 			if err := os.Chtimes(filepath.Join(d.Context, "etc/motd"), time.Unix(1, 0), time.Unix(1, 0)); err != nil {
 				t.Fatal(err)
 			}
 		}, true},
-		"mode": {func(t *testing.T, d *Dockerfile) {
+		"mode": {func(t *testing.T, d *Step) {
 			if err := os.Chmod(filepath.Join(d.Context, "etc/motd"), 0o755); err != nil {
 				t.Fatal(err)
 			}
 		}, false},
-		"instruction": {func(_ *testing.T, d *Dockerfile) { d.Content = append(d.Content, "RUN true\n"...) }, false},
-		"variable": {func(t *testing.T, d *Dockerfile) {
+		"instruction": {func(_ *testing.T, d *Step) { d.Content = append(d.Content, "RUN true\n"...) }, false},
+		"variable": {func(t *testing.T, d *Step) {
 			d.Content = append(d.Content, "COPY $KERNEL /\n"...)
 			before := dockerfileKey(t, d, "")
 			writeTo(t, d.Context, "other", "x")
@@ -80,7 +80,7 @@ func TestDockerfileKey(t *testing.T) {
 		}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := &Dockerfile{
+			d := &Step{
 				Name: "Dockerfile.test",
 				Content: []byte("ARG SOURCE\nFROM ${SOURCE}\nARG KERNEL\nCOPY etc/ /etc/\n" +
 					"RUN --mount=type=bind,source=scripts,target=/scripts true\n"),
@@ -130,7 +130,7 @@ func TestDockerfileRefuses(t *testing.T) {
 		"FROM a\nRUN <<EOF\nnever ended":                       "unterminated heredoc",
 		"FROM a\nRUN --mount=type=cache,target=/a --mount=type=cache,target=/b,id=/a true": "mounted twice",
 	} {
-		d := &Dockerfile{Name: "test", Content: []byte(content), Secrets: map[string]Secret{"token": secretOf("")},
+		d := &Step{Name: "test", Content: []byte(content), Secrets: map[string]Secret{"token": secretOf("")},
 			Context: writeFiles(t, map[string]string{".dockerignore": "secret", "secret": ""})}
 		if err := os.Symlink("/etc/passwd", filepath.Join(d.Context, "out")); err != nil {
 			t.Fatal(err)
@@ -143,7 +143,7 @@ func TestDockerfileRefuses(t *testing.T) {
 }
 
 func TestDockerfileWithoutContextReadsNothing(t *testing.T) {
-	d := &Dockerfile{Name: "test", Content: []byte("FROM a\nCOPY <<EOF /x\nhello\nEOF\nADD https://example.com/x /y\nRUN true")}
+	d := &Step{Name: "test", Content: []byte("FROM a\nCOPY <<EOF /x\nhello\nEOF\nADD https://example.com/x /y\nRUN true")}
 	if _, err := d.Key(t.Context(), ""); err != nil {
 		t.Errorf("nothing is read of the context, and yet: %v", err)
 	}
@@ -154,7 +154,7 @@ func TestDockerfileWithoutContextReadsNothing(t *testing.T) {
 }
 
 func TestEvaluateChangesTheImageConfig(t *testing.T) {
-	d := &Dockerfile{Name: "test", Args: map[string]string{"PORT": "8080"}, Content: []byte(`FROM a
+	d := &Step{Name: "test", Args: map[string]string{"PORT": "8080"}, Content: []byte(`FROM a
 ARG PORT=80
 ARG USERNAME=www-data
 ENV MODE=production PORT_COPY=${PORT}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"vauban/internal/testenv"
 	"vauban/layers"
 )
 
@@ -129,7 +130,7 @@ func TestNothingChangedIsAnEmptyLayer(t *testing.T) {
 	if a, b := dates(named), dates(again); !equalTimes(a, b) {
 		t.Errorf("dates before %v, after %v", a, b)
 	}
-	if holds := topLayer(t, e, again); len(holds) > 0 {
+	if holds := testenv.TopLayer(t, e, again); len(holds) > 0 {
 		t.Errorf("the layer of a step that did nothing holds %v", holds)
 	}
 }
