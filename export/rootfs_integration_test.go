@@ -305,7 +305,7 @@ func TestRootfsFailures(t *testing.T) {
 		want   string
 	}{
 		"no mount":      {func(context.Context, func(string) error) error { return broken }, RootfsOptions{}, "cannot mount"},
-		"no root":       {mounted(t.TempDir()), RootfsOptions{}, "no root file system"},
+		"no root":       {mounted(t.TempDir()), RootfsOptions{}, "not a root filesystem"},
 		"no program":    {mounted(plant(t)), RootfsOptions{Program: "mksquashfs-that-is-not-there"}, "install squashfs-tools"},
 		"program fails": {mounted(plant(t)), RootfsOptions{Program: "false"}, "running mksquashfs: exit status 1"},
 	}

@@ -173,7 +173,7 @@ func (t *conffsTask) applyStage(ctx context.Context, i int, stage config.Stage, 
 	ctx, cancel := context.WithTimeoutCause(ctx, t.Timeout, fmt.Errorf("it took longer than --timeout %s", t.Timeout))
 	defer cancel()
 	results, err := t.Engine.Apply(ctx, step, layers.Change{Created: t.time, CreatedBy: stage.Raw, Labels: labels,
-		Inspect: t.gate.Inspect(t.identities.privateKeys, func(name, text string) { t.notice(name, "%s of %s: %s", stage.Raw, name, text) })}, targets...)
+		Inspect: t.gate.Inspect(t.Identities.PrivateKeys, func(name, text string) { t.notice(name, "%s of %s: %s", stage.Raw, name, text) })}, targets...)
 	t.noticeRefused(stage.Raw, &refused)
 	if err != nil {
 		return nil, caused(ctx, err)
@@ -233,7 +233,7 @@ func (t *conffsTask) finish(ctx context.Context, batch []*host) ([]HostConffs, e
 func (h *host) target(stage config.Stage, refused *refusals) layers.Target {
 	options := h.container(stage, h.name)
 	options.Refused = refused.add
-	options.MachineID = h.identities.machineID(h.name)
+	options.MachineID = h.Identities.MachineID(h.name)
 	return layers.Target{Parent: h.image, ContainerOptions: options,
 		Labels: map[string]string{provenance.LabelHost: h.name, provenance.LabelParent: h.image.Digest().String()}}
 }
@@ -268,7 +268,7 @@ func (h *host) finish(ctx context.Context) (made HostConffs, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return made, err
 	}
-	_, fromVault := h.identities.get(h.name)
+	_, fromVault := h.Identities.Get(h.name)
 	made = HostConffs{Name: h.name, Path: filepath.Join(dir, file), Image: h.image.Digest(), Identity: fromVault}
 	made.Digest, err = h.cut(ctx, made.Path)
 	return made, err
@@ -291,7 +291,7 @@ var ownFiles = []string{"imginfo", "packages", "etc/hostname", "etc/machine-id",
 // identity, to out, and gives the archive's digest.
 func (h *host) cut(ctx context.Context, out string) (digest.Digest, error) {
 	report, err := export.Conffs(ctx, out, func(ctx context.Context, w io.Writer) error {
-		report, err := h.Engine.Difference(ctx, h.conffsTask.image, h.image, w, h.mergeOptions(), h.identities.Layer(h.name)...)
+		report, err := h.Engine.Difference(ctx, h.conffsTask.image, h.image, w, h.mergeOptions(), h.Identities.Layer(h.name)...)
 		for _, big := range report.MetadataOnly {
 			h.notice(h.name, "only the metadata of %s changed, and its %d MiB travel with it", big.Path, big.Size>>20)
 		}

@@ -34,7 +34,7 @@ type ifStale struct {
 // newJudge is the run's own, which sees what it records.
 func (r *Runner) newJudge() *freshness.Judge {
 	return &freshness.Judge{Config: r.Config, Records: r.records, Ansible: r.Ansible, Branch: r.Branch,
-		Identities: r.Identities != nil, UploadDir: r.uploadDir(), Publishing: !r.NoPublish, Push: !r.NoPush, Now: time.Now(),
+		Identities: r.Identities.InVault(), UploadDir: r.uploadDir(), Publishing: !r.NoPublish, Push: !r.NoPush, Now: time.Now(),
 		Withheld: r.withheld, Upstream: bases.NewUpstream(r.Config, r.Settings, r.StateDir, r.Log)}
 }
 

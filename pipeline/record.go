@@ -45,7 +45,7 @@ func (r *Runner) recordHosts(ctx context.Context, m *config.Master, conffs Conff
 			made[h.Name] = h.Image
 		}
 	}
-	run := freshness.HostRun{Master: conffs.Image.Digest, Made: r.time, Inputs: freshness.HostInputs(r.Config, m, r.Identities != nil), Stages: conffs.Stages}
+	run := freshness.HostRun{Master: conffs.Image.Digest, Made: r.time, Inputs: freshness.HostInputs(r.Config, m, r.Identities.InVault()), Stages: conffs.Stages}
 	return r.records.Update(ctx, m.Image(), !r.NoPush, func(record *freshness.Record) { record.SetHosts(run, made, conffs.All) })
 }
 
@@ -64,7 +64,7 @@ func (t *releaseTask) record(ctx context.Context, published *release.Published) 
 	var rootfs, kernel ansible.Inputs
 	var err error
 	if t.plan.Find(plan.MakeSquashfs, t.master) != nil || t.packed() {
-		if rootfs, err = freshness.RootfsInputs(t.Config, t.master, t.Identities != nil); err != nil {
+		if rootfs, err = freshness.RootfsInputs(t.Config, t.master, t.Identities.InVault()); err != nil {
 			return err
 		}
 	}

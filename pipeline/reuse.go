@@ -137,7 +137,7 @@ func (h *host) unchanged(ctx context.Context) (layers.Image, error) {
 func (h *host) undated(ctx context.Context, img layers.Image) (digest.Digest, error) {
 	read, write := io.Pipe()
 	go func() {
-		_, err := h.Engine.Difference(ctx, h.conffsTask.image, img, write, h.mergeOptions(), h.identities.Layer(h.name)...)
+		_, err := h.Engine.Difference(ctx, h.conffsTask.image, img, write, h.mergeOptions(), h.Identities.Layer(h.name)...)
 		write.CloseWithError(err)
 	}()
 	d, err := digestUndated(read, dated) // conffs ship keys

@@ -14,6 +14,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"vauban/pipeline/freshness"
+	"vauban/pipeline/identities"
 	"vauban/pipeline/plan"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -78,7 +79,7 @@ func TestUnchangedMaster(t *testing.T) {
 			options := Options{NoPublish: true}
 			if request.Stage == plan.Conffs {
 				// Its keys take the place of those that the playbook makes.
-				options.On, options.Identities = "latest", vault.NewLocal(filepath.Join(w.dir, "vault"), "a passphrase")
+				options.On, options.Identities = "latest", identities.In(vault.NewLocal(filepath.Join(w.dir, "vault"), "a passphrase"))
 			}
 			r, outcomes, err := w.build(t, options, request)
 			if err != nil {

@@ -31,7 +31,7 @@ func (j *job) apply(ctx context.Context, step layers.Step, a application) (layer
 	var refused refusals
 	a.target.Refused = refused.add
 	results, err := j.Engine.Apply(ctx, step, layers.Change{Created: j.time, CreatedBy: a.by, Labels: a.labels,
-		Inspect: j.gate.Inspect(j.identities.privateKeys, a.notice)}, a.target)
+		Inspect: j.gate.Inspect(j.Identities.PrivateKeys, a.notice)}, a.target)
 	j.noticeRefused(a.by, &refused)
 	if err != nil {
 		return layers.Image{}, caused(ctx, err)

@@ -19,11 +19,11 @@ import (
 	"vauban/layers/dockerfile"
 	"vauban/pipeline/freshness"
 	"vauban/pipeline/gate"
+	"vauban/pipeline/identities"
 	"vauban/pipeline/plan"
 	"vauban/progress"
 	"vauban/registry"
 	"vauban/scan"
-	"vauban/vault"
 )
 
 // Options configure a [Runner]. Engine, Registry and Ansible are open and
@@ -34,17 +34,8 @@ type Options struct {
 	Engine   *layers.Engine
 	Registry *registry.Registry
 	Ansible  *ansible.Controller
-	// Identities keeps the hosts' SSH keys and machine-ids. Nil: hosts make
-	// their keys when they boot.
-	Identities vault.Store
-	// VaultHosts names the hosts that have an identity in a vault which is not
-	// open, as Identities is nil. Nil: there is no such vault.
-	VaultHosts func(context.Context) ([]string, error)
-	// NoIdentities builds hosts without the identities that they have.
-	NoIdentities bool
-	// CommitIdentities is called before anything is built with identities, and
-	// again when the run has created some. Nil: they stay where they are.
-	CommitIdentities func(ctx context.Context, created bool) error
+	// Identities are the hosts' SSH keys and machine-ids.
+	Identities *identities.Identities
 	// StateDir holds caches and the run's artifacts.
 	StateDir string
 	// LogLinks is a folder that gets a link to the run's logs, such as one
@@ -102,7 +93,6 @@ type Runner struct {
 	collected  *progress.Collector
 	gate       *gate.Gate            // empty before Run
 	withheld   []dockerfile.Withheld // files that no build context has
-	identities *Identities
 	records    *freshness.Records
 	newDecider func(*Runner) decider
 	decide     decider // nil before Run
@@ -131,8 +121,8 @@ func NewIfStale(ctx context.Context, o Options, p *plan.Plan) (*Runner, error) {
 }
 
 func newRunner(ctx context.Context, o Options, p *plan.Plan, newDecider func(*Runner) decider) (*Runner, error) {
-	r := &Runner{Options: o, plan: p, newDecider: newDecider, images: newImageCache(), claims: newClaims(), gate: gate.Empty(o.Engine), identities: NewIdentities(o.Identities, o.CommitIdentities)}
-	r.identities.notice = func(host, text string) { r.job(nil).notice(host, "%s", text) }
+	r := &Runner{Options: o, plan: p, newDecider: newDecider, images: newImageCache(), claims: newClaims(), gate: gate.Empty(o.Engine)}
+	r.Identities.OnNotice(func(host, text string) { r.job(nil).notice(host, "%s", text) })
 	own := ownCapacity()
 	if r.Batch <= 0 {
 		r.Batch = own.batch()

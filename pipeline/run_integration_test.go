@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vauban/config"
+	"vauban/pipeline/identities"
 	"vauban/pipeline/plan"
 	"vauban/vault"
 )
@@ -162,7 +163,7 @@ func TestHostAloneAndAmongNeighbours(t *testing.T) {
 	}
 	hosts := plan.Request{Names: []string{"master-test"}, Stage: plan.Conffs}
 	store := vault.NewLocal(filepath.Join(w.dir, "vault"), "a passphrase")
-	r, outcomes, err := w.build(t, Options{NoPublish: true, On: "latest", Limit: "host01", Identities: store}, hosts)
+	r, outcomes, err := w.build(t, Options{NoPublish: true, On: "latest", Limit: "host01", Identities: identities.In(store)}, hosts)
 	if err != nil {
 		t.Fatalf("%v: %v", err, outcomes)
 	}
@@ -170,7 +171,7 @@ func TestHostAloneAndAmongNeighbours(t *testing.T) {
 	identityShips(t, r, outcomes, store)
 
 	t.Setenv("FAIL", "yes")
-	r, outcomes, err = w.build(t, Options{NoPublish: true, On: "latest", Identities: store}, hosts)
+	r, outcomes, err = w.build(t, Options{NoPublish: true, On: "latest", Identities: identities.In(store)}, hosts)
 	if err == nil || !strings.Contains(outcomes[0].Err.Error(), "1 of 3 hosts failed") {
 		t.Fatalf("a failing host did not fail the task: %v: %v", err, outcomes)
 	}

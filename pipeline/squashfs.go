@@ -86,7 +86,7 @@ func (t *squashfsTask) pack(ctx context.Context, img layers.Image) (Squashfs, st
 	}
 	t.reportOf(report)
 	made.Path, made.Kernels, made.Parameters = report.Path, report.Kernels, report.Parameters
-	_, made.Identity = t.identities.get(t.master.OwnIdentity())
+	_, made.Identity = t.Identities.Get(t.master.OwnIdentity())
 	return made, fmt.Sprintf("%d MiB", report.Size>>20), nil
 }
 
@@ -98,11 +98,11 @@ func (t *squashfsTask) options(ctx context.Context) (export.RootfsOptions, error
 		return options, err
 	}
 	if name := t.master.OwnIdentity(); name != "" {
-		if err := t.identities.ensure(ctx, nil, []string{name}); err != nil {
+		if err := t.Identities.Ensure(ctx, nil, []string{name}); err != nil {
 			return options, err
 		}
 	}
-	options.Files = t.identities.RootfsFiles(t.master)
+	options.Files = t.Identities.RootfsFiles(t.master)
 	return options, nil
 }
 

@@ -18,6 +18,7 @@ import (
 	"vauban/config"
 	"vauban/pipeline"
 	"vauban/pipeline/freshness"
+	"vauban/pipeline/identities"
 	"vauban/pipeline/plan"
 	"vauban/progress"
 	"vauban/vault"
@@ -360,35 +361,16 @@ func (a *app) withRunner(ctx context.Context, log *slog.Logger, cfg *config.Conf
 	if err := in.openRegistry(ctx); err != nil {
 		return err
 	}
-	var identities vault.Store
-	if !f.noIdentities {
-		if identities, err = in.vault(); err != nil {
-			return err
-		}
-	}
-	if identities == nil {
-		log.Info("no vault is set up: hosts make their SSH keys at each boot", "settings", "VAULTED_SSHD_KEYS_KEY or VAULT_ENGINE")
-	}
-	var commit func(ctx context.Context, created bool) error
-	switch {
-	case s.VaultEngine == "vault":
-	case f.commitVault:
-		commit = committingVault(log, cfg, s)
-	case os.Getenv("CI") != "":
-		commit = func(_ context.Context, created bool) error {
-			if !created {
-				return nil
-			}
-			log.Warn("the SSH keys that this job made for hosts are gone with its checkout: vauban ci --commit-vault pushes them")
-			return nil
-		}
+	ids, err := in.identities(f)
+	if err != nil {
+		return err
 	}
 	prepare := pipeline.New
 	if f.ifStale {
 		prepare = pipeline.NewIfStale
 	}
 	r, err := prepare(ctx, pipeline.Options{
-		Config: cfg, Settings: s, Engine: in.engine, Registry: in.registry, Ansible: controller, Identities: identities, CommitIdentities: commit, NoIdentities: f.noIdentities, VaultHosts: vault.NewLocal(cfg.VaultDir(), "").List,
+		Config: cfg, Settings: s, Engine: in.engine, Registry: in.registry, Ansible: controller, Identities: ids,
 		StateDir: in.stateDir, LogLinks: filepath.Join(os.TempDir(), "vauban-logs"), Version: version, Branch: f.branch, Limit: f.limit, On: f.on, Given: f.given,
 		Batch: f.batch, Jobs: f.jobs, KeepGoing: f.keepGoing, Strict: f.strict, RemoveHosts: f.removeHosts, NoPush: f.noPush, NoPublish: f.noPublish,
 		Timeout: f.timeout, Progress: reporter, Log: log,
@@ -397,6 +379,34 @@ func (a *app) withRunner(ctx context.Context, log *slog.Logger, cfg *config.Conf
 		return err
 	}
 	return fn(r)
+}
+
+// identities are those that a build gives its hosts.
+func (s *session) identities(f *buildFlags) (*identities.Identities, error) {
+	if f.noIdentities {
+		s.log.Info("hosts are built without the identities that they may have, and make their SSH keys at each boot")
+		return identities.None(), nil
+	}
+	store, err := s.vault()
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case store == nil:
+		s.log.Info("no vault is set up: hosts make their SSH keys at each boot", "settings", "VAULTED_SSHD_KEYS_KEY or VAULT_ENGINE")
+		return identities.Closed(vault.NewLocal(s.cfg.VaultDir(), "").List), nil
+	case s.settings.VaultEngine == "vault":
+	case f.commitVault:
+		return identities.Committed(store, committingVault(s.log, s.cfg, s.settings)), nil
+	case os.Getenv("CI") != "":
+		return identities.Committed(store, func(_ context.Context, created bool) error {
+			if created {
+				s.log.Warn("the SSH keys that this job made for hosts are gone with its checkout: vauban ci --commit-vault pushes them")
+			}
+			return nil
+		}), nil
+	}
+	return identities.In(store), nil
 }
 
 // warnOfUnused names the settings that are read and have no effect yet.

@@ -14,8 +14,8 @@ import (
 	"vauban/export"
 	"vauban/internal/text"
 	"vauban/layers"
-	"vauban/pipeline"
 	"vauban/pipeline/freshness"
+	"vauban/pipeline/identities"
 )
 
 // exportFlags are what the exports ask for.
@@ -134,13 +134,13 @@ func (a *app) withMaster(cmd *cobra.Command, name, on string, fn func(context.Co
 // conffs writes the archive to the file, or to out when that is "-". It is
 // whole before any of it is printed: what is too big or may not ship is
 // refused first.
-func (f *exportFlags) conffs(ctx context.Context, s *session, master, host layers.Image, identities *pipeline.Identities, out io.Writer) error {
+func (f *exportFlags) conffs(ctx context.Context, s *session, master, host layers.Image, ids *identities.Identities, out io.Writer) error {
 	path := f.out
 	if f.out == "-" {
 		path = filepath.Join(s.engine.Dir(), "conffs.tgz")
 	}
 	difference := func(ctx context.Context, w io.Writer) error {
-		return s.difference(ctx, master, host, w, identities.Layer(f.host)...)
+		return s.difference(ctx, master, host, w, ids.Layer(f.host)...)
 	}
 	report, err := export.Conffs(ctx, path, difference, export.ConffsOptions{MaxSize: s.cfg.Configuration.ConffsMaxSize, Log: s.log})
 	if err != nil {

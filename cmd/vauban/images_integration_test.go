@@ -117,7 +117,7 @@ func TestImageCommands(t *testing.T) {
 		{name: "a command", args: []string{"shell", "web", "--", "cat", "/etc/motd"}, out: []string{"master\n"}},
 		{name: "a command that fails", args: []string{"shell", "web", "--", "false"}, code: 1, err: `running "false"`},
 		{name: "a rootfs", args: []string{"export", "rootfs", "web", "-o", rootfs}, out: []string{rootfs}},
-		{name: "conffs", args: []string{"export", "conffs", "web", "--host", "web01", "-o", conffs}, out: []string{conffs, "1 deletions"}},
+		{name: "conffs", args: []string{"export", "conffs", "web", "--host", "web01", "-o", conffs}, out: []string{conffs, "1 deletion"}},
 		{name: "what a machine changed", args: []string{"drift", upper, "--against", "web/web01", "--diff", "-o", drifted},
 			out: []string{"changed  /etc/motd -rw-r--r-- 0:0\n", "-web01\n+hacked\n", "deleted  /etc/hostname\n", "added    /etc/new"}, not: "/var/log", err: "nothing is published"},
 		{name: "as JSON", args: []string{"drift", upper, "--against", "web/web01", "--output", "json", "--exclude", "etc/m*"}, out: []string{`"kind": "deleted"`}, not: "motd", err: "nothing is published"},

@@ -15,6 +15,7 @@ import (
 	"vauban/layers"
 	"vauban/layers/diff"
 	"vauban/pipeline"
+	"vauban/pipeline/identities"
 	"vauban/pipeline/provenance"
 	"vauban/registry"
 	"vauban/vault"
@@ -71,25 +72,25 @@ func (s *session) kernelParameters(master string) []string {
 // identitiesOf are those in the vault, for a file of a host, or of a master
 // itself where host is empty. One that has an identity is not written without
 // it, unless that is asked for.
-func (s *session) identitiesOf(ctx context.Context, m *config.Master, host string, without bool) (*pipeline.Identities, error) {
+func (s *session) identitiesOf(ctx context.Context, m *config.Master, host string, without bool) (*identities.Identities, error) {
 	if without {
-		return pipeline.NewIdentities(nil, nil), nil
+		return identities.None(), nil
 	}
 	store, err := s.vault()
-	if err != nil || store != nil {
-		return pipeline.NewIdentities(store, nil), err
-	}
-	kept, err := vault.NewLocal(s.cfg.VaultDir(), "").List(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if store != nil {
+		return identities.In(store), nil
 	}
 	if host == "" {
 		host = m.OwnIdentity()
 	}
 	if host == "" {
-		return pipeline.NewIdentities(nil, nil), nil
+		return identities.None(), nil
 	}
-	return pipeline.NewIdentities(nil, nil), pipeline.CheckWithoutVault(ctx, s.tree(), nil, m, []string{host}, kept)
+	closed := identities.Closed(vault.NewLocal(s.cfg.VaultDir(), "").List)
+	return closed, closed.Check(ctx, s.tree(), nil, m, []string{host})
 }
 
 // image is the one that a reference stands for, pulled when it is not here.

@@ -35,7 +35,7 @@ func TestStateInAHome(t *testing.T) {
 	if err := os.Chown(filepath.Dir(checkout), bob, bob); err != nil {
 		t.Fatal(err)
 	}
-	want := "belongs to user 4243, who could replace it: choose another place, or run `chown root: " + filepath.Dir(checkout)
+	want := "belongs to user 4243, which could replace it: choose another place, or run `chown root: " + filepath.Dir(checkout)
 	if code, said, _ := vauban(t, "--config", configFile, "--state", state, "doctor"); code != 1 || !strings.Contains(said, "MISSING  state directory "+state) || !strings.Contains(said, want) {
 		t.Errorf("a folder of another above: %d: %s", code, said)
 	}

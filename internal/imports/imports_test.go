@@ -32,10 +32,11 @@ layers/dockerfile: internal/beneath internal/decompress internal/filelock intern
 layers/enter:
 layers/inside: internal/cmdline
 layers/store: internal/beneath internal/damage
-pipeline: Dockerfiles ansible ansible/repository config export internal/beneath internal/durable internal/filelock internal/sealed internal/text layers layers/diff layers/dockerfile pipeline/bases pipeline/freshness pipeline/gate pipeline/plan pipeline/provenance pipeline/recipes progress registry release scan vault
+pipeline: Dockerfiles ansible ansible/repository config export internal/beneath internal/durable internal/filelock internal/sealed internal/text layers layers/diff layers/dockerfile pipeline/bases pipeline/freshness pipeline/gate pipeline/identities pipeline/plan pipeline/provenance pipeline/recipes progress registry release scan
 pipeline/bases: ansible config download internal/beneath internal/command internal/decompress internal/durable layers registry
 pipeline/gate: ansible ansible/repository config internal/beneath internal/text layers layers/dockerfile pipeline/provenance registry scan vault
 pipeline/freshness: Dockerfiles ansible ansible/repository config export internal/damage internal/durable internal/filelock internal/text layers layers/diff layers/dockerfile pipeline/bases pipeline/plan pipeline/provenance pipeline/recipes registry release
+pipeline/identities: config export internal/text layers/diff pipeline/freshness release scan vault
 pipeline/plan: config
 pipeline/provenance: ansible config internal/beneath layers
 pipeline/prune: export layers registry release

@@ -75,7 +75,7 @@ func TestDiskImages(t *testing.T) {
 			t.Errorf("%s holds %q", name, files)
 		}
 	}
-	for name, want := range map[string]string{"standing.qcow2": "stands on another file", "text": "no disk image", "text.gz": "no disk image"} {
+	for name, want := range map[string]string{"standing.qcow2": "has a backing file", "text": "nor a disk image", "text.gz": "nor a disk image"} {
 		if _, err := read(name); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", name, err)
 		}

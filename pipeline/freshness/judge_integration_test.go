@@ -348,8 +348,8 @@ func TestWhatChanged(t *testing.T) {
 			if err := recordsOf(t, f.registry, f.state).Update(t.Context(), "top", true, func(r *Record) { r.Image = image }); err != nil {
 				t.Fatal(err)
 			}
-		}, "m0: its parent top was built anew; m1: its parent top was built anew; m0h0: its master is stale"},
-		{"an image without its record", func() { tagged(t, f.registry, "m1", "another") }, "m0: its parent top was built anew; m1: its latest image, sha256:"},
+		}, "m0: its parent top was rebuilt; m1: its parent top was rebuilt; m0h0: its master is stale"},
+		{"an image without its record", func() { tagged(t, f.registry, "m1", "another") }, "m0: its parent top was rebuilt; m1: its latest image, sha256:"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			f.options, f.now = ansible.Options{}, time.Now()

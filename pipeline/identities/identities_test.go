@@ -1,4 +1,4 @@
-package pipeline
+package identities
 
 import (
 	"context"
@@ -19,11 +19,11 @@ func TestIdentitiesAreCommittedBeforeUse(t *testing.T) {
 		return answer
 	}
 	store := vault.NewLocal(t.TempDir(), "passphrase")
-	run := NewIdentities(store, commit)
+	run := Committed(store, commit)
 	ensure := func(i *Identities, want error, calls ...bool) {
 		t.Helper()
 		asked = nil
-		if err := i.ensure(t.Context(), nil, []string{"web01"}); !errors.Is(err, want) {
+		if err := i.Ensure(t.Context(), nil, []string{"web01"}); !errors.Is(err, want) {
 			t.Errorf("error %v, want %v", err, want)
 		}
 		if len(asked) != len(calls) || len(calls) > 0 && asked[0] != calls[0] {
@@ -34,7 +34,7 @@ func TestIdentitiesAreCommittedBeforeUse(t *testing.T) {
 	ensure(run, refused, true)
 	ensure(run, refused, false) // another master of the run
 	answer = nil
-	next := NewIdentities(store, commit)
+	next := Committed(store, commit)
 	ensure(next, nil, false)
 	ensure(next, nil)
 }

@@ -1,8 +1,9 @@
-package pipeline
+package identities
 
 import (
 	"archive/tar"
 	"compress/gzip"
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -73,7 +74,7 @@ func unnoted(p *release.Published, host string) {
 const someID = "0123456789abcdef0123456789abcdef"
 
 // A run without the vault does not take away what hosts have.
-func TestCheckWithoutVault(t *testing.T) {
+func TestCheckOfAClosedVault(t *testing.T) {
 	hosts := &config.Master{Name: "web", Conffs: "h*"}
 	for name, tt := range map[string]struct {
 		master    *config.Master
@@ -101,7 +102,8 @@ func TestCheckWithoutVault(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			err := CheckWithoutVault(t.Context(), dir, nil, tt.master, []string{tt.ask}, tt.kept)
+			kept := func(context.Context) ([]string, error) { return tt.kept, nil }
+			err := Closed(kept).Check(t.Context(), dir, nil, tt.master, []string{tt.ask})
 			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "--no-identities")) {
 				t.Errorf("error %v, want %q", err, tt.want)
 			}
@@ -155,9 +157,9 @@ func TestIdentitiesAreTakenOver(t *testing.T) {
 				}
 			}
 			store := vault.NewLocal(dir, "passphrase")
-			i, notice := NewIdentities(store, nil), ""
+			i, notice := In(store), ""
 			i.notice = func(_, text string) { notice = text }
-			if err := i.ensure(t.Context(), serve(t, t.TempDir(), "h1", tt.files, tt.fromVault), []string{"h1"}); err != nil {
+			if err := i.Ensure(t.Context(), serve(t, t.TempDir(), "h1", tt.files, tt.fromVault), []string{"h1"}); err != nil {
 				t.Fatal(err)
 			}
 			got, err := store.Get(t.Context(), "h1")
@@ -170,7 +172,7 @@ func TestIdentitiesAreTakenOver(t *testing.T) {
 			if tt.machineID != "" && got.MachineID() != tt.machineID || tt.machineID == "" && got.MachineID() == id.MachineID() {
 				t.Errorf("the machine-id is %s", got.MachineID())
 			}
-			if len(got.Missing()) > 0 || i.machineID("h1") != got.MachineID() {
+			if len(got.Missing()) > 0 || i.MachineID("h1") != got.MachineID() {
 				t.Errorf("it lacks %v", got.Missing())
 			}
 			if tt.notice != "" != (notice != "") || !strings.Contains(notice, tt.notice) {

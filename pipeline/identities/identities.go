@@ -1,4 +1,5 @@
-package pipeline
+// Package identities gives hosts the SSH keys and machine-ids that a vault keeps.
+package identities
 
 import (
 	"archive/tar"
@@ -25,30 +26,50 @@ import (
 
 // Identities are those of hosts, made or read once in a run.
 type Identities struct {
-	store      vault.Store // nil: none is configured
+	store      vault.Store // nil: none is open
 	commit     func(ctx context.Context, created bool) error
+	kept       func(context.Context) ([]string, error) // of a vault that is not open
+	notice     func(host, text string)
 	committing sync.Mutex // one work tree, and several masters at once
 	committed  bool       // all that the store has; guarded by committing
 	mu         sync.Mutex
 	known      map[string]vault.Identity
 	wasEmpty   *bool // whether the store was; nil: not asked yet
-	// notice reports on a host's identity. Nil: not called.
-	notice func(host, text string)
 }
 
-func (i *Identities) warn(host, text string) {
-	if i.notice != nil {
-		i.notice(host, text)
-	}
+// In keeps identities in a vault.
+func In(store vault.Store) *Identities {
+	return Committed(store, func(context.Context, bool) error { return nil })
 }
 
-// NewIdentities keeps identities in a store. It is nil when none is
-// configured: hosts then make their SSH keys when they boot. Commit is called
-// after some were created, and before the first are used that were there: those
-// of a run that did not get to it. Nil: they stay where they are.
-func NewIdentities(store vault.Store, commit func(ctx context.Context, created bool) error) *Identities {
-	return &Identities{store: store, commit: commit, known: map[string]vault.Identity{}}
+// Committed is [In] for a vault that shares what is committed. Commit is called
+// after identities were created, and before the first are used that were there:
+// those of a run that did not get to it.
+func Committed(store vault.Store, commit func(ctx context.Context, created bool) error) *Identities {
+	i := None()
+	i.store, i.commit = store, commit
+	return i
 }
+
+// Closed is for a run without a vault: hosts make their SSH keys when they boot,
+// and [Identities.Check] refuses those that have an identity. Kept names the hosts
+// of a vault that is not open.
+func Closed(kept func(context.Context) ([]string, error)) *Identities {
+	i := None()
+	i.kept = kept
+	return i
+}
+
+// None builds hosts without the identities that they may have.
+func None() *Identities {
+	return &Identities{known: map[string]vault.Identity{}, notice: func(string, string) {}}
+}
+
+// OnNotice has fn called about a host's identity.
+func (i *Identities) OnNotice(fn func(host, text string)) { i.notice = fn }
+
+// InVault reports whether hosts get identities of a vault.
+func (i *Identities) InVault() bool { return i.store != nil }
 
 // Read takes a host's identity from the store and creates nothing.
 func (i *Identities) Read(ctx context.Context, host string) error {
@@ -68,11 +89,11 @@ func (i *Identities) Read(ctx context.Context, host string) error {
 	return nil
 }
 
-// ensure reads the identities of hosts, creating what is missing: several at
+// Ensure reads the identities of hosts, creating what is missing: several at
 // once, as an RSA key takes a second. None is used before it is committed, by
 // another master of the run either. What p, the release that is served or nil,
 // gives a host of which the store has nothing is taken over.
-func (i *Identities) ensure(ctx context.Context, p *release.Published, hosts []string) error {
+func (i *Identities) Ensure(ctx context.Context, p *release.Published, hosts []string) error {
 	if i.store == nil {
 		return nil
 	}
@@ -100,7 +121,7 @@ func (i *Identities) ensure(ctx context.Context, p *release.Published, hosts []s
 	if anyCreated.Load() {
 		i.committed = false
 	}
-	if err != nil || i.committed || i.commit == nil {
+	if err != nil || i.committed {
 		return err
 	}
 	if err := i.commit(ctx, anyCreated.Load()); err != nil {
@@ -110,25 +131,25 @@ func (i *Identities) ensure(ctx context.Context, p *release.Published, hosts []s
 	return nil
 }
 
-func (i *Identities) get(host string) (vault.Identity, bool) {
+func (i *Identities) Get(host string) (vault.Identity, bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	id, ok := i.known[host]
 	return id, ok
 }
 
-// machineID is a host's machine-id(5): the same at every build and boot, and
+// MachineID is a host's machine-id(5): the same at every build and boot, and
 // no other host's.
-func (i *Identities) machineID(host string) string {
-	if id, ok := i.get(host); ok {
+func (i *Identities) MachineID(host string) string {
+	if id, ok := i.Get(host); ok {
 		return id.MachineID()
 	}
 	return derivedMachineID(host)
 }
 
-// privateKeys are what of a host's identity must be in no image.
-func (i *Identities) privateKeys(host string) (needles []scan.Needle) {
-	id, ok := i.get(host)
+// PrivateKeys are what of a host's identity must be in no image.
+func (i *Identities) PrivateKeys(host string) (needles []scan.Needle) {
+	id, ok := i.Get(host)
 	if !ok {
 		return nil
 	}
@@ -143,7 +164,7 @@ func (i *Identities) privateKeys(host string) (needles []scan.Needle) {
 // RootfsFiles are those of the identity that ships in a master's root
 // filesystem, and in no image.
 func (i *Identities) RootfsFiles(m *config.Master) []export.RootfsFile {
-	id, ok := i.get(m.OwnIdentity())
+	id, ok := i.Get(m.OwnIdentity())
 	if !ok {
 		return nil
 	}
@@ -166,7 +187,7 @@ func (i *Identities) ReadMaster(ctx context.Context, m *config.Master) error {
 // Layer holds the host's keys, on top of its image: they are in its conffs and
 // in nothing that is pushed.
 func (i *Identities) Layer(host string) []diff.Open {
-	id, ok := i.get(host)
+	id, ok := i.Get(host)
 	if !ok {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package pipeline
+package identities
 
 import (
 	"context"
@@ -11,7 +11,6 @@ import (
 	"vauban/config"
 	"vauban/internal/text"
 	"vauban/pipeline/freshness"
-	"vauban/pipeline/plan"
 	"vauban/release"
 	"vauban/vault"
 )
@@ -55,7 +54,7 @@ func (i *Identities) adopt(p *release.Published, host string) func(context.Conte
 	return func(ctx context.Context) (vault.Identity, error) {
 		id, fromVault, err := deployed(ctx, p, host)
 		if errors.Is(err, release.ErrDamaged) {
-			i.warn(host, fmt.Sprintf("the identity that %s has now cannot be read, and a new one is made: %v", host, err))
+			i.notice(host, fmt.Sprintf("the identity that %s has now cannot be read, and a new one is made: %v", host, err))
 			return vault.Identity{}, nil
 		} else if err != nil || !fromVault {
 			return id, err
@@ -64,22 +63,9 @@ func (i *Identities) adopt(p *release.Published, host string) func(context.Conte
 		if err != nil || empty {
 			return id, err
 		}
-		i.warn(host, fmt.Sprintf("the vault no longer has the identity that %s has now: a new one is made", host))
+		i.notice(host, fmt.Sprintf("the vault no longer has the identity that %s has now: a new one is made", host))
 		return vault.Identity{}, nil
 	}
-}
-
-// ensureIdentities has the identities of a master's hosts at hand.
-func (j *job) ensureIdentities(ctx context.Context, m *config.Master, hosts []string) error {
-	if j.Identities == nil {
-		return nil
-	}
-	current, err := release.Current(j.uploadDir(), m.Name)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		j.notice("", "the machine-ids that hosts have now cannot be taken over: %v", err)
-		current = nil
-	}
-	return j.identities.ensure(ctx, current, hosts)
 }
 
 // isNew tells whether the vault was empty before this run put something into it.
@@ -97,43 +83,17 @@ func (i *Identities) isNew(ctx context.Context) (bool, error) {
 	return *i.wasEmpty, nil
 }
 
-// checkIdentities refuses a run without a vault that would build hosts without
-// the identity that they have.
-func (r *Runner) checkIdentities(ctx context.Context, selected selections) error {
-	if r.Identities != nil || r.NoIdentities {
+// Check refuses hosts of a master, or the master itself where it has no hosts,
+// that would lose their identity in a run without a vault: the vault that is not
+// open or the current release has one of them. Records may be nil.
+func (i *Identities) Check(ctx context.Context, uploadDir string, records *freshness.Records, m *config.Master, hosts []string) error {
+	if i.kept == nil || len(hosts) == 0 {
 		return nil
 	}
-	var kept []string
-	if r.VaultHosts != nil {
-		var err error
-		if kept, err = r.VaultHosts(ctx); err != nil {
-			return err
-		}
+	kept, err := i.kept(ctx)
+	if err != nil {
+		return err
 	}
-	for _, t := range r.plan.Tasks {
-		var hosts []string
-		switch t.Kind {
-		case plan.MakeConffs:
-			hosts = selected[t.Master].Wanted
-		case plan.MakeSquashfs:
-			if name := t.Master.OwnIdentity(); name != "" {
-				hosts = []string{name}
-			}
-		}
-		if len(hosts) == 0 {
-			continue
-		}
-		if err := CheckWithoutVault(ctx, r.uploadDir(), r.records, t.Master, hosts, kept); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// CheckWithoutVault refuses hosts of a master, or the master itself where it has
-// no hosts, when kept, those in a vault that is not open, or the current release
-// has an identity of them. Records may be nil.
-func CheckWithoutVault(ctx context.Context, uploadDir string, records *freshness.Records, m *config.Master, hosts, kept []string) error {
 	var inVault []string
 	for _, host := range hosts {
 		if slices.Contains(kept, host) {
