@@ -50,10 +50,21 @@ fuzz: ## every fuzz target for FUZZTIME each (default 1m)
 bench: build ## time and size, against plain tools (as root)
 	go test -tags 'integration e2e' -p 1 -run '^$$' -bench . -benchtime 1x -timeout 60m ./...
 
-lint: ## gofmt and go vet, of the tagged files too
+# The version is part of the path: these programs are no modules of ours.
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+DEADCODE := golang.org/x/tools/cmd/deadcode@v0.52.0
+SHELL_SCRIPTS = $$(git ls-files | xargs grep -lE '^\#!.*(/| )(ba)?sh( |$$)')
+
+lint: program ## gofmt, go vet, staticcheck, deadcode, shellcheck, pyflakes, and the words
 	@unformatted=$$(gofmt -l $$(go list -tags 'integration e2e' -f '{{.Dir}}' ./...)); \
 		[ -z "$$unformatted" ] || { echo "gofmt would change: $$unformatted" >&2; exit 1; }
 	go vet -tags 'integration e2e' ./...
+	go run $(STATICCHECK) -tags 'integration e2e' ./...
+	@dead=$$(go run $(DEADCODE) -test -tags 'integration e2e' ./...); \
+		[ -z "$$dead" ] || { echo "nothing calls: $$dead" >&2; exit 1; }
+	shellcheck $(SHELL_SCRIPTS)
+	pyflakes3 $$(git ls-files '*.py')
+	scripts/words
 
 clean: ## remove what build, demo and tests made
 	rm -rf --one-file-system bin layers/built/enter layers/built/inside .demo "$(TEST_CACHE)"

@@ -117,7 +117,7 @@ func (r *record) take(e event) {
 		r.started = true
 		r.core, r.mitogen = e.Version, e.Mitogen
 	case "no mitogen":
-		r.noMitogen = fmt.Errorf("Mitogen is asked for and cannot be used: %s: install ansible-mitogen, name its "+
+		r.noMitogen = fmt.Errorf("the strategy mitogen cannot be used (%s): install ansible-mitogen, name its "+
 			"folder of strategies as strategy_plugins in ansible.cfg, or write `strategy: %s` below `ansible:` in config.yml", e.Message, Linear)
 	case "unattached":
 		r.playbook.notices(r.copy).notice("", fmt.Sprintf("unsupported ansible-core %s (%s): %s", e.Version, e.Message, e.What))

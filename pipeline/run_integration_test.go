@@ -171,7 +171,7 @@ func TestHostAloneAndAmongNeighbours(t *testing.T) {
 	identityShips(t, r, outcomes, store)
 
 	t.Setenv("FAIL", "yes")
-	r, outcomes, err = w.build(t, Options{NoPublish: true, On: "latest", Identities: identities.In(store)}, hosts)
+	_, outcomes, err = w.build(t, Options{NoPublish: true, On: "latest", Identities: identities.In(store)}, hosts)
 	if err == nil || !strings.Contains(outcomes[0].Err.Error(), "1 of 3 hosts failed") {
 		t.Fatalf("a failing host did not fail the task: %v: %v", err, outcomes)
 	}

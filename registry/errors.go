@@ -51,7 +51,7 @@ func (r *Registry) stopped(ctx context.Context, doing string) error {
 // explain says what was tried how often on which host, why it did not work
 // and what to do about it.
 func (r *Registry) explain(doing string, attempts int, err error) error {
-	kind, advice := r.diagnose(err)
+	advice, kind := r.diagnose(err)
 	text := fmt.Sprintf("%s on registry %q: ", doing, r.Address())
 	if attempts > 1 {
 		text += fmt.Sprintf("tried %d times: ", attempts)
@@ -82,7 +82,7 @@ func clean(text string) string {
 }
 
 // diagnose finds the kind of an error and what a user can do about it.
-func (r *Registry) diagnose(err error) (kind error, advice string) {
+func (r *Registry) diagnose(err error) (advice string, kind error) {
 	var (
 		answer *transport.Error
 		dns    *net.DNSError
@@ -90,44 +90,44 @@ func (r *Registry) diagnose(err error) (kind error, advice string) {
 	)
 	switch {
 	case retry.Distrusted(err):
-		return errdefs.ErrUnavailable, fmt.Sprintf(
-			"if the certificate is right, put its authority's into /etc/docker/certs.d/%s/ca.crt", r.host)
+		return fmt.Sprintf(
+			"if the certificate is right, put its authority's into /etc/docker/certs.d/%s/ca.crt", r.host), errdefs.ErrUnavailable
 	case errors.As(err, &answer):
 		return r.diagnoseAnswer(answer)
 	case r.isPlain(err):
-		return errdefs.ErrUnavailable, errPlainHTTP.Error() + ": give the registry a certificate"
+		return errPlainHTTP.Error() + ": give the registry a certificate", errdefs.ErrUnavailable
 	case errors.As(err, &dns) && dns.IsNotFound:
-		return errdefs.ErrUnavailable, "check " + r.setting
+		return "check " + r.setting, errdefs.ErrUnavailable
 	case errors.Is(err, errBound), errors.Is(err, outward.ErrRefused), errors.Is(err, errNotManifest):
-		return errdefs.ErrInvalidArgument, "check " + r.setting
+		return "check " + r.setting, errdefs.ErrInvalidArgument
 	case errors.Is(err, pace.ErrStalled):
-		return errdefs.ErrUnavailable, "check the network to the registry, and its load"
+		return "check the network to the registry, and its load", errdefs.ErrUnavailable
 	case errors.Is(err, errBadContent):
-		return errdefs.ErrDataLoss, "the registry's storage or a proxy before it is damaged"
+		return "the registry's storage or a proxy before it is damaged", errdefs.ErrDataLoss
 	case errors.As(err, &asked):
-		return errdefs.ErrUnavailable, "check that the registry runs, is reachable from here and is the one in " + r.setting
+		return "check that the registry runs, is reachable from here and is the one in " + r.setting, errdefs.ErrUnavailable
 	}
-	return kindOf(err), ""
+	return "", kindOf(err)
 }
 
-func (r *Registry) diagnoseAnswer(answer *transport.Error) (kind error, advice string) {
+func (r *Registry) diagnoseAnswer(answer *transport.Error) (advice string, kind error) {
 	switch status := answer.StatusCode; {
 	case isNotFound(answer):
-		return errdefs.ErrNotFound, ""
+		return "", errdefs.ErrNotFound
 	case status == http.StatusUnauthorized:
-		return errdefs.ErrUnauthenticated, r.loginAdvice()
+		return r.loginAdvice(), errdefs.ErrUnauthenticated
 	case status == http.StatusForbidden:
-		return errdefs.ErrPermissionDenied, "this login lacks permission: ask the registry's operator for it, or use another login"
+		return "this login lacks permission: ask the registry's operator for it, or use another login", errdefs.ErrPermissionDenied
 	case status == http.StatusMethodNotAllowed:
-		return errdefs.ErrNotImplemented, "the registry has this switched off, or is too old for it"
+		return "the registry has this switched off, or is too old for it", errdefs.ErrNotImplemented
 	case status == http.StatusTooManyRequests:
-		return errdefs.ErrResourceExhausted, "the registry limits requests: wait, or log in"
+		return "the registry limits requests: wait, or log in", errdefs.ErrResourceExhausted
 	case status == http.StatusBadRequest, status == http.StatusUnsupportedMediaType, status == http.StatusUnprocessableEntity:
-		return errRefused, ""
+		return "", errRefused
 	case status >= http.StatusInternalServerError:
-		return errdefs.ErrUnavailable, "the registry itself is in trouble: see its log"
+		return "the registry itself is in trouble: see its log", errdefs.ErrUnavailable
 	}
-	return nil, ""
+	return "", nil
 }
 
 // loginAdvice tells where a login comes from.

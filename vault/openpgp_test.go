@@ -9,6 +9,7 @@ import (
 
 	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
+	"github.com/ProtonMail/go-crypto/openpgp/s2k"
 )
 
 func TestEncrypt(t *testing.T) {
@@ -27,7 +28,7 @@ func TestEncrypt(t *testing.T) {
 func cheaply(t *testing.T, data []byte, passphrase string) []byte {
 	t.Helper()
 	var message bytes.Buffer
-	w, err := openpgp.SymmetricallyEncrypt(&message, []byte(passphrase), nil, &packet.Config{S2KCount: 1024})
+	w, err := openpgp.SymmetricallyEncrypt(&message, []byte(passphrase), nil, &packet.Config{S2KConfig: &s2k.Config{S2KCount: 1024}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +107,7 @@ func TestDecryptRefusesForgery(t *testing.T) {
 
 func TestDecryptLimit(t *testing.T) {
 	var bomb bytes.Buffer
-	config := &packet.Config{S2KCount: 1024, DefaultCompressionAlgo: packet.CompressionZLIB}
+	config := &packet.Config{S2KConfig: &s2k.Config{S2KCount: 1024}, DefaultCompressionAlgo: packet.CompressionZLIB}
 	w, err := openpgp.SymmetricallyEncrypt(&bomb, []byte("right"), nil, config)
 	if err != nil {
 		t.Fatal(err)

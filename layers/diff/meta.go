@@ -102,7 +102,7 @@ func metaOf(h *tar.Header) (meta, error) {
 		mtime: h.ModTime.Unix(),
 	}
 	switch h.Typeflag {
-	case tar.TypeReg, tar.TypeRegA:
+	case tar.TypeReg: // the reader makes the old form, a NUL byte, this one
 		m.kind, m.size = tar.TypeReg, h.Size
 	case tar.TypeSymlink:
 		m.target = h.Linkname

@@ -34,7 +34,7 @@ func Main(args []string) int {
 
 func run(args []string) (int, error) {
 	if len(args) < 2 {
-		return notEntered, errors.New("usage: SPEC [-e NAME=VALUE]... [-C DIR] [-u UID,GID,...] [-g] [-n] [--] COMMAND...")
+		return notEntered, errors.New("usage: SPEC [-e NAME=VALUE]... [-C DIR] [-u UID,GID,...] [-g] [-n] [--] COMMAND [ARGUMENT]")
 	}
 	options, command, err := ParseOptions(args[1:])
 	if err != nil {

@@ -54,11 +54,6 @@ func inFS(name string) string {
 	return name
 }
 
-func (u *Units) lstat(name string) (fs.FileInfo, bool) {
-	info, err := fs.Lstat(u.root, inFS(name))
-	return info, err == nil
-}
-
 func (u *Units) readlink(name string) (string, bool) {
 	target, err := fs.ReadLink(u.root, inFS(name))
 	return target, err == nil

@@ -82,8 +82,8 @@ class CallbackModule(CallbackBase):
         if self._variables is None:
             self._variables = play.get_variable_manager()
             self._run.inventory = self._variables._inventory
-            for host, facts in self._run.lent_facts():
-                self._variables.set_host_facts(host, facts)
+            for host, lent in self._run.lent_facts():
+                self._variables.set_host_facts(host, lent)
         for host in self._run.hosts:
             self._set_facts(host)
         hosts = self._variables.get_vars(play=play).get('ansible_play_hosts_all', [])
