@@ -1,6 +1,6 @@
 # The targets that need root say so.
 
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+COMMIT := $(shell git describe --always --dirty --exclude "*" 2>/dev/null || echo unknown)
 
 export PATH := $(PATH):/usr/local/go/bin
 
@@ -16,7 +16,7 @@ setup: ## install what is missing on a Debian 12 (as root), and build
 
 build: program ## build the static binary, bin/vauban
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false \
-		-ldflags '-s -w -X main.version=$(VERSION)' -o bin/vauban ./cmd/vauban
+		-ldflags '-s -w -X main.commit=$(COMMIT)' -o bin/vauban ./cmd/vauban
 
 # what enters containers and what runs inside, embedded in the binary and in tests
 program:
@@ -53,7 +53,7 @@ bench: build ## time and size, against plain tools (as root)
 # The version is part of the path: these programs are no modules of ours.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 DEADCODE := golang.org/x/tools/cmd/deadcode@v0.52.0
-SHELL_SCRIPTS = $$(git ls-files | xargs grep -lE '^\#!.*(/| )(ba)?sh( |$$)')
+SHELL_SCRIPTS = $$(git ls-files -z | xargs -0 grep -lE '^\#!.*(/| )(ba)?sh( |$$)')
 
 lint: program ## gofmt, go vet, staticcheck, deadcode, shellcheck, pyflakes, and the words
 	@unformatted=$$(gofmt -l $$(go list -tags 'integration e2e' -f '{{.Dir}}' ./...)); \

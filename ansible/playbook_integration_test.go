@@ -168,7 +168,7 @@ const neighbours = `
     - copy: {dest: /etc/second, content: "{{ 'seen' if hostvars.broken.ansible_facts.distribution is defined else 'not seen' }}\n"}
 `
 
-// A host's files are the same, whichever hosts are built beside it.
+// A host's files are the same, whichever hosts are built with it.
 func TestIndependentHosts(t *testing.T) {
 	repo := gittest.Repository(t, map[string]string{
 		"ansible.cfg": "[defaults]\ninventory = hosts\n",

@@ -17,7 +17,7 @@ type Options struct {
 	Tree string
 	// Master, and Release, the current one when empty.
 	Master, Release string
-	// Host is the machine whose files are laid over the root file system;
+	// Host is the machine whose files are laid over the root filesystem;
 	// none when empty.
 	Host string
 

@@ -16,7 +16,7 @@ const maxCommandLine = 2000
 
 // CommandLine is the kernel command line of a machine that boots a release.
 type CommandLine struct {
-	// Rootfs is the URL of the root file system.
+	// Rootfs is the URL of the root filesystem.
 	Rootfs string
 	// Conffs is the URL of the machine's own files; none when empty.
 	Conffs string

@@ -16,7 +16,7 @@ type Master struct {
 	Conffs           string  // the hosts made of it, in the syntax of ansible's --limit; "" is none
 	Branch           string  // of its stages, "" without a `branch:`; children do not inherit it
 	Groups           []string
-	KernelParameters []string // patterns, besides those of `configuration:`
+	KernelParameters []string // patterns, besides the ones in `configuration:`
 	Kernel           string   // the version to boot; "" is the newest that its rootfs holds
 	// Network of its containers: "private", the default, or "host".
 	Network string

@@ -18,7 +18,7 @@ import (
 //go:embed exclude.txt
 var defaultExclusions string
 
-// Exclusions name what a root file system does not ship. They are patterns in
+// Exclusions name what a root filesystem does not ship. They are patterns in
 // the language that the head of exclude.txt explains.
 type Exclusions []exclusion
 

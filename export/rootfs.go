@@ -17,7 +17,7 @@ import (
 	"vauban/internal/cmdline"
 )
 
-// RootfsOptions say how a root file system is packed.
+// RootfsOptions say how a root filesystem is packed.
 type RootfsOptions struct {
 	// Compression is zstd (the default), xz or gzip.
 	Compression string
@@ -64,14 +64,14 @@ func (o RootfsOptions) Digest() digest.Digest {
 	return d.Digest()
 }
 
-// A RootfsFile is a file that a root file system ships and no image holds.
+// A RootfsFile is a file that a root filesystem ships and no image holds.
 type RootfsFile struct {
 	Path    string // below the root, without a leading slash
 	Mode    os.FileMode
 	Content []byte
 }
 
-// A RootfsReport tells what a packed root file system holds.
+// A RootfsReport tells what a packed root filesystem holds.
 type RootfsReport struct {
 	Path string
 	Size int64 // bytes of the file
@@ -88,7 +88,7 @@ type RootfsReport struct {
 	ACLs []string
 }
 
-// Rootfs packs the root file system that rootfs mounts as squashfs into out.
+// Rootfs packs the root filesystem that rootfs mounts as squashfs into out.
 // Out appears whole or not at all. The tree is read where it is mounted, not
 // copied and not changed.
 func Rootfs(ctx context.Context, out string,

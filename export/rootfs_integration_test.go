@@ -23,7 +23,7 @@ import (
 	"vauban/internal/treecmp"
 )
 
-// plant makes a small root file system with what is hard to pack and what
+// plant makes a small root filesystem with what is hard to pack and what
 // must not ship.
 func plant(t *testing.T) string {
 	t.Helper()

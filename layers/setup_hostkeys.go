@@ -93,7 +93,7 @@ func throwAwayKey(kind string) (hostKey, error) {
 	if err != nil {
 		return hostKey{}, err
 	}
-	block, err := ssh.MarshalPrivateKey(signer, "lent by vauban for a build")
+	block, err := ssh.MarshalPrivateKey(signer, "temporary, for a build by vauban")
 	if err != nil {
 		return hostKey{}, err
 	}

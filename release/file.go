@@ -26,7 +26,7 @@ func (f File) check(name string) error {
 		return fmt.Errorf("file %q is called %q", name, f.Name)
 	}
 	if err := f.Digest.Validate(); err != nil || f.Digest.Algorithm() != digest.SHA256 {
-		return fmt.Errorf("file %q has the digest %q: want sha256:HEX", name, f.Digest)
+		return fmt.Errorf("file %q has the digest %q, which is not sha256:HEX", name, f.Digest)
 	}
 	if f.Size < 0 {
 		return fmt.Errorf("file %q has the size %d", name, f.Size)

@@ -45,7 +45,7 @@ type KernelEntry struct {
 	Built string `json:"built,omitempty"`
 }
 
-// A RootfsEntry is the root file system of a release.
+// A RootfsEntry is the root filesystem of a release.
 type RootfsEntry struct {
 	File
 	Image   digest.Digest `json:"image"`   // of the master's image it was packed from

@@ -92,7 +92,7 @@ func (p *Published) Verify() error {
 	return errors.Join(errs...)
 }
 
-// VerifyRootfs is Verify for the root file system alone.
+// VerifyRootfs is Verify for the root filesystem alone.
 func (p *Published) VerifyRootfs() error {
 	return verify(filepath.Join(p.Dir, rootfsName), p.Rootfs.File)
 }

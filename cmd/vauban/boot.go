@@ -24,11 +24,11 @@ network namespace of their own: no other program of this machine reaches the
 published files, and the guest reaches this machine's own addresses only as far as
 "network_allow" in config.yml permits. It needs root and slirp4netns.
 With --pxe the machine's network card loads them too, with iPXE, from the entry
-that "vauban entry" writes: the whole way of a machine of the fleet.
+that "vauban entry" writes: as the machines of a fleet boot.
 With --wait the command returns 0 only when the machine reports that it is up.`,
 		Example: `  vauban boot master-12-web --host web01 --wait
   vauban boot master-12-web --host web01 --wait --pxe --firmware /usr/share/ovmf/OVMF.fd
-  vauban boot master-12-base                     # with the console on the terminal`,
+  vauban boot master-12-base                     # the console is on the terminal`,
 		Args: arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withTree(args[0], func(s *session, master string) error {

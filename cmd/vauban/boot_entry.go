@@ -26,12 +26,12 @@ func newEntry(a *app) *cobra.Command {
 	f := &entryFlags{format: formatFlag{value: "ipxe", all: []string{"ipxe", "grub"}}}
 	cmd := &cobra.Command{
 		Use:   "entry MASTER --url URL",
-		Short: "Print how a boot loader starts a machine from a published release",
-		Long: `Print how a boot loader starts a machine from a published release, or write
-that for each host of the release.
+		Short: "Print the boot entry of a machine for a published release",
+		Long: `Print the boot entry of a machine for a published release, or write
+one for each host of the release.
 
-An entry names the release itself and the digest of its files, never what is
-current: write it again after each release, and after a rollback. It holds the kernel
+An entry names one release and the digest of its files, not
+"current": write it again after each release, and after a rollback. It has the kernel
 parameters that the master's playbooks put into GRUB's settings, if vauban's list or
 kernel_parameters in config.yml has them; --append adds any other.`,
 		Example: `  vauban entry master-12-web --host web01 --url http://pxe.example.com/vauban >web01.ipxe

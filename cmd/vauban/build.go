@@ -66,8 +66,8 @@ func newBuild(a *app) *cobra.Command {
 	}
 	f.planning(cmd)
 	flags := cmd.Flags()
-	flags.BoolVar(&f.check, "check", false, "print the plan and run nothing")
-	flags.StringVar(&f.on, "on", "", "cut conffs on the master image with this tag, e.g. latest (default: the current release's)")
+	flags.BoolVar(&f.check, "check", false, "print the plan without running it")
+	flags.StringVar(&f.on, "on", "", "build conffs on the master image with this tag, e.g. latest (default: the current release's)")
 	f.running(cmd)
 	f.keeping(cmd)
 	return cmd
@@ -85,10 +85,10 @@ func (f *buildFlags) running(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.IntVar(&f.batch, "batch", 0, "how many hosts are built at a time (default: 20, fewer if memory is short)")
 	flags.IntVar(&f.jobs, "jobs", 0, "how many tasks run in parallel (default: the number of cores, fewer if memory is short)")
-	flags.BoolVar(&f.keepGoing, "keep-going", false, "publish although some hosts failed; they keep their previous conffs; the exit code is 1 all the same")
+	flags.BoolVar(&f.keepGoing, "keep-going", false, "publish even if some hosts fail (they keep their previous conffs); the exit code is still 1")
 	strictFlag(cmd, &f.strict)
 	flags.BoolVar(&f.removeHosts, "remove-hosts", false, "remove hosts from the release that the inventory no longer has (default: report them, and remove them in the next run)")
-	flags.BoolVar(&f.noIdentities, "no-identities", false, "build hosts without the SSH keys and machine-ids of a vault, also those that have them now")
+	flags.BoolVar(&f.noIdentities, "no-identities", false, "build hosts without the SSH keys and machine-ids of a vault, including hosts that have them now")
 	flags.BoolVar(&f.commitVault, "commit-vault", false, "commit and push the host identities that were created")
 	flags.DurationVar(&f.timeout, "timeout", 2*time.Hour, "time limit of a stage, and of the import of a base")
 }
@@ -115,7 +115,7 @@ func (f *buildFlags) planning(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.stage, "stage", "all", "what to build: rootfs, conffs, initramfs or all")
 	flags.StringVar(&f.parents, "build-parents", "no", "how many ancestors to build too: a number, yes or -1 for all, no")
-	flags.BoolVar(&f.children, "build-children", false, "build all that descends from the masters too")
+	flags.BoolVar(&f.children, "build-children", false, "build all descendants of the masters too")
 	flags.BoolVar(&f.ifStale, "if-stale", false, "build only what is out of date (see vauban status); without names, in the whole tree")
 	flags.StringVar(&f.branch, "branch", "", "branch of the playbooks where a stage or master names none")
 	flags.StringVar(&f.limit, "limit", "", "narrow the hosts of conffs; the others keep what they have")

@@ -33,7 +33,7 @@ func newCI(a *app) *cobra.Command {
                  (build_parent is read when it is not set)
   branch         branch of the playbooks where a stage or master names none
   conffs         narrows the hosts, as --limit
-  if_stale       true or yes: build only what would come out otherwise; without
+  if_stale       true or yes: build only what is out of date; without
                  name, of the whole tree
   debug          true or yes: run nothing and print, for a shell, the lines of
                  vauban stage that do the same`,

@@ -45,7 +45,7 @@ func newDiff(a *app) *cobra.Command {
 		Short: "Print what a host's image changes in its master's: files, and lines of texts",
 		Long: `Print what a host's image changes in its master's: files, and lines of texts.
 
-That is what the host's conffs holds. The content of files that not everybody
+This is what the host's conffs contain. The content of files that only some users
 may read, such as keys, is not printed.`,
 		Example: `  vauban diff master-12-web web01`,
 		Args:    arguments(cobra.ExactArgs(2)),

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"testing"
 
@@ -63,4 +64,16 @@ func names(t *testing.T, dir string) []string {
 		all = append(all, e.Name())
 	}
 	return all
+}
+
+// TestChangelog: the newest release in the changelog is this version.
+func TestChangelog(t *testing.T) {
+	text, err := os.ReadFile("../../CHANGELOG.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	newest := regexp.MustCompile(`(?m)^## ([0-9.]+)$`).FindSubmatch(text)
+	if newest == nil || string(newest[1]) != version {
+		t.Errorf("the newest release is %q, not %s", newest, version)
+	}
 }

@@ -28,13 +28,13 @@ func newDoctor(a *app) *cobra.Command {
 	var repair bool
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "Say what is missing on this machine, and how to get it",
-		Long: `Say what is missing on this machine, and how to get it.
+		Short: "Report what is missing on this machine, and how to install it",
+		Long: `Report what is missing on this machine, and how to install it.
 
 With --state DIR or --repair, everything that the state directory keeps is read
 and compared with its digests: containerd's databases, images, the embedded
 registry, kernels, downloads, records, the mirror of the playbooks; and the
-published releases. No run may be at work meanwhile. --repair removes what is
+published releases. No run may be active meanwhile. --repair removes what is
 damaged and can be made again; releases and the vault are never changed.`,
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -181,7 +181,7 @@ func (a *app) checks(stateDir string, s config.Settings) []check {
 		{what: "state directory " + stateDir, need: func(context.Context) error { return daemon.CheckStateDir(stateDir, a.trusted()...) }, cure: "choose another with --state or VAUBAN_STATE_DIR"},
 		{what: "slirp4netns can be used (/dev/net/tun)", need: exists("/dev/net/tun"), cure: "modprobe tun; in a container, pass --device /dev/net/tun"},
 	}
-	all = append(all, check{what: "cgroups of one's own", cure: "containers cannot be run without", need: func(context.Context) error { return layers.CheckCgroups() }})
+	all = append(all, check{what: "writable cgroups", cure: "containers cannot run without them", need: func(context.Context) error { return layers.CheckCgroups() }})
 	all = append(all, check{what: "user namespaces and cgroup v2, for init: systemd", optional: true, cure: "only masters that need it cannot be built without it",
 		need: func(context.Context) error { return layers.CheckUserNamespaces() }})
 	for _, p := range []struct {

@@ -36,8 +36,8 @@ func newDrift(a *app) *cobra.Command {
 	f := &driftFlags{}
 	cmd := &cobra.Command{
 		Use:   "drift DIR | ssh:[USER@]HOST[:PORT]",
-		Short: "Tell what a running machine changed since it booted",
-		Long: `Tell what a running machine changed since it booted, compared with what the
+		Short: "Show what changed on a running machine since it booted",
+		Long: `Show what changed on a running machine since it booted, compared with what the
 current release gives it, and keep it in an archive.
 
 DIR is the upper directory of a machine's root, ` + drift.DefaultDir + `, or a copy of it
@@ -45,7 +45,7 @@ that kept owners and attributes. A machine is asked by ssh, for the output of
 tar; its host keys must be those that the vault keeps, or else known to ssh.
 Nothing is written to the machine, and nothing of it goes into an image.
 
-What every machine writes by itself, such as logs, is left out.`,
+Files that every machine writes by itself, such as logs, are left out.`,
 		Example: `  vauban drift ssh:root@web01 --against master-12-web/web01
   vauban drift ssh:admin@web01:2222 --against master-12-web/web01 --diff -o web01.tgz
   vauban drift /live/cow/rw --against master-12-web/web01 --exclude 'srv/uploads/**' --output json`,
@@ -86,7 +86,7 @@ What every machine writes by itself, such as logs, is left out.`,
 	flags.StringVar(&f.against, "against", "", "MASTER/HOST, or a master without hosts")
 	flags.StringVarP(&f.out, "out", "o", "", "write what was changed to this archive (tar, gzip), for root alone to read")
 	flags.StringArrayVar(&f.exclude, "exclude", nil, "leave out paths that match, such as 'srv/uploads/**' (may be repeated)")
-	flags.BoolVar(&f.diff, "diff", false, "print the lines that differ, of texts that everybody may read")
+	flags.BoolVar(&f.diff, "diff", false, "print the differing lines of texts that are readable by all")
 	exitCodeFlag(cmd, &f.exitCode, "the machine changed something")
 	flags.StringVar(&f.dir, "dir", "", "where the machine keeps its changes (default "+drift.DefaultDir+")")
 	return cmd

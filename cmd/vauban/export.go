@@ -81,7 +81,7 @@ func newExportConffs(a *app) *cobra.Command {
 		Short: "Write what a host's image changes in its master's",
 		Long: `Write what a host's image changes in its master's.
 
-That is the host's conffs as it is published, with the SSH keys and the
+These are the host's conffs as they are published, with the SSH keys and the
 machine-id that the vault keeps for it.`,
 		Example: `  vauban export conffs master-12-web --host web01 -o - | tar -tvz`,
 		Args:    arguments(cobra.ExactArgs(1)),

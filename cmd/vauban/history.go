@@ -20,12 +20,12 @@ func newHistory(a *app) *cobra.Command {
 	var format formatFlag
 	cmd := &cobra.Command{
 		Use:   "history IMAGE[:TAG|@DIGEST] | DIRECTORY | FILE | ssh:[USER@]HOST",
-		Short: "Tell which stages made an image, and which packages each changed",
-		Long: `Tell which stages made an image, and which packages each changed.
+		Short: "Show which stages made an image, and which packages each changed",
+		Long: `Show which stages made an image, and which packages each changed.
 
-Of an image that is not here, the manifest in the registry is read, and only
-when that does not tell the image is pulled. What begins with / or . is a path:
-of a root filesystem, such as / in a booted machine, or of its imginfo. A
+For an image that is not here, the manifest in the registry is read; only
+when that has no history, the image is pulled. An argument that begins with / or . is a path:
+that of a root filesystem, such as / in a booted machine, or of its imginfo. A
 machine is asked by ssh, which must know it.`,
 		Example: `  vauban history master-12-web
   vauban history / --output json

@@ -18,8 +18,15 @@ import (
 	"vauban/progress"
 )
 
-// version is set by the Makefile.
-var version = "dev"
+// version is that of the newest release in CHANGELOG.md.
+var version = "0.1.0"
+
+// commit is what this program was built from; the Makefile sets it.
+var commit = "unknown"
+
+// built is the version and the commit, by which a run knows whether a containerd
+// that still runs is its own.
+func built() string { return version + "+" + commit }
 
 func main() {
 	if daemon.Dispatch(os.Args) {

@@ -95,7 +95,7 @@ func (s *session) openEngine(ctx context.Context) (err error) {
 	set := s.settings
 	s.engine, err = layers.Open(ctx, layers.Options{
 		Allow:    allow,
-		StateDir: s.stateDir, Above: s.trusted, Address: set.ContainerdAddress, Version: version, Log: s.log,
+		StateDir: s.stateDir, Above: s.trusted, Address: set.ContainerdAddress, Version: built(), Log: s.log,
 		Apt: layers.AptOptions{Proxy: set.DebianAptGetProxy, AuthFile: set.AptAuthFile, Pool: set.DebianCachePath, Keyrings: s.keyrings, PoolSize: set.AptPoolMax},
 		Limits: layers.Limits{Processes: set.ContainerProcesses, Memory: set.ContainerMemory, OpenFiles: set.ContainerOpenFiles,
 			FileSize: set.LayerMaxFileSize, LayerSize: set.LayerMaxSize},

@@ -19,15 +19,15 @@ func newPrune(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "prune [MASTER...] --keep N",
 		Short: "Remove old releases, images, logs and caches",
-		Long: `Remove what is old: releases of the masters named, and kernels that no release
-uses. Without a name, releases of all masters, and then images here and in the
+		Long: `Remove old releases of the masters that are named, and kernels that no release
+uses. Without a name, remove releases of all masters, images here and in the
 embedded registry, logs and caches.
 
 The release that is served stays, however old. A machine that boots a removed
 release fails: keep those that boot entries name. Of an image stay the newest
 timestamps, latest and other tags, and all that a remaining release was made
 of. While a run is at work, only releases are removed.`,
-		Example: `  vauban prune --keep 5 --dry-run   # what would go
+		Example: `  vauban prune --keep 5 --dry-run   # show what would be removed
   vauban prune --keep 5
   vauban prune master-12-web --keep 2`,
 		Args: arguments(cobra.ArbitraryArgs),
@@ -44,11 +44,11 @@ of. While a run is at work, only releases are removed.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.IntVar(&o.Keep, "keep", 0, "how many of the newest releases of a master, and timestamps of an image, stay")
-	flags.IntVar(&o.Logs, "logs", 100, "how many runs keep their logs")
+	flags.IntVar(&o.Keep, "keep", 0, "how many of the newest releases of a master, and timestamps of an image, to keep")
+	flags.IntVar(&o.Logs, "logs", 100, "how many runs to keep logs of")
 	o.Unused = 30 * 24 * time.Hour
-	flags.Var((*ageFlag)(&o.Unused), "unused", "how long a cache stays that no run uses, as 12h, 30d or 2w")
-	flags.BoolVar(&o.DryRun, "dry-run", false, "remove nothing, and print what would be")
+	flags.Var((*ageFlag)(&o.Unused), "unused", "remove caches unused for this long, e.g. 12h, 30d or 2w")
+	flags.BoolVar(&o.DryRun, "dry-run", false, "print what would be removed, and remove nothing")
 	return cmd
 }
 

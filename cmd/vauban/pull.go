@@ -10,7 +10,7 @@ import (
 func newPull(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "pull IMAGE[:TAG|@DIGEST]",
-		Short:   "Bring an image from the registry into containerd",
+		Short:   "Pull an image from the registry into containerd",
 		Example: `  vauban pull master-12-web:2026-11-20T211348Z`,
 		Args:    arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -14,8 +14,8 @@ func newRollback(a *app) *cobra.Command {
 		Short: "Serve a release that was published before; by default the one before the current",
 		Long: `Serve a release that was published before; by default the one before the current.
 
-That moves what is current. A machine whose boot entry names a release, as
-those of vauban entry do, still boots that one: print its entry again.
+This moves "current". A machine whose boot entry names a release, as
+the entries of vauban entry do, still boots that one: print its entry again.
 
 The rollback is recorded in the published tree. Until vauban deploy ends it,
 builds of the master publish candidates: releases that are whole and not served.`,

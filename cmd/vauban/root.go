@@ -83,7 +83,7 @@ func arguments(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {
 			if len(args) == 0 {
-				err = errors.New("what to do it with is missing")
+				err = errors.New("missing argument")
 			}
 			return usage(fmt.Errorf("vauban: %w (usage: %s)", err, cmd.UseLine()))
 		}

@@ -52,8 +52,8 @@ func newStage(a *app) (*cobra.Command, *stageFlags) {
 	f := &stageFlags{rootfs: true, initramfs: true, conffs: true, upload: true}
 	cmd := &cobra.Command{
 		Use:   "stage [STAGE...]",
-		Short: "Build one image of another one, without config.yml",
-		Long: `Build one image of another one, without config.yml: apply the stages to
+		Short: "Build an image from another image, without config.yml",
+		Long: `Build an image from another image, without config.yml: apply the stages to
 --source-image, or to a base made of --iso, and name the result --name.
 
 Settings come from the environment and from .secrets.env in the current folder.
@@ -63,8 +63,8 @@ Without --rootfs, the source is the image itself: its conffs and its initramfs
 are made of it, and the stages are those that its hosts get. Without
 --ansible-host there are no conffs.
 
-What else config.yml can say is said with --set: KEY is base.KEY (with --iso),
-master.KEY or configuration.KEY, the value as it stands there.`,
+--set gives any other key of config.yml: KEY is base.KEY (with --iso),
+master.KEY or configuration.KEY, VALUE is its value there.`,
 		Example: `  vauban stage --source-image master-12-base --name master-12-web playbook_web.yml
   vauban stage --iso debian-12.raw --name master-12-base --conffs no playbook_base.yml
   vauban stage --source-image master-12-web --name master-12-web --rootfs no --initramfs no \

@@ -26,8 +26,8 @@ func newStatus(a *app) *cobra.Command {
 	exitCode := false
 	cmd := &cobra.Command{
 		Use:   "status [MASTER...]",
-		Short: "Tell which bases, masters and hosts are stale, and which input changed",
-		Long: `Tell which bases, masters and hosts are stale, and which input changed.
+		Short: "Show which bases, masters and hosts are stale, and which input changed",
+		Long: `Show which bases, masters and hosts are stale, and which input changed.
 
 It compares config.yml, the settings and the playbooks' repository with what
 images were made from, as the registry has it recorded. Nothing is built, and

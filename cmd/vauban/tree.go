@@ -33,7 +33,7 @@ func newTree(a *app) *cobra.Command {
 		Use:   "tree",
 		Short: "Print the tree of masters; reads only config.yml unless --fresh is given",
 		Example: `  vauban tree --output dot | dot -Tsvg >tree.svg
-  vauban tree --fresh                           # and what of it is stale, see vauban status`,
+  vauban tree --fresh                           # also show what is stale, see vauban status`,
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := a.load()

@@ -30,7 +30,7 @@ func newWhich(a *app) *cobra.Command {
 	var format formatFlag
 	cmd := &cobra.Command{
 		Use:   "which IMAGE[:TAG|@DIGEST] PATH",
-		Short: "Say which layer of an image wrote a path: its stage, branch, commit and host",
+		Short: "Show which layer of an image wrote a path: its stage, branch, commit and host",
 		Example: `  vauban which master-12-web/web01 /etc/hosts
   vauban which master-12-web /bin/sh`,
 		Args: arguments(cobra.ExactArgs(2)),

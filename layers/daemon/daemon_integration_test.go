@@ -182,7 +182,7 @@ func TestDaemonRunsContainers(t *testing.T) {
 	}
 }
 
-// hostRoot is a root file system of links into the builder's /usr.
+// hostRoot is a root filesystem of links into the builder's /usr.
 func hostRoot(t *testing.T) string {
 	t.Helper()
 	root := t.TempDir()

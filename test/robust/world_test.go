@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 
 // version is that of the program under test, and of this one where it shares
 // the other's containerd.
-const version = "robust"
+const version = "robust+test"
 
 // world is a user's machine: configuration, playbooks, state and what is
 // published. Several worlds may share parts, as machines do.
@@ -94,7 +94,7 @@ var program = sync.OnceValues(func() (string, error) {
 	}
 	built = dir
 	path := filepath.Join(dir, "vauban")
-	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version="+version, "-o", path, "vauban/cmd/vauban")
+	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version=robust -X main.commit=test", "-o", path, "vauban/cmd/vauban")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
