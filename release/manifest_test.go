@@ -22,8 +22,8 @@ func TestParseManifestRefuses(t *testing.T) {
 		"host":            {`"web01": {`, `"../web01": {`, "cannot name a file"},
 		"file name":       {`"name": "conffs-web01.tgz"`, `"name": "../../conffs-web01.tgz"`, "is called"},
 		"rootfs name":     {`"name": "rootfs.squashfs"`, `"name": "/etc/passwd"`, "is called"},
-		"digest":          {`"digest": "sha256:`, `"digest": "sha256:0`, "want sha256:HEX"},
-		"other algorithm": {`"digest": "sha256:`, `"digest": "sha512:`, "want sha256:HEX"},
+		"digest":          {`"digest": "sha256:`, `"digest": "sha256:0`, "is not sha256:HEX"},
+		"other algorithm": {`"digest": "sha256:`, `"digest": "sha512:`, "is not sha256:HEX"},
 		"size":            {`"size": 5`, `"size": -5`, "size -5"},
 		"mixed":           {`"master": "sha256:` + image("master one").Encoded(), `"master": "sha256:` + image("x").Encoded(), "do not belong together"},
 	}
