@@ -16,7 +16,7 @@ import (
 	"vauban/layers"
 )
 
-// The same host gives the same files, built alone or beside a failing one, in
+// The same host gives the same files, built alone or next to a failing one, in
 // the engine's own containers; tasks that would touch the builder do not.
 func TestHostsOnEngine(t *testing.T) {
 	repo := gittest.Repository(t, map[string]string{

@@ -10,7 +10,7 @@ import (
 	"vauban/internal/gittest"
 )
 
-// TestExternalInventories changes a variable beside an inventory that is not in
+// TestExternalInventories changes a variable next to an inventory that is not in
 // the repository, however it is named.
 func TestExternalInventories(t *testing.T) {
 	for name, test := range map[string]struct{ cfg, args, file, changed string }{

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// canAccelerate tells whether KVM works. Where the processor's flags do not
+// canAccelerate reports whether KVM works. Where the processor's flags do not
 // show virtualisation, as in most virtual machines, /dev/kvm may open and
 // guests still hang before they print anything.
 func canAccelerate() bool {

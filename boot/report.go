@@ -26,11 +26,11 @@ type Report struct {
 	Exit   int
 }
 
-// Up tells whether the machine came up, possibly with failed units.
+// Up reports whether the machine came up, possibly with failed units.
 func (r Report) Up() bool { return r.State == "running" || r.State == "degraded" }
 
 // readReport waits for the line that probe/report.sh writes; others, such as
-// what firmware or kernel put on the port, are passed over.
+// what firmware or kernel put on the port, are skipped.
 func readReport(r io.Reader) (Report, error) {
 	lines := bufio.NewReader(r)
 	for {

@@ -42,7 +42,7 @@ func oneLine(n *yaml.Node) string {
 	return strings.TrimSpace(line.String())
 }
 
-// isPlain tells whether text without quotes is the same text in YAML.
+// isPlain reports whether text without quotes is the same text in YAML.
 func isPlain(text string) bool {
 	var doc yaml.Node
 	if text == "" || strings.ContainsAny(text, "\n\r") || yaml.Unmarshal([]byte(text), &doc) != nil || len(doc.Content) != 1 {

@@ -17,7 +17,7 @@ import (
 var update = flag.Bool("update", false, "write testdata/*/want anew")
 
 // TestLoad compares what each configuration of testdata makes, a tree or
-// mistakes, with the file want beside it.
+// mistakes, with the file want next to it.
 func TestLoad(t *testing.T) {
 	cases, err := filepath.Glob("testdata/*/config.yml")
 	if err != nil || len(cases) == 0 {

@@ -22,14 +22,14 @@ func newReader(file string) *reader {
 	return r
 }
 
-// A claim is who bears a name that the command line can mean.
+// A claim is who has a name that the command line can mean.
 type claim struct {
 	by   any // the *Base or *Master
 	what string
 	line int
 }
 
-// claim records that by bears name; false is a name that another bears.
+// claim records that by has name; false is a name that another has.
 func (r *reader) claim(n *yaml.Node, name string, by any, what string) bool {
 	first, taken := r.names[name]
 	if !taken {

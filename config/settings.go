@@ -27,7 +27,7 @@ type Settings struct {
 	AnsibleRootDir   string // ANSIBLE_ROOT_DIR: the folder of the playbooks in it, default "."
 	AnsibleExtraArgs string // ANSIBLE_EXTRA_ARGS: for ansible-playbook, as a shell would split them
 	AnsiblePlaybook  string // ANSIBLE_PLAYBOOK: the program, default "ansible-playbook"
-	AnsibleSSHKey    string // ANSIBLE_SSH_KEY: a deploy key's file, default ansible-ro beside config.yml where it exists
+	AnsibleSSHKey    string // ANSIBLE_SSH_KEY: a deploy key's file, default ansible-ro next to config.yml where it exists
 
 	HookPreAnsible  string // HOOK_PRE_ANSIBLE: a command of bash
 	HookPostAnsible string // HOOK_POST_ANSIBLE: a command of bash
@@ -231,7 +231,7 @@ func splitList(value string) []string {
 }
 
 // LoadSettings puts the settings together. A setting is taken from
-// .secrets.env beside config.yml (in the current folder when c is nil), else
+// .secrets.env next to config.yml (in the current folder when c is nil), else
 // from environ ("NAME=value", as [os.Environ] has it), else from the
 // `configuration:` of c, else it has its default. One that is set to nothing
 // has its default too, whatever comes after.

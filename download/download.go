@@ -24,7 +24,7 @@ import (
 
 // Client gets files. Its zero value with a Dir works.
 type Client struct {
-	// Dir is the cache: DIR/ALGORITHM-DIGEST/file, and `part` beside it while
+	// Dir is the cache: DIR/ALGORITHM-DIGEST/file, and `part` next to it while
 	// it is on its way. Whoever removes folders of it must know that no one
 	// uses them; a use sets the folder's date.
 	Dir string
@@ -40,7 +40,7 @@ type Client struct {
 	// MaxBytes bounds a file. 0: 64 GiB.
 	MaxBytes int64
 	// Progress is told how much of a file is there, of how much (-1: not
-	// known), at its beginning and every ten seconds. Nil: nobody is.
+	// known), at its beginning and every ten seconds. Nil: not called.
 	Progress func(have, size int64)
 	// Log gets what happens. Nil drops it.
 	Log *slog.Logger

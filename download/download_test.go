@@ -94,7 +94,7 @@ func client(t *testing.T) Client {
 	return Client{Dir: t.TempDir(), Backoff: time.Millisecond}
 }
 
-// wantFile checks what File gave, and that nothing half stays beside it.
+// wantFile checks what File gave, and that nothing half stays next to it.
 func wantFile(t *testing.T, path string, err error, content []byte) {
 	t.Helper()
 	if err != nil {

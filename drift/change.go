@@ -61,7 +61,7 @@ func TypeOf(h *tar.Header) string {
 	return "other"
 }
 
-// sameType tells whether a file before is of an entry's type.
+// sameType reports whether a file before is of an entry's type.
 func sameType(before fs.FileInfo, h *tar.Header) bool {
 	return before.Mode().Type() == h.FileInfo().Mode().Type()
 }

@@ -131,7 +131,7 @@ func (c *comparison) entry(h *tar.Header, content io.Reader) error {
 	return nil
 }
 
-// excluded tells whether a pattern matches the path or what it is in.
+// excluded reports whether a pattern matches the path or what it is in.
 func (c *comparison) excluded(name string) bool {
 	for p := name; p != "."; p = path.Dir(p) {
 		if c.exclude.Match(p) {
@@ -296,7 +296,7 @@ func (c *comparison) text(name string, before fs.FileInfo, after []byte) (string
 
 func isText(b []byte) bool { return utf8.Valid(b) && bytes.IndexByte(b, 0) < 0 }
 
-// readable tells whether everybody may read a file, before and now: others are
+// readable reports whether everybody may read a file, before and now: others are
 // keys, and are not shown.
 func readable(root *beneath.Root, h *tar.Header, name string, before fs.FileInfo) bool {
 	if h.Mode&0o004 == 0 || before != nil && before.Mode()&0o004 == 0 {

@@ -30,7 +30,7 @@ func (h *head) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// copyComparing copies r to w and tells whether old, if there is one, has the
+// copyComparing copies r to w and reports whether old, if there is one, has the
 // same content.
 func copyComparing(w io.Writer, r io.Reader, old *os.File) (same bool, err error) {
 	if old == nil {

@@ -81,7 +81,7 @@ func (c *census) add(h *tar.Header, stored int64) {
 	}
 }
 
-// isOwn tells whether a file is one of the own, or a directory leads to one.
+// isOwn reports whether a file is one of the own, or a directory leads to one.
 func (c *census) isOwn(name string, isDir bool) bool {
 	if isDir && name == "." {
 		return true

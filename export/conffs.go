@@ -39,7 +39,7 @@ type ConffsReport struct {
 	Memory  int64 // bytes that the files take in a tmpfs, holes not included
 	Files   int   // that are no directories and no deletions
 	Deleted int   // names that the master has and the host has not
-	// Empty tells that the host is as its master, but for ConffsOptions.Own.
+	// Empty shows that the host is as its master, but for ConffsOptions.Own.
 	Empty bool
 	// Largest are the files that take most memory, largest first, at most ten.
 	Largest []SizedFile

@@ -104,7 +104,7 @@ func (list Exclusions) find(root string) ([]string, error) {
 	return slices.Sorted(maps.Keys(out)), nil
 }
 
-// MayKeep tells whether a line "!pattern" of the list can take back something
+// MayKeep reports whether a line "!pattern" of the list can take back something
 // that another pattern names: also where the two only begin alike.
 func (list Exclusions) MayKeep(pattern string) bool {
 	parts := strings.Split(pattern, "/")

@@ -66,7 +66,7 @@ func TestRootfsKilled(t *testing.T) {
 	}
 }
 
-// fullDisk returns a file system with so many bytes.
+// fullDisk returns a filesystem with so many bytes.
 func fullDisk(t *testing.T, bytes int) string {
 	t.Helper()
 	dir := t.TempDir()

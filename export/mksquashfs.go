@@ -24,7 +24,7 @@ import (
 // What the tree lacks and what replaces it is told to mksquashfs, by patterns
 // and pseudo files. An overlay with whiteouts on top of the root would do as
 // well, but every directory on the way would need its owner, times and
-// attributes copied, each read would pass one file system more, and a killed
+// attributes copied, each read would pass one filesystem more, and a killed
 // run would leave a mount behind. This way the root is only read.
 
 // A pseudo is a file that mksquashfs adds, in place of one that is there.
@@ -147,7 +147,7 @@ func literal(path string) string {
 	return b.String()
 }
 
-// mksquashfs runs the program and tells whether it met a POSIX ACL.
+// mksquashfs runs the program and reports whether it met a POSIX ACL.
 func mksquashfs(ctx context.Context, program string, args []string, files []*os.File, log *slog.Logger) (sawACL bool, err error) {
 	program, err = exec.LookPath(cmp.Or(program, "mksquashfs"))
 	if err != nil {

@@ -98,7 +98,7 @@ func removeUnlocked(path string) error {
 	return nil
 }
 
-// sameFile tells whether f still has the name it was opened with.
+// sameFile reports whether f still has the name it was opened with.
 func sameFile(f *os.File) bool {
 	a, err := f.Stat()
 	if err != nil {

@@ -32,14 +32,14 @@ type RootfsOptions struct {
 	// KernelParameters are patterns of kernel parameters that the tree may bring
 	// besides those of vauban's list (kernel_parameters).
 	KernelParameters []string
-	// Files are put into the file system in the place of what the tree has
+	// Files are put into the filesystem in the place of what the tree has
 	// there. They belong to root and are never on a disk.
 	Files []RootfsFile
 	// Memory in bytes bounds what mksquashfs queues; 0 is 256 MiB.
 	Memory int64
 	// Processors is how many mksquashfs uses; 0 is all.
 	Processors int
-	// Time stands in the file system as the date it was made. The zero value
+	// Time stands in the filesystem as the date it was made. The zero value
 	// is the start of 1970, so that the same tree gives the same bytes.
 	Time time.Time
 	// Program is the mksquashfs to run; "" finds it on the PATH.

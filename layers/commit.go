@@ -96,7 +96,7 @@ func (c *Container) clean(ctx context.Context) error {
 }
 
 // writeLayer reads the upperdir twice: only a layer that is not in the store
-// yet is worth compressing, and hashing is cheap beside it.
+// yet is worth compressing, and hashing is cheap next to it.
 func (c *Container) writeLayer(ctx context.Context, inspect Inspect) (_ layer, labels map[string]string, err error) {
 	hash := digest.Canonical.Digester()
 	labels, err = inspected(hash.Hash(), inspect, c.Name(), func(w io.Writer) error { return c.writeTar(ctx, w) })
@@ -118,7 +118,7 @@ func (c *Container) writeTar(ctx context.Context, w io.Writer) error {
 	return err
 }
 
-// hasLowerDir tells whether an opaque directory hides anything.
+// hasLowerDir reports whether an opaque directory hides anything.
 func (o overlay) hasLowerDir(path string) bool {
 	info, _, err := o.inLower(path)
 	return err == nil && info.IsDir() || err != nil && !errors.Is(err, fs.ErrNotExist)

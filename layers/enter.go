@@ -132,7 +132,7 @@ func (c *Container) Inside(fn func() error) error {
 
 // onThread runs fn on a thread that ends with it, so that no other goroutine
 // sees what fn did to it. The main thread never ends, and is what /proc/self
-// shows: it is passed over.
+// shows: it is skipped.
 func onThread(fn func()) {
 	runtime.LockOSThread()
 	if unix.Gettid() != unix.Getpid() {

@@ -62,7 +62,7 @@ var attempts = []attempt{
 	{`echo 1 >/proc/irq/default_smp_affinity`, false, false},
 	{`echo 3 >/proc/sys/vm/drop_caches`, true, false},
 
-	// A user namespace of one's own gives capabilities over what is in it.
+	// A user namespace of its own gives capabilities over what is in it.
 	{`unshare -Urm sh -c 'umount /proc/sys'`, false, false},
 	{`unshare -Urmpf sh -c 'mount -t proc proc /mnt'`, false, false},
 	{`unshare -Urmn sh -c 'mount -t sysfs sysfs /mnt && echo madvise >/mnt/kernel/mm/transparent_hugepage/enabled'`, false, false},
@@ -81,7 +81,7 @@ var attempts = []attempt{
 	{`python3 -c 'import ctypes; exit(ctypes.CDLL(None).acct(b"/srv/swap"))'`, false, false},
 	{`dmesg -C`, false, false},
 
-	// Mounts and file systems.
+	// Mounts and filesystems.
 	{`mount -t tmpfs canary /mnt`, false, true},
 	{`mount --bind /etc /mnt`, false, true},
 	{`mount -o remount,noatime /`, false, false},

@@ -34,7 +34,7 @@ type Origin struct {
 	Layer int
 	// Digest of the layer's blob.
 	Digest digest.Digest
-	// Deleted tells that the layer removed the path.
+	// Deleted shows that the layer removed the path.
 	Deleted bool
 	// History is the layer's entry in the image's history.
 	History ocispec.History
@@ -129,7 +129,7 @@ func (e *Engine) mentions(ctx context.Context, blob ocispec.Descriptor, name str
 }
 
 // mentionsIn reads a layer's tar. A layer that hides a directory and writes
-// below it anew wrote the path.
+// below it again wrote the path.
 func mentionsIn(layer io.Reader, name string) (mention, error) {
 	found := absent
 	for entries := tar.NewReader(layer); ; {
@@ -149,7 +149,7 @@ func mentionsIn(layer io.Reader, name string) (mention, error) {
 	}
 }
 
-// hides tells whether an entry makes what lower layers have at name invisible.
+// hides reports whether an entry makes what lower layers have at name invisible.
 func hides(entry string, kind byte, name string) bool {
 	dir, base := path.Split(entry)
 	switch {

@@ -43,7 +43,7 @@ func parseOverlay(mounts []mount.Mount) (overlay, error) {
 }
 
 // mounts says how the container's root is mounted: so that directories of the
-// layers beneath can be renamed, as on a plain file system, else with nothing in
+// layers beneath can be renamed, as on a plain filesystem, else with nothing in
 // the upperdir that only overlayfs itself could read; and, as the engine syncs
 // once before it commits, without syncing for every package that dpkg unpacks.
 func (o overlay) mounts(volatile bool) []mount.Mount {
@@ -156,7 +156,7 @@ func (o overlay) withdraw(path string) error {
 	return nil
 }
 
-// isCopy tells whether a directory of the upperdir is as the one below, which
+// isCopy reports whether a directory of the upperdir is as the one below, which
 // overlayfs copied up to hold something.
 func isCopy(upper string, below fs.FileInfo) bool {
 	info, err := os.Lstat(upper)

@@ -75,7 +75,7 @@ func (o overlay) dropFiles(dir string, patterns ...string) error {
 }
 
 // removeFiles removes what patterns match in a directory of the upperdir. It
-// tells whether there is such a directory.
+// reports whether there is such a directory.
 func (o overlay) removeFiles(dir string, patterns ...string) (bool, error) {
 	info, found, _, err := lookup(o.upper, strings.Split(dir, "/"))
 	if err != nil || !found || !info.IsDir() {

@@ -14,7 +14,7 @@ import (
 )
 
 // TestPack gives up snapshots of images that are used again afterwards, of one
-// that another image stands on, and of one that another run uses.
+// that another image is based on, and of one that another run uses.
 func TestPack(t *testing.T) {
 	e, base := shared.use(t)
 	first := applyOne(t, e, "echo >/srv/pack-1", target("web", base))
@@ -56,7 +56,7 @@ func TestPack(t *testing.T) {
 	pack(base, first, second)
 	onDisk()
 
-	// From its blobs it is what it was: to stand on, and to look at.
+	// From its blobs it is what it was: to are based on, and to look at.
 	third := applyOne(t, e, "echo >/srv/pack-3", target("web", second))
 	holds(e, third, "srv/pack-1", "srv/pack-2", "srv/pack-3")
 	onDisk("pack-1", "pack-2", "pack-3")

@@ -79,7 +79,7 @@ func TestFreshness(t *testing.T) {
 	}
 	w.ifStale(t, "conffs master-test: host01 host02, rootfs master-child, rootfs master-test")
 	w.ifStale(t, "")
-	// The play's own text, where the result stays: what stands on it does too.
+	// The play's own text, where the result stays: what is based on it does too.
 	w.commit(t, "playbook_child.yml", "# a comment\n- hosts: all\n  gather_facts: false\n  tasks:\n    - copy: {dest: /etc/child, content: child}\n")
 	w.ifStale(t, "rootfs master-child")
 	w.ifStale(t, "")

@@ -72,7 +72,7 @@ func TestBaseWithSecretIsRefused(t *testing.T) {
 	}
 }
 
-// TestContextWithoutSecrets copies all that is beside config.yml into a layer.
+// TestContextWithoutSecrets copies all that is next to config.yml into a layer.
 func TestContextWithoutSecrets(t *testing.T) {
 	w := newWorld(t, map[string]string{"x": ""})
 	stage := strings.NewReplacer("[playbook_master.yml]", "['Dockerfile:Dockerfile']", `    conffs: "host*"`, "").Replace(worldConfig)

@@ -74,7 +74,7 @@ func (i Images) Annotations(ctx context.Context, name, tag string) (map[string]s
 	return img.Manifest.Annotations, err
 }
 
-// newer tells whether one image was built after another.
+// newer reports whether one image was built after another.
 func newer(a, b layers.Image) bool {
 	return a.Config.Created != nil && b.Config.Created != nil && a.Config.Created.After(*b.Config.Created)
 }

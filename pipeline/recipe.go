@@ -29,7 +29,7 @@ func (r *recipe) Close() error {
 }
 
 // recipe makes a step of one of our Dockerfiles, or of the user's own of the
-// same name in Dockerfiles/ beside config.yml. Its context is ours, overlaid
+// same name in Dockerfiles/ next to config.yml. Its context is ours, overlaid
 // with the user's files, and more.
 func (j *job) recipe(name string, args map[string]string, logName string, more map[string]fs.FS) (_ *recipe, err error) {
 	step := &recipe{}

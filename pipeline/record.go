@@ -13,7 +13,7 @@ import (
 	"vauban/release"
 )
 
-// recording tells whether the run is one of a configuration: what is made of
+// recording reports whether the run is one of a configuration: what is made of
 // images that were given says nothing of it.
 func (r *Runner) recording() bool { return len(r.Given) == 0 }
 

@@ -10,7 +10,7 @@ import (
 	"vauban/progress"
 )
 
-// begin opens the run's log and tells that it starts; end tells how it ended.
+// begin opens the run's log and shows that it starts; end tells how it ended.
 func (r *Runner) begin() (end func(context.Context, error) error, err error) {
 	path := r.logs.path("run")
 	log, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)

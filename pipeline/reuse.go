@@ -48,7 +48,7 @@ func (j *job) unchanged(ctx context.Context, name string, img layers.Image) (lay
 	return previous, nil
 }
 
-// sameOrigin tells whether two images can be the same: made of one parent by
+// sameOrigin reports whether two images can be the same: made of one parent by
 // one step.
 func sameOrigin(a, b map[string]string) bool {
 	return a[provenance.LabelParent] == b[provenance.LabelParent] && a[provenance.LabelKey] == b[provenance.LabelKey]

@@ -71,7 +71,7 @@ type Options struct {
 	NoPush, NoPublish bool
 	// Timeout bounds a stage and a host's part of it. 0: two hours.
 	Timeout time.Duration
-	// Progress is told what happens. Nil: nobody is.
+	// Progress is told what happens. Nil: not called.
 	Progress *progress.Reporter
 	Log      *slog.Logger
 }

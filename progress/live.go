@@ -232,7 +232,7 @@ func (l *Live) Close() error {
 	return nil
 }
 
-// palette tells whether there are colours.
+// palette reports whether there are colours.
 type palette bool
 
 func (p palette) faint(text string) string {

@@ -111,7 +111,7 @@ func (s *Sections) end(t *section, at time.Time, folded bool) {
 	}
 }
 
-// annotate shows a failure beside the workflow.
+// annotate shows a failure next to the workflow.
 func (s *Sections) annotate(e Event) {
 	if s.folding != GitHub || e.Outcome != Failed || e.Type != TaskEnded && e.Type != HostEnded {
 		return

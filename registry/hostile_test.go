@@ -281,7 +281,7 @@ var operations = map[string]func(ctx context.Context, t *testing.T, r *Registry)
 
 // What a hostile registry answers ends as one error that names the registry and
 // is short and printable, after few requests and few bytes; or, where the answer
-// is beside the question, as the right result. Never is a login sent elsewhere.
+// is next to the question, as the right result. Never is a login sent elsewhere.
 func TestHostileRegistry(t *testing.T) {
 	// What is right all the same.
 	fine := func(h *hostile, operation, name string) bool {

@@ -42,7 +42,7 @@ func (e *embedded) dataPath(blob digest.Digest) string {
 	return filepath.Join(e.root, layout, "blobs", blob.Algorithm().String(), hex[:2], hex, "data")
 }
 
-// holds tells whether the storage has a blob.
+// holds reports whether the storage has a blob.
 func (e *embedded) holds(desc ocispec.Descriptor) bool {
 	return hasSize(e.dataPath(desc.Digest), desc.Size)
 }

@@ -30,7 +30,7 @@ type PushOptions struct {
 	// blobs, the likeliest first: the registry then copies, nothing travels.
 	MountFrom []string
 	// Inspect is asked about each blob that the registry does not have yet,
-	// before any of it travels; its error keeps it out. Nil: nobody is.
+	// before any of it travels; its error keeps it out. Nil: not called.
 	Inspect func(ctx context.Context, blob ocispec.Descriptor) error
 }
 

@@ -51,7 +51,7 @@ func (s Source) String() string {
 	return s.Hostname + "/" + s.Image + separator + s.Tag
 }
 
-// IsDigest tells whether the tag is one, which cannot move.
+// IsDigest reports whether the tag is one, which cannot move.
 func (s Source) IsDigest() bool { return isDigest(s.Tag) }
 
 // Digest is what a tag of an image names, an index where it is for several

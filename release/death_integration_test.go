@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fullDisk returns a file system with so many bytes.
+// fullDisk returns a filesystem with so many bytes.
 func FullDisk(t *testing.T, bytes int) string {
 	t.Helper()
 	dir := t.TempDir()

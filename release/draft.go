@@ -30,7 +30,7 @@ type Release struct {
 	// Hosts are all that the master has. nil: unknown, all of the release
 	// before are taken.
 	Hosts []string
-	// Some tells that some of the hosts were asked for: a first release may
+	// Some shows that some of the hosts were asked for: a first release may
 	// lack the others, and no host leaves.
 	Some bool
 	// Failed are hosts that failed in a run that was to go on. The conffs that
@@ -87,15 +87,15 @@ func (r Release) check() error {
 	return nil
 }
 
-// overtaken tells that a run which began later has published another rootfs
-// since r was begun. A release from before that bears a later date, as of a
+// overtaken shows that a run which began later has published another rootfs
+// since r was begun. A release from before that has a later date, as of a
 // clock that went ahead, overtakes nothing.
 func (r Release) overtaken(before *Published) bool {
 	return before != nil && r.Rootfs != nil && before.Rootfs.Image != r.Rootfs.Image &&
 		before.Timestamp != r.Seen && before.built() > r.Timestamp
 }
 
-// later tells that a run which began later than r made a part of the release
+// later shows that a run which began later than r made a part of the release
 // that is served, after r was begun. Built is "" where that was not noted: the
 // part is then not newer than anything.
 func (r Release) later(before *Published, built string) bool {
@@ -131,7 +131,7 @@ func (r Release) withoutOlder(before *Published) (_ Release, left []string) {
 	return r, left
 }
 
-// whole tells that nothing is taken from the release before.
+// whole shows that nothing is taken from the release before.
 func (r Release) whole() bool {
 	built := func(host string) bool { _, ok := r.Conffs[host]; return ok }
 	return r.Kernel != nil && r.Rootfs != nil && r.Hosts != nil &&

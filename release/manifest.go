@@ -87,7 +87,7 @@ type ConffsEntry struct {
 	Master digest.Digest `json:"master"` // of the master's image it was cut on
 	// Built is as in a RootfsEntry.
 	Built string `json:"built,omitempty"`
-	// Identity tells whether the host has one of a vault.
+	// Identity reports whether the host has one of a vault.
 	Identity Identity `json:"identity,omitempty"`
 }
 
@@ -101,7 +101,7 @@ func (m *Manifest) files() []File {
 	return all
 }
 
-// same tells whether two releases serve the same: all but when and by whom.
+// same reports whether two releases serve the same: all but when and by whom.
 func (m *Manifest) same(other *Manifest) bool {
 	sameConffs := func(a, b ConffsEntry) bool {
 		return a.File == b.File && a.Image == b.Image && a.Master == b.Master

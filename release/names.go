@@ -11,7 +11,7 @@ import (
 // published it. It sorts by age and needs no quoting in shells and URLs.
 const TimestampFormat = "2006-01-02T150405Z"
 
-// Names inside a release and, as links through current, beside it.
+// Names inside a release and, as links through current, next to it.
 const (
 	rootfsName    = "rootfs.squashfs"
 	vmlinuzName   = "vmlinuz"
@@ -65,7 +65,7 @@ func CheckHost(host string) error {
 // maxHostname is the kernel's limit, __NEW_UTS_LEN.
 const maxHostname = 64
 
-// isConffsName tells whether name is one that ConffsName returns.
+// isConffsName reports whether name is one that ConffsName returns.
 func isConffsName(name string) bool {
 	host, ok := strings.CutPrefix(name, conffsPrefix)
 	if !ok {

@@ -134,7 +134,7 @@ func (t *tree) before(r Release) (*Published, error) {
 	return nil, fmt.Errorf("%w; publish the rootfs, the initramfs and all conffs together", err)
 }
 
-// serves tells whether a release of master is named current, whole or not.
+// serves reports whether a release of master is named current, whole or not.
 func (t *tree) serves(master string) bool {
 	_, err := os.Lstat(t.path(master, currentName))
 	return err == nil
@@ -258,7 +258,7 @@ func (t *tree) place(ctx context.Context, path, source string, f File, before *P
 		return false, err
 	}
 	if before != nil && slices.Contains(before.files(), f) {
-		// Not all file systems have hard links, and not without end.
+		// Not all filesystems have hard links, and not without end.
 		if err := os.Link(filepath.Join(before.Dir, f.Name), path); err == nil {
 			if verify(path, f) == nil {
 				return true, nil

@@ -21,12 +21,12 @@ type Published struct {
 	// Sums is the digest of the release's SHA256SUMS: what vauban.sums= on a
 	// kernel command line carries.
 	Sums digest.Digest
-	// Served tells that current names this release.
+	// Served shows that current names this release.
 	Served bool
-	// Candidate tells that the release was never served: it was published
+	// Candidate shows that the release was never served: it was published
 	// while its master was pinned, see [Pin].
 	Candidate bool
-	// Unchanged tells that Publish found the release served, or a candidate,
+	// Unchanged shows that Publish found the release served, or a candidate,
 	// to hold the same and made none.
 	Unchanged bool
 	// Removed are the hosts of the release before that Publish left out.
@@ -41,7 +41,7 @@ type Published struct {
 const unserved = ".unserved"
 
 // Current reads the release of master that the tree at dir serves; an error of
-// the kind fs.ErrNotExist tells that there is none.
+// the kind fs.ErrNotExist shows that there is none.
 func Current(dir, master string) (*Published, error) {
 	if err := CheckMaster(master); err != nil {
 		return nil, err

@@ -31,7 +31,7 @@ func (t *tree) serve(ctx context.Context, m *Manifest) error {
 	return t.tidy(ctx, m)
 }
 
-// links returns what stands beside current, and the file of the release that
+// links returns what stands next to current, and the file of the release that
 // each leads to.
 func links(m *Manifest) map[string]string {
 	all := map[string]string{articleName: rootfsName}

@@ -22,7 +22,7 @@ type Needle struct {
 	Value bool
 }
 
-// fits tells whether what is found at a place counts. First and last say
+// fits reports whether what is found at a place counts. First and last say
 // whether the text begins and ends with data.
 func (n Needle) fits(data []byte, at int, first, last bool) bool {
 	switch {
@@ -34,7 +34,7 @@ func (n Needle) fits(data []byte, at int, first, last bool) bool {
 	return true
 }
 
-// anywhere tells whether it counts wherever it is found.
+// anywhere reports whether it counts wherever it is found.
 func (n Needle) anywhere() bool { return !n.Word && !n.Value }
 
 // MinText is how many bytes the text of a needle has at least.
@@ -44,7 +44,7 @@ const MinText = 4
 const chunk = 256 << 10
 
 const (
-	// lookahead is how many bytes after a word tell whether it ends there.
+	// lookahead is how many bytes after a word report whether it ends there.
 	lookahead = 2
 	// lookbehind is how many bytes before a value tell what it is the value of.
 	lookbehind = 64
@@ -157,7 +157,7 @@ func (m *Matcher) find(r io.Reader, buffer []byte) ([]string, error) {
 	}
 }
 
-// standsAlone tells whether what is found is no part of a longer word. Where
+// standsAlone reports whether what is found is no part of a longer word. Where
 // the neighbours are not in data, it is looked at with another chunk too.
 func standsAlone(data []byte, at, size int, first, last bool) bool {
 	if at == 0 {

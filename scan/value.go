@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// isValue tells whether a needle is the whole value of something that is named
+// isValue reports whether a needle is the whole value of something that is named
 // like a credential: `db_password = "TEXT"`, `"token": "TEXT"`, `SECRET=TEXT`.
 // Where what is before it is not in data, another chunk has both.
 func isValue(data []byte, at int, n Needle, first, last bool) bool {
@@ -32,7 +32,7 @@ func isValue(data []byte, at int, n Needle, first, last bool) bool {
 	return IsCredential(string(name[start:])) || strings.EqualFold(string(name[start:]), own)
 }
 
-// IsCredential tells whether a variable or a key of a file is named like one
+// IsCredential reports whether a variable or a key of a file is named like one
 // whose value is secret.
 func IsCredential(name string) bool {
 	name = strings.ToLower(name)

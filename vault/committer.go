@@ -60,7 +60,7 @@ func newCommitter(ctx context.Context, dir string, o CommitOptions) (*committer,
 	return c, nil
 }
 
-// unchanged tells that HEAD has all identities: neither a branch nor a remote
+// unchanged shows that HEAD has all identities: neither a branch nor a remote
 // is asked for then.
 func (c *committer) unchanged(ctx context.Context) (bool, error) {
 	head, _, err := c.git.ask(ctx, 1, "rev-parse", "--quiet", "--verify", "HEAD^{commit}")

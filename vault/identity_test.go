@@ -91,7 +91,7 @@ func TestNewIdentityIsStrong(t *testing.T) {
 	}
 }
 
-// TestCompleteKeeps proves that nothing that is there is made anew.
+// TestCompleteKeeps proves that nothing that is there is made again.
 func TestCompleteKeeps(t *testing.T) {
 	id := testIdentity(t)
 	for _, missing := range [][]string{{machineIDPart}, {"ed25519", "ed25519.pub"}, {"ecdsa.pub"}} {
@@ -181,7 +181,7 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// TestShowsNowhere prints what holds secrets in every way there is; beside it
+// TestShowsNowhere prints what holds secrets in every way there is; next to it
 // goes a canary, which must come out, else the test would see nothing at all.
 func TestShowsNowhere(t *testing.T) {
 	const password, canary = "s3cr3t-value", "canary"

@@ -316,7 +316,7 @@ func (c *canaries) searchFiles(t *testing.T, matcher *scan.Matcher) (looked int)
 	return looked
 }
 
-// worldReadable tells whether another user could open a file of the state.
+// worldReadable reports whether another user could open a file of the state.
 func (c *canaries) worldReadable(t *testing.T, path string) bool {
 	t.Helper()
 	for p, bit := path, fs.FileMode(0o004); p != c.dir; p, bit = filepath.Dir(p), 0o001 {

@@ -135,7 +135,7 @@ func changeOf(ctx context.Context, root *beneath.Root, h *tar.Header, content io
 	return c, true, err
 }
 
-// open tells whether everybody may enter the directories that name is in.
+// open reports whether everybody may enter the directories that name is in.
 func open(root *beneath.Root, name string) bool {
 	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
 		if info, err := root.Lstat(dir); err == nil && info.Mode()&0o001 == 0 {

@@ -37,7 +37,7 @@ type site struct {
 	env []string
 }
 
-// Recipes beside config.yml take the place of vauban's own.
+// Recipes next to config.yml take the place of vauban's own.
 const (
 	siteBase = `ARG SOURCE
 FROM ${SOURCE}

@@ -22,7 +22,7 @@ type stageLines struct {
 	// current is the reference of the image that parts of a master are made
 	// of when its rootfs is not built with them.
 	current func(*config.Master) string
-	// published tells whether a master has a release. Nil: all have.
+	// published reports whether a master has a release. Nil: all have.
 	published func(*config.Master) bool
 }
 

@@ -62,7 +62,7 @@ func (f *stageFlags) tree(exists func(path string) bool) (*stageTree, error) {
 	return t, err
 }
 
-// stageBase is what the master stands on.
+// stageBase is what the master is based on.
 type stageBase struct {
 	key, name string
 	fields    []field

@@ -11,7 +11,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// TestSecretShowsNowhere prints a secret in every way there is; beside it goes
+// TestSecretShowsNowhere prints a secret in every way there is; next to it goes
 // a canary, which must come out, else the test would see nothing at all.
 func TestSecretShowsNowhere(t *testing.T) {
 	const value, canary = "s3cr3t-value", "canary"

@@ -130,7 +130,7 @@ func BaseTar(t testing.TB) string {
 }
 
 // AptPool is a pool of packages and of their lists, for engines whose own pool
-// no test looks at: a pool of one's own has to fetch the lists first.
+// no test looks at: a pool of its own has to fetch the lists first.
 func AptPool(t testing.TB) string {
 	t.Helper()
 	// Lists are of the day of the base: older ones name packages that are gone.

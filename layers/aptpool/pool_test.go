@@ -149,7 +149,7 @@ func TestHostileLists(t *testing.T) {
 	t.Logf("hostile lists tried %d", len(hostile))
 }
 
-// TestHostileArchives: only what lists name is pooled, whatever lies beside it.
+// TestHostileArchives: only what lists name is pooled, whatever lies next to it.
 func TestHostileArchives(t *testing.T) {
 	key := newKey(t)
 	at := func(c container, name string) string { return filepath.Join(c.archives, name) }
@@ -237,7 +237,7 @@ func TestExpiry(t *testing.T) {
 }
 
 // TestThirdParty: lists whose key is not trusted stay with their container,
-// those beside them are given, and are not all.
+// those next to them are given, and are not all.
 func TestThirdParty(t *testing.T) {
 	key := newKey(t)
 	p, c := newPool(t, key), newContainer(t)

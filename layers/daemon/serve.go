@@ -45,7 +45,7 @@ func (p paths) run(ctx context.Context, vauban string, linger time.Duration) err
 	} else if err != nil {
 		return err
 	}
-	// Who starts now waits for idle, and makes it anew.
+	// Who starts now waits for idle, and makes it again.
 	return errors.Join(p.removeRuntime(), idle.Close())
 }
 

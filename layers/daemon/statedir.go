@@ -16,7 +16,7 @@ import (
 	"vauban/internal/owned"
 )
 
-// cureStateDir is what helps when a file system cannot hold upperdirs.
+// cureStateDir is what helps when a filesystem cannot hold upperdirs.
 const cureStateDir = "set --state or VAUBAN_STATE_DIR to a directory on ext4, btrfs, or xfs made with ftype=1; in a container, to a volume on one"
 
 // CheckStateDir says whether a directory, which it makes, is root's alone, see

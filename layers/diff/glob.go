@@ -45,7 +45,7 @@ func ParseGlobs(patterns []string) (Globs, error) {
 	return g, nil
 }
 
-// Match tells whether a pattern matches the whole path.
+// Match reports whether a pattern matches the whole path.
 func (g Globs) Match(p string) bool {
 	if len(g) == 0 {
 		return false

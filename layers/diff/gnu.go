@@ -38,7 +38,7 @@ type sparseWriter struct {
 	buffer []byte
 }
 
-// canWrite tells whether a file's data fits.
+// canWrite reports whether a file's data fits.
 func (w *sparseWriter) canWrite(data []extent) bool {
 	return data != nil && dataSize(data)+int64(len(sparseMap(data))) <= maxOctal
 }

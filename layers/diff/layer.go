@@ -14,7 +14,7 @@ import (
 
 // LayerOptions say how a layer is written.
 type LayerOptions struct {
-	// LowerDir tells whether the layers beneath have a directory at path,
+	// LowerDir reports whether the layers beneath have a directory at path,
 	// which is relative to the root. overlayfs marks every new directory
 	// opaque; only where this is true does the mark hide anything and become
 	// part of the layer. nil means everywhere.

@@ -52,7 +52,7 @@ func (m *meta) isDir() bool      { return m.kind == tar.TypeDir }
 func (m *meta) isRegular() bool  { return m.kind == tar.TypeReg }
 func (m *meta) isWhiteout() bool { return m.kind == tar.TypeChar && m.major == 0 && m.minor == 0 }
 
-// same tells whether two files differ in nothing but their times and content.
+// same reports whether two files differ in nothing but their times and content.
 func (m *meta) same(o *meta) bool {
 	return m.kind == o.kind && m.mode == o.mode && m.uid == o.uid && m.gid == o.gid &&
 		m.size == o.size && m.major == o.major && m.minor == o.minor && m.target == o.target &&

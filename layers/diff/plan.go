@@ -67,7 +67,7 @@ func (b below) isDir() bool { return b.meta != nil && b.meta.isDir() }
 
 // plan decides on a node and what is under it. hidden says that a directory
 // above hides the root, though b shows it: to find out what would be gained
-// by showing it. The result tells whether a file was dropped because the root
+// by showing it. The result reports whether a file was dropped because the root
 // has it.
 func (p *planner) plan(n *node, b below, nodePath string, hidden bool) (dropped bool, err error) {
 	n.decision = decision{}
@@ -146,7 +146,7 @@ func (p *planner) directory(n *node, b below, nodePath string, hidden bool) (dro
 	if err != nil || !hidden {
 		return dropped, err
 	}
-	// The directory was made anew. Deleting one by one what the root has more
+	// The directory was made again. Deleting one by one what the root has more
 	// pays where files came back as they were. The root directory itself
 	// cannot be opaque.
 	if dropped || nodePath == "" {

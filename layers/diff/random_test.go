@@ -113,7 +113,7 @@ func (v *vandal) write() error {
 	return os.WriteFile(p, v.content(), mode)
 }
 
-// rewrite makes a file anew with what it had.
+// rewrite makes a file again with what it had.
 func (v *vandal) rewrite() error {
 	p := v.path()
 	info, err := os.Lstat(p)
@@ -229,7 +229,7 @@ func (v *vandal) removeXattr() error {
 	return unix.Lremovexattr(p, []string{"user.one", "trusted.vauban", "security.capability", "system.posix_acl_access"}[v.IntN(4)])
 }
 
-// recreate makes a directory anew with some of what it had: overlayfs marks
+// recreate makes a directory again with some of what it had: overlayfs marks
 // it opaque.
 func (v *vandal) recreate() error {
 	p := v.path()

@@ -24,7 +24,7 @@ type Report struct {
 	Largest []File
 }
 
-// Empty tells whether there is no difference.
+// Empty reports whether there is no difference.
 func (r Report) Empty() bool { return r.Files+r.Links+r.Directories+r.Deletions == 0 }
 
 // File is a regular file of a difference.

@@ -54,7 +54,7 @@ func before1970(t *testing.T, root, path string) bool {
 }
 
 // lostByContainerd: it leaves out attributes that only root can see, and
-// leaves a directory that was made anew those it had.
+// leaves a directory that was made again those it had.
 func lostByContainerd(root, path, name string) bool {
 	if strings.HasPrefix(name, "trusted.") {
 		return true

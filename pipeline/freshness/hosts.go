@@ -81,7 +81,7 @@ func (j *Judge) gone(m *config.Master, record *Record, names []string) (gone []s
 	return gone
 }
 
-// releasedAnew tells whether something of a master is to be published and this
+// releasedAnew reports whether something of a master is to be published and this
 // machine has no release to take the rest from.
 func (j *Judge) releasedAnew(ctx context.Context, m *config.Master, hosts []HostVerdict) (bool, error) {
 	if !j.Publishing || j.neverUploaded(m) {
@@ -107,7 +107,7 @@ func needAll(hosts []HostVerdict) {
 	}
 }
 
-// inRelease tells which hosts the current release has as they were built. It is
+// inRelease shows which hosts the current release has as they were built. It is
 // looked at only when the record leaves it open.
 func (j *Judge) inRelease(ctx context.Context, m *config.Master) (func(string, HostRecord) bool, error) {
 	all := func(string, HostRecord) bool { return true }

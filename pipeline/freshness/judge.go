@@ -30,7 +30,7 @@ import (
 	"vauban/pipeline/recipes"
 )
 
-// Judge tells which bases, masters and hosts would come out otherwise today,
+// Judge shows which bases, masters and hosts would come out otherwise today,
 // from records alone: it starts no container and needs no engine.
 type Judge struct {
 	Config  *config.Config
@@ -39,7 +39,7 @@ type Judge struct {
 	Ansible *ansible.Controller
 	// Branch is what --branch says.
 	Branch string
-	// Identities tells whether hosts get SSH keys of a vault.
+	// Identities reports whether hosts get SSH keys of a vault.
 	Identities bool
 	// UploadDir is the published tree.
 	UploadDir string
@@ -50,7 +50,7 @@ type Judge struct {
 	Publishing bool
 	// Push lets other machines know what was found of an inventory.
 	Push bool
-	// Upstream tells whether sources of bases name something else by now. Nil:
+	// Upstream reports whether sources of bases name something else by now. Nil:
 	// nobody asks.
 	Upstream bases.Upstream
 	Now      time.Time
@@ -114,7 +114,7 @@ func (j *Judge) contents(ctx context.Context, b *config.Base, before ansible.Inp
 	return now
 }
 
-// moved tells whether a base's source names something else than it did. When
+// moved reports whether a base's source names something else than it did. When
 // that cannot be told, as without a network, it does not.
 func (j *Judge) moved(ctx context.Context, b *config.Base, from digest.Digest) []string {
 	if j.Upstream == nil || from == "" {
@@ -230,7 +230,7 @@ func (j *Judge) initramfs(ctx context.Context, m *config.Master, kernel string) 
 	return key, nil
 }
 
-// publishedHosts tells whether the recorded hosts were published.
+// publishedHosts reports whether the recorded hosts were published.
 func (j *Judge) publishedHosts(ctx context.Context, m *config.Master) (bool, error) {
 	record, _, err := j.Records.Get(ctx, m.Image())
 	if err != nil || j.neverUploaded(m) {

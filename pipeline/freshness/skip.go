@@ -10,7 +10,7 @@ import (
 )
 
 // Stale is the part of a plan that may have to be done: what is stale, and what
-// stands on that. A run asks again of each task when its turn comes.
+// is based on that. A run asks again of each task when its turn comes.
 func (j *Judge) Stale(ctx context.Context, p *plan.Plan) (*plan.Plan, error) {
 	if err := j.Load(ctx); err != nil {
 		return nil, err
@@ -69,7 +69,7 @@ func (j *Judge) Plan(ctx context.Context, p *plan.Plan) error {
 	return nil
 }
 
-// Task tells whether a task of a plan has to be done, whatever becomes of the
+// Task reports whether a task of a plan has to be done, whatever becomes of the
 // others.
 func (j *Judge) Task(ctx context.Context, p *plan.Plan, t *plan.Task) (plan.Verdict, error) {
 	switch t.Kind {

@@ -78,7 +78,7 @@ func (m MasterStatus) FreshHosts() int {
 	return n
 }
 
-// Fresh tells whether nothing is stale, and nothing is of a host that is gone.
+// Fresh reports whether nothing is stale, and nothing is of a host that is gone.
 func (s Status) Fresh() bool {
 	for _, b := range s.Bases {
 		if !b.Fresh {

@@ -68,7 +68,7 @@ func (i *Identities) adopt(p *release.Published, host string) func(context.Conte
 	}
 }
 
-// isNew tells whether the vault was empty before this run put something into it.
+// isNew reports whether the vault was empty before this run put something into it.
 func (i *Identities) isNew(ctx context.Context) (bool, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -140,7 +140,7 @@ func fromVault(ctx context.Context, records *freshness.Records, m *config.Master
 	return served, nil
 }
 
-// ownFromVault tells whether a master's root filesystem has an identity. Of a
+// ownFromVault reports whether a master's root filesystem has an identity. Of a
 // release from before that was noted in it, the record of its build says so.
 func ownFromVault(ctx context.Context, records *freshness.Records, m *config.Master, current *release.Published) (bool, error) {
 	if current.Rootfs.Identity != "" || records == nil {

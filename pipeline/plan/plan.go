@@ -88,7 +88,7 @@ type Plan struct {
 	Notices []string
 }
 
-// NeedsRepository tells whether a task applies a playbook or asks ansible for
+// NeedsRepository reports whether a task applies a playbook or asks ansible for
 // hosts, or applies a user's Dockerfile, whose context may have the secrets that
 // the repository's ansible.cfg names.
 func (p *Plan) NeedsRepository(cfg *config.Config, s config.Settings) bool {
@@ -97,7 +97,7 @@ func (p *Plan) NeedsRepository(cfg *config.Config, s config.Settings) bool {
 	})
 }
 
-// NeedsRepository tells whether the whole tree does: see [Plan.NeedsRepository].
+// NeedsRepository reports whether the whole tree does: see [Plan.NeedsRepository].
 func NeedsRepository(cfg *config.Config, s config.Settings) bool {
 	return slices.ContainsFunc(cfg.Bases, func(b *config.Base) bool { return needRepository(b.Stages, s) }) ||
 		slices.ContainsFunc(cfg.Masters(), func(m *config.Master) bool { return m.Conffs != "" || needRepository(m.Stages, s) })

@@ -15,7 +15,7 @@ type Verdict struct {
 	Follows string `json:"follows,omitempty"`
 }
 
-// Fresh tells whether nothing has changed, here or above.
+// Fresh reports whether nothing has changed, here or above.
 func (v Verdict) Fresh() bool { return len(v.Why) == 0 && v.Follows == "" }
 
 // String is the reasons in one line, "" for what is fresh.

@@ -26,7 +26,7 @@ func HistoryOf(ctx context.Context, engine *layers.Engine, img layers.Image) (h 
 }
 
 // HistoryTold reads the history of an image from its labels, or from the
-// annotations of its manifest; ok tells whether they have one.
+// annotations of its manifest; ok reports whether they have one.
 func HistoryTold(labels map[string]string) (h History, ok bool, err error) {
 	if labels[LabelImginfo] == "" {
 		return h, false, nil

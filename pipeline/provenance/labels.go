@@ -33,7 +33,7 @@ type Made struct {
 }
 
 // MadeBy reads the labels of an image's configuration. An image inherits its
-// parent's labels: the commit that stands beside a Dockerfile is that of a
+// parent's labels: the commit that stands next to a Dockerfile is that of a
 // playbook below it and is left out.
 func MadeBy(labels map[string]string) Made {
 	m := Made{Master: labels[LabelMaster], Host: labels[LabelHost], Stage: labels[LabelStage]}

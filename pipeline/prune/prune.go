@@ -47,7 +47,7 @@ type PruneOptions struct {
 type Pruned struct {
 	// Freed is how many bytes less is used on disk, the published tree included.
 	Freed int64
-	// Busy tells that other runs are at work: but for releases all stayed.
+	// Busy shows that other runs are at work: but for releases all stayed.
 	Busy bool
 }
 

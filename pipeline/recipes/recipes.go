@@ -1,5 +1,5 @@
 // Package recipes reads the Dockerfiles that vauban runs: its own, or the user's
-// of the same name in Dockerfiles/ beside config.yml, and those of stages.
+// of the same name in Dockerfiles/ next to config.yml, and those of stages.
 package recipes
 
 import (
@@ -102,7 +102,7 @@ func BaseArguments(b *config.Base) map[string]string {
 }
 
 // writeTree writes files out with plain modes: directories 0755, files 0644,
-// and 0755 for those that say so. Leave tells which to leave out; nil: none.
+// and 0755 for those that say so. Leave shows which to leave out; nil: none.
 func writeTree(dir string, files fs.FS, leave func(path string) bool) error {
 	return fs.WalkDir(files, ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
