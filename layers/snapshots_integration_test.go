@@ -56,7 +56,7 @@ func TestPack(t *testing.T) {
 	pack(base, first, second)
 	onDisk()
 
-	// From its blobs it is what it was: to are based on, and to look at.
+	// From its blobs it is what it was: to build on, and to look at.
 	third := applyOne(t, e, "echo >/srv/pack-3", target("web", second))
 	holds(e, third, "srv/pack-1", "srv/pack-2", "srv/pack-3")
 	onDisk("pack-1", "pack-2", "pack-3")
