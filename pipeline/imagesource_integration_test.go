@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"vauban/pipeline/bases"
+	"vauban/pipeline/identities"
 	"vauban/pipeline/plan"
 	"vauban/pipeline/provenance"
 
@@ -112,7 +113,7 @@ func TestBaseOfImage(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer reg.Close()
-	r, err := New(t.Context(), Options{Config: cfg, Engine: engine, Registry: reg, StateDir: state, Version: "test", Log: testenv.Log(t)}, &plan.Plan{})
+	r, err := New(t.Context(), Options{Config: cfg, Identities: identities.None(), Engine: engine, Registry: reg, StateDir: state, Version: "test", Log: testenv.Log(t)}, &plan.Plan{})
 	if err != nil {
 		t.Fatal(err)
 	}

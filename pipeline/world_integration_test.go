@@ -14,6 +14,7 @@ import (
 	"vauban/config"
 	"vauban/internal/testenv"
 	"vauban/layers"
+	"vauban/pipeline/identities"
 	"vauban/pipeline/plan"
 	"vauban/progress"
 	"vauban/registry"
@@ -112,6 +113,9 @@ func (w *world) prepare(t testing.TB, o Options, p *plan.Plan, newRunner func(co
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { o.Ansible.Close() })
+	if o.Identities == nil {
+		o.Identities = identities.None()
+	}
 	r, err := newRunner(t.Context(), o, p)
 	if err != nil {
 		t.Fatal(err)
