@@ -38,7 +38,7 @@ log=$(mktemp)
 dracut --force --no-hostonly --kver "$version" --conf /dev/null --confdir "$conf" \
     /boot-out/initramfs.img 2>&1 | tee "$log"
 if grep -E 'FAILED|ERROR|cannot be (found|installed)|could not be installed' "$log" >&2; then
-    fail "dracut has not found all of what it was told to install"
+    fail "dracut did not find everything that it had to install"
 fi
 list=$(lsinitrd /boot-out/initramfs.img)
 grep -q vauban-lib.sh <<< "$list" || fail "dracut has left out the vauban module"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Reads the kernel command line. dracut sources this with $root set from root=.
 #
-#   root=live:URL                the root file system, a squashfs
+#   root=live:URL                the root filesystem, a squashfs
 #   live.updates=URL             the machine's own files (conffs), a tar.gz
 #   vauban.sums=sha256:HEX       the digest of SHA256SUMS beside the rootfs
 #   vauban.timeout=SECONDS       for how long to try to fetch (default 300)

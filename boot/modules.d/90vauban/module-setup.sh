@@ -1,5 +1,5 @@
 #!/bin/bash
-# The dracut module that boots a machine from a root file system fetched over
+# The dracut module that boots a machine from a root filesystem fetched over
 # HTTP, with the machine's own files laid over it. dracut sources this file and
 # calls the functions below while it makes the initramfs.
 #

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Stacks the root file system: the machine's own files over the image, and what
+# Stacks the root filesystem: the machine's own files over the image, and what
 # will be written over both. dracut sources this until $NEWROOT is mounted and
-# looks like a root file system, so it may come by more than once.
+# looks like a root filesystem, so it may come by more than once.
 
 . "${vauban_lib:-/lib/vauban-lib.sh}"
 
@@ -23,16 +23,16 @@ vauban_stack() {
     mkdir -p -m 0755 "$vauban_live/image" "$vauban_live/cow"
     modprobe --all --quiet loop squashfs overlay
     mount -t squashfs -o ro,loop,noatime "$vauban_store/image" "$vauban_live/image" \
-        || vauban_stop "$vauban_image_url is no squashfs that this kernel can mount"
+        || vauban_stop "$vauban_image_url is not a squashfs that this kernel can mount"
     mount -t tmpfs -o mode=0755 vauban-cow "$vauban_live/cow" \
         || vauban_stop "no memory for what the machine writes"
     mkdir -m 0755 "$vauban_live/cow/conffs" "$vauban_live/cow/rw" "$vauban_live/cow/work"
     vauban_unpack
     # Without redirect_dir no directory of the image could be renamed, which
-    # programs do not expect of a root file system.
+    # programs do not expect of a root filesystem.
     mount -t overlay -o "noatime,redirect_dir=on,lowerdir=$vauban_live/cow/conffs:$vauban_live/image,upperdir=$vauban_live/cow/rw,workdir=$vauban_live/cow/work" \
         overlay "$NEWROOT" \
-        || vauban_stop "the root file system cannot be stacked"
+        || vauban_stop "the root filesystem cannot be stacked"
 }
 
 # vauban_hand_over: shows the layers to the system that boots, under /live. Bind
@@ -61,5 +61,5 @@ if [ -e "$vauban_run/ready" ] && ! ismounted "$NEWROOT"; then
     vauban_stack
     vauban_hand_over
     vauban_release
-    vauban_say "root file system stacked"
+    vauban_say "root filesystem stacked"
 fi

@@ -31,7 +31,7 @@ vauban_stop() {
         reboot | poweroff | halt) ;;
         *) vauban_action=halt ;;
     esac
-    # Twice forced: at once, without units that wait for a root file system.
+    # Twice forced: at once, without units that wait for a root filesystem.
     # What is on its way to a serial line gets there first.
     sleep 2
     systemctl --force --force "$vauban_action"
