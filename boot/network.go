@@ -9,12 +9,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
 	"vauban/internal/gateway"
+	"vauban/internal/thread"
 )
 
 // network is a network namespace for one machine and the server that it loads
@@ -33,7 +33,7 @@ func openNetwork(ctx context.Context, dir string, allow []gateway.Destination, l
 	}
 	n := &network{work: make(chan func())}
 	ready := make(chan error)
-	go onThread(func() {
+	go thread.Own(func() {
 		ready <- enterNew(dir)
 		for fn := range n.work {
 			fn()
@@ -117,21 +117,4 @@ func enterNew(dir string) error {
 		return fmt.Errorf("mounting over %s: %w", used, err)
 	}
 	return nil
-}
-
-// onThread runs fn on a thread that ends with it, for fn changes the namespaces
-// of its thread. The main thread never ends, so it is not used.
-func onThread(fn func()) {
-	runtime.LockOSThread()
-	if unix.Gettid() != unix.Getpid() {
-		fn()
-		return
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		onThread(fn)
-	}()
-	<-done
-	runtime.UnlockOSThread()
 }

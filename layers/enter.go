@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -15,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vauban/internal/command"
+	"vauban/internal/thread"
 	"vauban/layers/enter"
 )
 
@@ -123,29 +123,11 @@ func lastLines(text string, n int) string {
 // start goroutines that touch files.
 func (c *Container) Inside(fn func() error) error {
 	done := make(chan error, 1)
-	go onThread(func() { done <- inMountNamespaceOf(int(c.init.Fd()), fn) })
+	go thread.Own(func() { done <- inMountNamespaceOf(int(c.init.Fd()), fn) })
 	if err := <-done; err != nil {
 		return fmt.Errorf("in the container of %q: %w", c.Name(), err)
 	}
 	return nil
-}
-
-// onThread runs fn on a thread that ends with it, so that no other goroutine
-// sees what fn did to it. The main thread never ends, and is what /proc/self
-// shows: it is skipped.
-func onThread(fn func()) {
-	runtime.LockOSThread()
-	if unix.Gettid() != unix.Getpid() {
-		fn()
-		return
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		onThread(fn)
-	}()
-	<-done
-	runtime.UnlockOSThread()
 }
 
 // inMountNamespaceOf enters by a pidfd, which no other process ever takes over.

@@ -7,6 +7,8 @@ import (
 	"net"
 	"sync"
 
+	"vauban/internal/thread"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -28,7 +30,7 @@ func startLoopbackProxy(pidfd int, to string) (*loopbackProxy, error) {
 	p := &loopbackProxy{to: to, open: map[net.Conn]bool{}}
 	done := make(chan error, 1)
 	// A socket stays in the network that it was made in.
-	go onThread(func() {
+	go thread.Own(func() {
 		done <- func() (err error) {
 			if err = unix.Setns(pidfd, unix.CLONE_NEWNET); err != nil {
 				return fmt.Errorf("entering the container's network: %w", err)

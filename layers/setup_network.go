@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vauban/internal/gateway"
+	"vauban/internal/thread"
 )
 
 // interfaceName is what a container's network card is called.
@@ -72,7 +73,7 @@ func (e *Engine) resolve(all []Destination) []gateway.Rule {
 // inNetwork runs fn in the container's network namespace.
 func (c *Container) inNetwork(fn func() error) error {
 	done := make(chan error, 1)
-	go onThread(func() {
+	go thread.Own(func() {
 		if err := unix.Setns(int(c.init.Fd()), unix.CLONE_NEWNET); err != nil {
 			done <- fmt.Errorf("entering the network namespace: %w", err)
 			return

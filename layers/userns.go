@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 
+	"vauban/internal/thread"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -58,7 +60,7 @@ func ownerID() int { return 1<<31 | rand.IntN(1<<30) }
 // do all the same what root may.
 func startAs(id int, cmd *exec.Cmd) error {
 	done := make(chan error, 1)
-	go onThread(func() {
+	go thread.Own(func() {
 		const keepCapabilities = 1 << 2 // SECBIT_NO_SETUID_FIXUP
 		if err := unix.Prctl(unix.PR_SET_SECUREBITS, keepCapabilities, 0, 0, 0); err != nil {
 			done <- fmt.Errorf("keeping the capabilities: %w", err)

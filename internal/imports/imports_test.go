@@ -18,13 +18,13 @@ const arrows = `
 Dockerfiles:
 ansible: ansible/repository internal/command internal/memo layers
 ansible/repository: internal/command internal/damage internal/filelock internal/git internal/memo internal/near internal/sealed
-boot: internal/cmdline internal/gateway
+boot: internal/cmdline internal/gateway internal/thread
 config: internal/beneath internal/cmdline internal/near internal/redact internal/remedy internal/squashfs internal/text
 doctor: ansible/repository export internal/damage internal/sealed layers/daemon layers/store pipeline/freshness registry release
 download: internal/beneath internal/durable internal/filelock internal/outward internal/pace internal/retry
 drift: internal/beneath internal/command layers/diff
 export: internal/beneath internal/cmdline internal/command internal/durable internal/filelock internal/squashfs internal/text
-layers: internal/beneath internal/command internal/damage internal/filelock internal/gateway internal/owned internal/seccomp layers/aptpool layers/daemon layers/diff layers/enter layers/inside layers/store
+layers: internal/beneath internal/command internal/damage internal/filelock internal/gateway internal/owned internal/seccomp internal/thread layers/aptpool layers/daemon layers/diff layers/enter layers/inside layers/store
 layers/aptpool: internal/beneath internal/decompress
 layers/daemon: internal/damage internal/filelock internal/owned layers/store
 layers/diff:
@@ -71,6 +71,7 @@ internal/seccomp:
 internal/squashfs:
 internal/testenv: internal/filelock layers layers/daemon
 internal/text:
+internal/thread:
 internal/treecmp:
 `
 
