@@ -195,7 +195,7 @@ func runUnbound(t *testing.T, p *Playbook, targets ...target) {
 	}
 }
 
-// own are attributes of our own objects, which are no patches.
+// own are attributes of our own objects, which are not patches.
 var own = []string{"plugin_utils/alone.py run", "plugin_utils/reads.py done", "plugin_utils/guard.py vauban_task", "callback/events.py inventory"}
 
 // TestPatchesInSources finds each patch of the plugins in the table, and each

@@ -13,7 +13,7 @@ import (
 )
 
 // Position is a place in a file. Both numbers count from 1, and columns count
-// characters; the zero Position is no place at all.
+// characters; the zero Position is not a place at all.
 type Position struct {
 	Line, Column int
 }

@@ -141,7 +141,7 @@ func (s *Settings) Secrets() map[string]redact.Secret {
 	return set
 }
 
-// WithoutSecrets returns the variables of environ that are no secrets of
+// WithoutSecrets returns the variables of environ that are not secrets of
 // vauban's, for the programs that it starts. URLs of settings lose their login.
 func WithoutSecrets(environ []string) []string {
 	secret := secretNames()

@@ -82,7 +82,7 @@ func checkServer(value string) error {
 	return Mistake{What: "is not a URL", Why: "it must begin with http:// or https:// and a host", Do: "correct it"}
 }
 
-// checkProxy accepts a server without a password: the setting is no secret.
+// checkProxy accepts a server without a password: the setting is not secret.
 func checkProxy(value string) error {
 	if err := checkServer(value); err != nil {
 		return err

@@ -124,7 +124,7 @@ func cause(err error) error {
 	return err
 }
 
-// statusError is an answer that is no file.
+// statusError is an answer that is not a file.
 type statusError struct {
 	code int
 	host string        // that gave it: another one after a redirection

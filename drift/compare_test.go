@@ -149,7 +149,7 @@ func TestCompareRefusesHostileTars(t *testing.T) {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
-	// What lies behind a link of the release is no file of the builder's.
+	// What lies behind a link of the release is not a file of the builder's.
 	got, err := Compare(t.Context(), root, bytes.NewReader(tarOf(t, entry{Header: tar.Header{Name: "out/passwd"}, content: "x\n"})), Options{Diff: true})
 	if err != nil || len(got) != 1 || got[0].Kind != Added || strings.Contains(got[0].Diff, "root:") {
 		t.Errorf("behind a link: %+v, %v", got, err)

@@ -147,7 +147,7 @@ func expand(root, dir string, parts []string) ([]string, error) {
 }
 
 // matches returns the names in the directory that match one part of a pattern;
-// none when dir is no directory.
+// none when dir is not a directory.
 func matches(dir, part string) ([]string, error) {
 	info, err := os.Lstat(dir)
 	if errors.Is(err, fs.ErrNotExist) || (err == nil && !info.IsDir()) {

@@ -96,7 +96,7 @@ func (c *Container) lendOne(path string, content []byte, mode fs.FileMode) error
 }
 
 // keepingDate runs fn and gives dir the mtime that it had before: what we put
-// there and take away is no change of a step's.
+// there and take away is not a change of a step's.
 func keepingDate(dir string, fn func() error) error {
 	info, err := os.Lstat(dir)
 	if errors.Is(err, fs.ErrNotExist) {

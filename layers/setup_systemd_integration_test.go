@@ -21,7 +21,7 @@ func withSystemd(to layers.Target) layers.Target {
 	return to
 }
 
-// What systemd does as a process is no change of the step's: a step that does
+// What systemd does as a process is not a change of the step's: a step that does
 // nothing gives the same layer with it and without.
 func TestSystemdLeavesNothing(t *testing.T) {
 	e, base := shared.use(t)
@@ -161,7 +161,7 @@ func TestSystemdAndNetworkManager(t *testing.T) {
 	}
 }
 
-// A unit that fails is told and is no failure of the step; what the step left
+// A unit that fails is told and is not a failure of the step; what the step left
 // running is ended, and no control group stays behind.
 func TestSystemdFailedUnitsAndRemains(t *testing.T) {
 	e, base := shared.use(t)

@@ -10,7 +10,7 @@ import (
 )
 
 // linkLogs links the run's logs, and the latest, from where people look for
-// them. That is no reason to fail.
+// them. That is not a reason to fail.
 func (r *Runner) linkLogs() {
 	if r.LogLinks == "" {
 		return

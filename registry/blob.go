@@ -57,7 +57,7 @@ func (l *blobLayer) Uncompressed() (io.ReadCloser, error) {
 }
 
 // mountable lets the registry take the blob from the first of the sources
-// that holds it. A source that cannot be asked is no reason to fail.
+// that holds it. A source that cannot be asked is not a reason to fail.
 func (r *Registry) mountable(ctx context.Context, layer *blobLayer, sources []name.Repository) v1.Layer {
 	for _, source := range sources {
 		if there, err := r.hasBlob(ctx, source, layer.desc); err == nil && there {

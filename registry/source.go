@@ -78,7 +78,7 @@ func (r *Registry) Digest(ctx context.Context, image, tag string) (digest.Digest
 }
 
 // Choose gives the manifest that an image has for the options' architecture,
-// and its configuration. What is no image of a Linux system for it is an error.
+// and its configuration. What is not an image of a Linux system for it is an error.
 func (r *Registry) Choose(ctx context.Context, image, tag string) (ocispec.Descriptor, ocispec.Image, error) {
 	m, err := r.fetchManifest(ctx, image, tag)
 	if err != nil {

@@ -134,7 +134,7 @@ func (t *tree) mkdir(path string) error {
 }
 
 // link makes path a symbolic link to target, in place of a link that is there.
-// What is no link was not made here and stays. The directory is not synced.
+// What is not a link was not made here and stays. The directory is not synced.
 func (t *tree) link(ctx context.Context, path, target string) error {
 	info, err := os.Lstat(path)
 	switch {

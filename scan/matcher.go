@@ -157,7 +157,7 @@ func (m *Matcher) find(r io.Reader, buffer []byte) ([]string, error) {
 	}
 }
 
-// standsAlone reports whether what is found is no part of a longer word. Where
+// standsAlone reports whether what is found is not a part of a longer word. Where
 // the neighbours are not in data, it is looked at with another chunk too.
 func standsAlone(data []byte, at, size int, first, last bool) bool {
 	if at == 0 {

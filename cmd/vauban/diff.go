@@ -150,7 +150,7 @@ func sameOwner(before fs.FileInfo, h *tar.Header) bool {
 	return ok && before.Mode() == h.FileInfo().Mode() && int(st.Uid) == h.Uid && int(st.Gid) == h.Gid
 }
 
-// textDiff compares two texts by lines. It is empty for what is no text, is
+// textDiff compares two texts by lines. It is empty for what is not a text, is
 // long, or may not be read by everybody.
 func textDiff(ctx context.Context, root *beneath.Root, before fs.FileInfo, h *tar.Header, content io.Reader) (string, error) {
 	name := path.Clean(h.Name)

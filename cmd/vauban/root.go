@@ -66,7 +66,7 @@ func newRoot() *cobra.Command {
 // notANumber is what the flags' library says of a word where a number goes.
 var notANumber = regexp.MustCompile(`strconv\.Parse\w+: parsing ".*": invalid syntax`)
 
-// knownCommand refuses what is no command, naming near ones.
+// knownCommand refuses what is not a command, naming near ones.
 func knownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil

@@ -27,7 +27,7 @@ func (h *Holes) Found() bool { return h.finder.extents() != nil }
 // Punch makes the holes in a file that is open for writing, after [Holes.Found]
 // was true. Only what reads as zeros becomes one, so that the content of no file
 // changes, whichever it is; its times stay as they are. A filesystem without
-// holes is no error.
+// holes is not an error.
 func (h *Holes) Punch(ctx context.Context, file *os.File) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(file.Fd()), &st); err != nil {

@@ -33,7 +33,7 @@ var names = []string{
 	"%=", "-dash", ".dot", strings.Repeat("long", 40),
 }
 
-// change does one thing; that it cannot be done is no error, as a file may
+// change does one thing; that it cannot be done is not an error, as a file may
 // not be where a directory would be needed.
 func (v *vandal) change(t *testing.T) {
 	t.Helper()

@@ -36,7 +36,7 @@ type File struct {
 // largest is how many files Report.Largest lists.
 const largest = 10
 
-// see notes a path that is no directory.
+// see notes a path that is not a directory.
 func (r *Report) see(path string) {
 	for _, dir := range []string{"usr/lib/modules/", "lib/modules/"} {
 		if strings.HasPrefix(path, dir) {

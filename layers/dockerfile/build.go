@@ -178,7 +178,7 @@ func mergeEnvironment(base, more []string) []string {
 // Preserve is asked for at a VOLUME: what RUN changes there is kept.
 func (b *dockerBuild) Preserve(string) error { return nil }
 
-// UnrecognizedInstruction is called for what is no instruction.
+// UnrecognizedInstruction is called for what is not an instruction.
 func (b *dockerBuild) UnrecognizedInstruction(step *imagebuilder.Step) error {
 	return errUnknownInstruction(step)
 }

@@ -253,7 +253,7 @@ func (c *buildContext) digest(ctx context.Context, w io.Writer, pattern string) 
 	return nil
 }
 
-// digest of a file's content; "" of what is no file.
+// digest of a file's content; "" of what is not a file.
 func (e treeEntry) digest() (digest.Digest, error) {
 	if e.open == nil {
 		return "", nil

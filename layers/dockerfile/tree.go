@@ -221,7 +221,7 @@ func lookUpOwner(who string) (fileOwner, error) {
 	return fileOwner{found.Uid, found.Gid}, nil
 }
 
-// tarEntry reads a header of an archive; ok is false for what is no file.
+// tarEntry reads a header of an archive; ok is false for what is not a file.
 func tarEntry(h *tar.Header, content io.Reader) (e treeEntry, ok bool) {
 	e = treeEntry{
 		path:     filepath.Join(".", filepath.Clean("/"+h.Name)),

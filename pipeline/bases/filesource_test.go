@@ -85,7 +85,7 @@ func TestTars(t *testing.T) {
 		if got, isTar, err := tarIn(compressed(t, how, want)); err != nil || !isTar || !bytes.Equal(got, want) {
 			t.Errorf("%s: %d bytes, %v, %v, want %d", how, len(got), isTar, err, len(want))
 		}
-		// Half a file is no root filesystem.
+		// Half a file is not a root filesystem.
 		data := compressed(t, how, bytes.Repeat(want, 300))
 		if _, _, err := tarIn(data[:len(data)/2]); err == nil && how != "plain" {
 			t.Errorf("%s: a file that was cut is read as if it were whole", how)

@@ -93,7 +93,7 @@ func MasterInputs(m *config.Master) ansible.Inputs {
 }
 
 // VaultInput is set for hosts that have keys of a vault. That a machine has no
-// access to it is no reason to build them without.
+// access to it is not a reason to build them without.
 const VaultInput = "a vault is set up"
 
 // HostInputs are what config.yml says of hosts besides their stages.

@@ -244,10 +244,10 @@ func hasIdentities(ctx context.Context, dir string) bool {
 	return err != nil || len(hosts) > 0
 }
 
-// ofOthers ends the names of secrets in .secrets.env that are no settings.
+// ofOthers ends the names of secrets in .secrets.env that are not settings.
 const ofOthers = " in .secrets.env"
 
-// addOthers adds the values in .secrets.env of names that are no settings. All
+// addOthers adds the values in .secrets.env of names that are not settings. All
 // are secret but those that are plainly public and not named like a credential.
 func (k *Secrets) addOthers(s config.Settings) {
 	for _, name := range slices.Sorted(maps.Keys(s.Others)) {

@@ -187,7 +187,7 @@ func (t *traced) extendFile(ctx context.Context, list traceList, head string, li
 	if err := replaceFile(string(list), text, t.date); err != nil {
 		return nil, fmt.Errorf("writing %q: %w", list, err)
 	}
-	// That a file was renamed in it is no change of the stage's.
+	// That a file was renamed in it is not a change of the stage's.
 	return text, os.Chtimes("/", root.ModTime(), root.ModTime())
 }
 

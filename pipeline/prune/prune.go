@@ -128,7 +128,7 @@ func (p *pruner) inUse() (map[digest.Digest]bool, error) {
 }
 
 // old are those of an image's names that are neither among the newest nor of
-// an image in use. Tags that are no timestamps stay.
+// an image in use. Tags that are not timestamps stay.
 func (p *pruner) old(named map[string]digest.Digest) (tags []string) {
 	var stamps []string
 	kept := map[digest.Digest]bool{}
