@@ -661,6 +661,8 @@ func FuzzAnswers(f *testing.F) {
 	f.Add(ocispec.MediaTypeImageManifest, manifestJSON(func(m *ocispec.Manifest) { m.Layers = nil }))
 	f.Add(ocispec.MediaTypeImageManifest, manifestJSON(func(m *ocispec.Manifest) { m.Layers[0].Size = 1 << 62 }))
 	f.Add(ocispec.MediaTypeImageIndex, []byte(`{"manifests":[{"digest":"sha256:00","platform":{"os":"linux","architecture":"arm","variant":"v7"}}]}`))
+	f.Add(ocispec.MediaTypeImageIndex, []byte(`{"manifests":[{"digest":"","platform":{"os":"linux","architecture":"amd64"}},{"platform":{}}]}`))
+	f.Add(ocispec.MediaTypeImageIndex, []byte(`{"manifests":[{}]}`))
 	r := newRegistryOf(io.Discard)
 	r.platform = &v1.Platform{OS: "linux", Architecture: "amd64"}
 	f.Fuzz(func(t *testing.T, mediaType string, document []byte) {

@@ -155,9 +155,14 @@ func (r *Registry) choosePlatform(raw []byte) (digest.Digest, error) {
 		if m.Platform != nil {
 			platform = *m.Platform
 		}
-		if platform.Satisfies(*r.platform) {
-			return digest.Digest(m.Digest.String()), nil
+		if !platform.Satisfies(*r.platform) {
+			continue
 		}
+		chosen := digest.Digest(m.Digest.String())
+		if err := chosen.Validate(); err != nil {
+			return "", fmt.Errorf("reading the index: its manifest for %s has no valid digest: %w", r.platform, err)
+		}
+		return chosen, nil
 	}
 	return "", noPlatform(raw, r.platform)
 }
